@@ -1,0 +1,69 @@
+//! Names, sizes and the version of everything that the agent and its kernel programs share.
+//!
+//! Pinned maps outlive the agent, so a layout change must raise [`VERSION`]: an agent that finds
+//! pins of another version replaces them instead of reading them wrongly.
+
+/// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
+pub const VERSION: u32 = 1;
+
+/// Names of the maps, as in the object file and in the pin directory.
+pub mod map {
+    pub const ADDRESSES: &str = "ADDRESSES";
+    pub const CONFIG: &str = "CONFIG";
+    pub const COUNTERS: &str = "COUNTERS";
+    pub const EVENTS: &str = "EVENTS";
+    pub const IDENTITIES: &str = "IDENTITIES";
+    pub const LOSSES: &str = "LOSSES";
+    pub const OPEN: &str = "OPEN";
+    pub const PREFIXES: &str = "PREFIXES";
+    pub const RULES: &str = "RULES";
+
+    /// Every map, in the order in which the agent opens them.
+    pub const ALL: [&str; 9] = [
+        ADDRESSES, CONFIG, COUNTERS, EVENTS, IDENTITIES, LOSSES, OPEN, PREFIXES, RULES,
+    ];
+}
+
+/// Names of the programs, as in the object file and in the pin directory.
+pub mod program {
+    pub const CONNECT4: &str = "connect4";
+    pub const CONNECT6: &str = "connect6";
+    pub const SENDMSG4: &str = "sendmsg4";
+    pub const SENDMSG6: &str = "sendmsg6";
+    pub const SOCK_STATE: &str = "sock_state";
+    pub const SOCK_OPS: &str = "sock_ops";
+}
+
+/// Names of the constants that the loader writes into the programs.
+pub mod global {
+    pub const SETTINGS: &str = "SETTINGS";
+    pub const OFFSETS: &str = "OFFSETS";
+}
+
+/// Largest number of (address, port) pairs of one revision.
+pub const MAX_ADDRESSES: u32 = 65_536;
+/// Largest number of prefixes of one revision.
+pub const MAX_PREFIXES: u32 = 16_384;
+/// Largest number of rule entries (identity × endpoint) of one revision.
+pub const MAX_RULES: u32 = 131_072;
+/// Largest number of cgroups with an identity.
+pub const MAX_CGROUPS: u32 = 65_536;
+/// Largest number of counter rows; later rows are counted in the overflow row.
+pub const MAX_COUNTERS: u32 = 65_536;
+/// Largest number of open connections tracked by the `sock_ops` fallback.
+pub const MAX_OPEN: u32 = 65_536;
+/// Size of the event ring in bytes.
+pub const EVENT_RING_BYTES: u32 = 4 << 20;
+
+/// `unsafe impl aya::Pod`, and compile-time proof of size and alignment, for a shared layout.
+macro_rules! layout {
+    ($type:ty, size = $size:expr, align = $align:expr) => {
+        const _: () = assert!(size_of::<$type>() == $size && align_of::<$type>() == $align);
+
+        // SAFETY: the type is `repr(C)`, made of integers only, and the assertion above together
+        // with explicit padding fields leaves no uninitialised byte.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $type {}
+    };
+}
+pub(crate) use layout;

@@ -1,0 +1,135 @@
+//! Records in the event ring: telemetry, never the basis of a verdict or a count.
+
+use crate::{
+    abi::layout, address::Address, destination::EndpointId, identity::IdentityId, policy::RuleId,
+};
+
+/// What happened.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A `connect()` to a model endpoint was decided.
+    Connect = 1,
+    /// A datagram to a model endpoint was decided without `connect()`: the first of its counter
+    /// row, and each one that is refused.
+    Datagram = 2,
+    /// A TCP connection to a model endpoint ended.
+    Close = 3,
+}
+
+impl EventKind {
+    #[must_use]
+    pub const fn from_raw(raw: u8) -> Option<Self> {
+        match raw {
+            1 => Some(Self::Connect),
+            2 => Some(Self::Datagram),
+            3 => Some(Self::Close),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Datagram => "datagram",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// One record. `detail` depends on the kind: cgroup id and thread group for a decision, bytes out
+/// and in for a close.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub at_ns: u64,
+    /// Kernel-wide number of the socket: joins a close to its connect.
+    pub cookie: u64,
+    pub detail: [u64; 2],
+    pub address: Address,
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub rule: RuleId,
+    /// Port in network order as stored in memory.
+    pub port: u16,
+    /// [`EventKind`] in the low four bits, [`crate::verdict::Verdict`] in the high four.
+    pub kind_and_verdict: u8,
+    /// [`crate::verdict::Reason`] in the low four bits, flags in the high four.
+    pub reason_and_flags: u8,
+}
+
+layout!(Event, size = 64, align = 8);
+
+impl Event {
+    /// The socket is UDP.
+    pub const UDP: u8 = 0x10;
+    /// The address stands for several endpoints.
+    pub const SHARED: u8 = 0x20;
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack_kind(kind: EventKind, verdict: u8) -> u8 {
+        kind as u8 | (verdict << 4)
+    }
+
+    #[must_use]
+    pub const fn kind(&self) -> Option<EventKind> {
+        EventKind::from_raw(self.kind_and_verdict & 0x0f)
+    }
+
+    #[must_use]
+    pub const fn verdict(&self) -> Option<crate::verdict::Verdict> {
+        crate::verdict::Verdict::from_raw(self.kind_and_verdict >> 4)
+    }
+
+    #[must_use]
+    pub const fn reason(&self) -> Option<crate::verdict::Reason> {
+        crate::verdict::Reason::from_raw(self.reason_and_flags & 0x0f)
+    }
+
+    #[must_use]
+    pub const fn has(&self, flag: u8) -> bool {
+        self.reason_and_flags & flag != 0
+    }
+
+    /// Port in host order.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        u16::from_be(self.port)
+    }
+
+    /// Reads a record from the bytes of a ring entry.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < size_of::<Self>() {
+            return None;
+        }
+        // SAFETY: the length was checked, every bit pattern is a valid `Event`, and the read does
+        // not require alignment.
+        Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Reason, Verdict};
+
+    #[test]
+    fn kind_verdict_and_reason_share_two_bytes() {
+        let bytes = [0_u8; 64];
+        let mut event = Event::from_bytes(&bytes).expect("64 bytes");
+        assert_eq!(
+            (event.kind(), event.verdict(), event.reason()),
+            (None, None, None)
+        );
+        event.kind_and_verdict = Event::pack_kind(EventKind::Datagram, Verdict::WouldDeny as u8);
+        event.reason_and_flags = Reason::NoGrant as u8 | Event::SHARED;
+        assert_eq!(event.kind(), Some(EventKind::Datagram));
+        assert_eq!(event.verdict(), Some(Verdict::WouldDeny));
+        assert_eq!(event.reason(), Some(Reason::NoGrant));
+        assert!(event.has(Event::SHARED) && !event.has(Event::UDP));
+        assert_eq!(Event::from_bytes(&bytes[..63]), None);
+    }
+}

@@ -1,0 +1,41 @@
+//! What the kernel side could not do. Each is counted; none changes a verdict.
+
+/// Index into `LOSSES`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// The event ring was full: an event is missing, its counts are not.
+    EventRingFull = 0,
+    /// `COUNTERS` was full: counted in the overflow row, without identity and endpoint.
+    CounterMapFull = 1,
+    /// `IDENTITIES` was full: the cgroup's identity is searched again at every connection.
+    IdentityMapFull = 2,
+    /// A connection came from a cgroup without a known ancestor: judged as the unknown identity.
+    UnknownCgroup = 3,
+    /// A connection ended and its bytes could not be read or attributed.
+    CloseUnattributed = 4,
+}
+
+impl Loss {
+    pub const ALL: [Self; 5] = [
+        Self::EventRingFull,
+        Self::CounterMapFull,
+        Self::IdentityMapFull,
+        Self::UnknownCgroup,
+        Self::CloseUnattributed,
+    ];
+
+    /// Number of entries of `LOSSES`.
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EventRingFull => "event-ring-full",
+            Self::CounterMapFull => "counter-map-full",
+            Self::IdentityMapFull => "identity-map-full",
+            Self::UnknownCgroup => "unknown-cgroup",
+            Self::CloseUnattributed => "close-unattributed",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Constants that the loader writes into the programs before the kernel verifies them.
+//!
+//! They live in frozen read-only memory, so the verifier knows their values and removes the
+//! branches that they rule out. In [`Mode::Observe`] the instructions that return a denial are
+//! gone from the loaded program: an observing agent cannot refuse, whatever its maps say.
+
+use crate::abi::layout;
+
+/// What becomes of a denial.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Everything is allowed and counted as allowed.
+    #[default]
+    Observe = 0,
+    /// Everything is allowed; what policy refuses is counted as `would-deny`.
+    Shadow = 1,
+    /// What policy refuses is refused.
+    Enforce = 2,
+}
+
+impl Mode {
+    pub const ALL: [Self; 3] = [Self::Observe, Self::Shadow, Self::Enforce];
+
+    /// Unknown numbers are [`Mode::Observe`]: a mode that cannot harm.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        match raw {
+            1 => Self::Shadow,
+            2 => Self::Enforce,
+            _ => Self::Observe,
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Shadow => "shadow",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// Who folds the bytes of a closed connection into the counters.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloseSource {
+    /// Nobody: byte counts are unknown.
+    #[default]
+    None = 0,
+    /// The BTF tracepoint `inet_sock_set_state`: exact, also for aborted connections.
+    SockState = 1,
+    /// `sock_ops` callbacks: exact, for connections that the agent saw being made.
+    SockOps = 2,
+}
+
+impl CloseSource {
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        match raw {
+            1 => Self::SockState,
+            2 => Self::SockOps,
+            _ => Self::None,
+        }
+    }
+}
+
+/// The `SETTINGS` constant.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// [`Mode`] as a number.
+    pub mode: u32,
+    /// [`CloseSource`] as a number.
+    pub close_source: u32,
+    /// 1 when the programs are attached below the cgroup root: global hooks then ignore cgroups
+    /// without an identity.
+    pub scoped: u32,
+    pub _pad: u32,
+}
+
+layout!(Settings, size = 16, align = 4);
+
+/// The `OFFSETS` constant: byte offsets of kernel structure members, from the kernel's BTF.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    pub sock_cookie: u32,
+    pub sock_cgroup: u32,
+    pub sock_family: u32,
+    pub sock_daddr: u32,
+    pub sock_v6_daddr: u32,
+    pub sock_dport: u32,
+    pub sock_flags: u32,
+    pub sock_protocol: u32,
+    pub tcp_bytes_acked: u32,
+    pub tcp_bytes_received: u32,
+    pub tcp_snd_una: u32,
+    pub tcp_write_seq: u32,
+    pub cgroup_kn: u32,
+    pub kernfs_node_id: u32,
+}
+
+layout!(Offsets, size = 56, align = 4);
+
+/// The value of `CONFIG`: one word of which only the lowest byte is used, so that a reader never
+/// sees half of an update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActivePolicy {
+    pub slot: Slot,
+    /// `PREFIXES` holds something.
+    pub has_prefixes: bool,
+    /// `ADDRESSES` or `PREFIXES` holds an entry for every port.
+    pub has_any_port: bool,
+}
+
+/// Which half of the policy maps is live: the other is free to be filled.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slot {
+    #[default]
+    A = 0,
+    B = 1,
+}
+
+impl Slot {
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+impl ActivePolicy {
+    const SLOT: u64 = 1;
+    const HAS_PREFIXES: u64 = 2;
+    const HAS_ANY_PORT: u64 = 4;
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self {
+            slot: if raw & Self::SLOT == 0 {
+                Slot::A
+            } else {
+                Slot::B
+            },
+            has_prefixes: raw & Self::HAS_PREFIXES != 0,
+            has_any_port: raw & Self::HAS_ANY_PORT != 0,
+        }
+    }
+
+    #[must_use]
+    pub const fn to_raw(self) -> u64 {
+        self.slot as u64
+            | if self.has_prefixes {
+                Self::HAS_PREFIXES
+            } else {
+                0
+            }
+            | if self.has_any_port {
+                Self::HAS_ANY_PORT
+            } else {
+                0
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn active_policy_survives_the_map() {
+        for raw in 0..8 {
+            assert_eq!(ActivePolicy::from_raw(raw).to_raw(), raw);
+        }
+    }
+
+    #[test]
+    fn an_unknown_mode_cannot_deny() {
+        assert_eq!(Mode::from_raw(3), Mode::Observe);
+        for mode in Mode::ALL {
+            assert_eq!(Mode::from_raw(mode as u32), mode);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The `weir` program: everything is in the library.
+
+fn main() {}
