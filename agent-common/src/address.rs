@@ -42,8 +42,7 @@ impl Address {
 
     /// From an IPv6 address as the kernel hands it over, with every embedded IPv4 form unwrapped.
     ///
-    /// `::` becomes `::1`; the kernel may also mean `127.0.0.1` by it (a socket bound to a mapped
-    /// address), see [`Address::is_ambiguous_v6_any`].
+    /// `::` becomes `::1`; see [`Address::from_v6_for_socket`] for when the kernel means another.
     #[inline(always)]
     #[must_use]
     pub const fn from_v6(words: [u32; 4]) -> Self {
@@ -65,12 +64,16 @@ impl Address {
         Self { words }
     }
 
-    /// Whether these words are `::`, which the kernel turns into `::1` or `127.0.0.1` depending
-    /// on the socket's own address: both must be looked up.
+    /// Like [`Address::from_v6`], for a socket whose own address is `own`: the kernel turns `::`
+    /// into `127.0.0.1` instead of `::1` when the socket is bound to a v4-mapped address.
     #[inline(always)]
     #[must_use]
-    pub const fn is_ambiguous_v6_any(words: [u32; 4]) -> bool {
-        words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == 0
+    pub const fn from_v6_for_socket(words: [u32; 4], own: [u32; 4]) -> Self {
+        let is_any = words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == 0;
+        if is_any && own[0] == 0 && own[1] == 0 && own[2] == MAPPED {
+            return Self::LOCALHOST_V4;
+        }
+        Self::from_v6(words)
     }
 
     /// The normalised form of any address.
@@ -176,8 +179,13 @@ mod tests {
         check("64:ff9b::", "127.0.0.1");
         check("2002::", "127.0.0.1");
         check("::", "::1");
-        assert!(Address::is_ambiguous_v6_any([0; 4]));
-        assert!(!Address::is_ambiguous_v6_any(Address::LOCALHOST_V6.words()));
+        let mapped = Address::LOCALHOST_V4.words();
+        let any = [0; 4];
+        let bound_to_v4 = Address::from_v6_for_socket(any, mapped);
+        assert_eq!(bound_to_v4, Address::LOCALHOST_V4);
+        assert_eq!(Address::from_v6_for_socket(any, any), Address::LOCALHOST_V6);
+        let other = Address::from_v6_for_socket([1; 4], mapped);
+        assert_eq!(other, Address::from_v6([1; 4]));
     }
 
     #[test]

@@ -36,9 +36,9 @@ impl CounterKey {
     pub const fn new(identity: IdentityId, decision: &Decision) -> Self {
         Self {
             identity,
-            endpoint: decision.endpoint,
-            rule: decision.rule,
-            reason: decision.reason as u32,
+            endpoint: decision.endpoint(),
+            rule: decision.rule(),
+            reason: decision.reason_raw() as u32,
         }
     }
 
@@ -74,6 +74,22 @@ pub struct Counters {
 layout!(Counters, size = 96, align = 8);
 
 impl Counters {
+    /// A row in which nothing has been counted.
+    pub const ZERO: Self = Self {
+        connects_allowed: 0,
+        connects_denied: 0,
+        connects_would_deny: 0,
+        datagrams_allowed: 0,
+        datagrams_denied: 0,
+        datagrams_would_deny: 0,
+        udp_connects: 0,
+        closed: 0,
+        bytes_out: 0,
+        bytes_in: 0,
+        first_ns: 0,
+        last_ns: 0,
+    };
+
     /// What has been added since `earlier`, a former reading of the same row.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

@@ -122,6 +122,11 @@ impl AddressKey {
         let [high, low, _, _] = self.port_and_slot.to_ne_bytes();
         u16::from_be_bytes([high, low])
     }
+
+    #[must_use]
+    pub const fn slot(self) -> Slot {
+        slot(self.port_and_slot)
+    }
 }
 
 /// Data part of the key of `PREFIXES`: slot and port are matched in full, then the address.
@@ -149,12 +154,24 @@ impl PrefixKey {
             address,
         }
     }
+
+    #[must_use]
+    pub const fn slot(self) -> Slot {
+        slot(self.port_and_slot)
+    }
 }
 
 #[inline(always)]
 const fn port_and_slot(port: u16, slot: Slot) -> u32 {
     let [first, second] = port.to_ne_bytes();
     u32::from_ne_bytes([first, second, slot as u8, 0])
+}
+
+const fn slot(port_and_slot: u32) -> Slot {
+    match port_and_slot.to_ne_bytes() {
+        [_, _, 0, _] => Slot::A,
+        [_, _, _, _] => Slot::B,
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +200,8 @@ mod tests {
     #[test]
     fn a_key_reads_back_its_port() {
         let key = AddressKey::new(Address::LOCALHOST_V4, 443_u16.to_be(), Slot::B);
-        assert_eq!((key.address(), key.port()), (Address::LOCALHOST_V4, 443));
+        let parts = (key.address(), key.port(), key.slot());
+        assert_eq!(parts, (Address::LOCALHOST_V4, 443, Slot::B));
         assert_ne!(
             key,
             AddressKey::new(Address::LOCALHOST_V4, 443_u16.to_be(), Slot::A)

@@ -21,6 +21,7 @@ pub mod destination;
 pub mod event;
 pub mod identity;
 pub mod loss;
+pub mod open;
 pub mod policy;
 pub mod settings;
 pub mod tcp;

@@ -79,7 +79,9 @@ pub struct Settings {
     /// 1 when the programs are attached below the cgroup root: global hooks then ignore cgroups
     /// without an identity.
     pub scoped: u32,
-    pub _pad: u32,
+    /// Which load of the close hook this is; only the one that `CONFIG` names counts. While an
+    /// agent replaces another, both hooks are attached: a tracepoint link cannot be updated.
+    pub close_id: u32,
 }
 
 layout!(Settings, size = 16, align = 4);
@@ -106,7 +108,39 @@ pub struct Offsets {
 
 layout!(Offsets, size = 56, align = 4);
 
-/// The value of `CONFIG`: one word of which only the lowest byte is used, so that a reader never
+impl Offsets {
+    /// Before the loader has written them.
+    pub const ZERO: Self = Self {
+        sock_cookie: 0,
+        sock_cgroup: 0,
+        sock_family: 0,
+        sock_daddr: 0,
+        sock_v6_daddr: 0,
+        sock_dport: 0,
+        sock_flags: 0,
+        sock_protocol: 0,
+        tcp_bytes_acked: 0,
+        tcp_bytes_received: 0,
+        tcp_snd_una: 0,
+        tcp_write_seq: 0,
+        cgroup_kn: 0,
+        kernfs_node_id: 0,
+    };
+}
+
+/// Index into `CONFIG`, an array of 64-bit words.
+pub mod config {
+    /// [`super::ActivePolicy`].
+    pub const ACTIVE_POLICY: u32 = 0;
+    /// [`super::Settings::close_id`] of the hook that counts.
+    pub const CLOSE_ID: u32 = 1;
+    /// Random number of this set of maps: counters of another set start again from zero.
+    pub const GENERATION: u32 = 2;
+    /// Number of words.
+    pub const COUNT: u32 = 3;
+}
+
+/// The first word of `CONFIG`: one word of which only the lowest byte is used, so that a reader never
 /// sees half of an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActivePolicy {
@@ -127,6 +161,12 @@ pub enum Slot {
 }
 
 impl Slot {
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u32) -> Self {
+        if raw & 1 == 0 { Self::A } else { Self::B }
+    }
+
     #[must_use]
     pub const fn other(self) -> Self {
         match self {

@@ -14,6 +14,8 @@ use crate::{
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
+    /// No endpoint there, or only prefixes whose deny rules name others: not counted at all.
+    Ungoverned = 0,
     /// A live grant entitles the identity.
     Granted = 1,
     /// No grant, and the posture allows what is not granted.
@@ -31,7 +33,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Ungoverned,
         Self::Granted,
         Self::DefaultAllow,
         Self::NoGrant,
@@ -44,6 +47,7 @@ impl Reason {
     #[must_use]
     pub const fn from_raw(raw: u8) -> Option<Self> {
         match raw {
+            0 => Some(Self::Ungoverned),
             1 => Some(Self::Granted),
             2 => Some(Self::DefaultAllow),
             3 => Some(Self::NoGrant),
@@ -58,6 +62,7 @@ impl Reason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Ungoverned => "ungoverned",
             Self::Granted => "granted",
             Self::DefaultAllow => "default-allow",
             Self::NoGrant => "no-grant",
@@ -73,7 +78,7 @@ impl Reason {
     #[must_use]
     pub const fn is_entitled(self) -> bool {
         match self {
-            Self::Granted | Self::DefaultAllow => true,
+            Self::Ungoverned | Self::Granted | Self::DefaultAllow => true,
             Self::NoGrant
             | Self::DeniedByRule
             | Self::Expired
@@ -117,80 +122,158 @@ impl Verdict {
 }
 
 /// What policy says about one attempt.
+///
+/// Reason and rule share one word that sorts by strictness, so that the strictest of several
+/// decisions is found by one comparison. A plain structure with an enum would make the kernel's
+/// verifier follow every combination of reasons through every loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    pub reason: Reason,
+    packed: u64,
+    endpoint: EndpointId,
+}
+
+/// `0` ungoverned, `1` entitled, `2` refused.
+const STRICTNESS_SHIFT: u32 = 62;
+const REASON_SHIFT: u32 = 32;
+
+impl Decision {
+    /// The start of every search.
+    pub const UNGOVERNED: Self = Self {
+        packed: 0,
+        endpoint: EndpointId::ANY,
+    };
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(reason: Reason, rule: RuleId, endpoint: EndpointId) -> Self {
+        let strictness: u64 = match reason {
+            Reason::Ungoverned => 0,
+            _ if reason.is_entitled() => 1,
+            _ => 2,
+        };
+        let packed =
+            strictness << STRICTNESS_SHIFT | (reason as u64) << REASON_SHIFT | rule.to_raw() as u64;
+        Self { packed, endpoint }
+    }
+
+    /// From [`Decision::packed`] of a decision about `endpoint`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_packed(packed: u64, endpoint: EndpointId) -> Self {
+        Self { packed, endpoint }
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn packed(&self) -> u64 {
+        self.packed
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_governed(&self) -> bool {
+        self.packed >> STRICTNESS_SHIFT != 0
+    }
+
+    /// Whether policy lets the connection through, before the mode is asked.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_entitled(&self) -> bool {
+        self.packed >> STRICTNESS_SHIFT < 2
+    }
+
+    /// [`Reason`] as a number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reason_raw(&self) -> u8 {
+        (self.packed >> REASON_SHIFT) as u8
+    }
+
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match Reason::from_raw(self.reason_raw()) {
+            Some(reason) => reason,
+            None => Reason::Ungoverned,
+        }
+    }
+
     /// The grant that entitles or has ended, the deny rule that refuses, or none.
-    pub rule: RuleId,
-    /// The endpoint that decided: on a shared address, the one that is refused.
-    pub endpoint: EndpointId,
+    #[inline(always)]
+    #[must_use]
+    pub const fn rule(&self) -> RuleId {
+        RuleId::from_raw(self.packed as u32)
+    }
+
+    /// The endpoint that decided: on a shared address, the first one that is refused.
+    #[inline(always)]
+    #[must_use]
+    pub const fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+
+    /// The refusal, if there is one; of two alike, the first.
+    #[inline(always)]
+    #[must_use]
+    pub const fn or_stricter(self, other: Self) -> Self {
+        if other.packed >> STRICTNESS_SHIFT > self.packed >> STRICTNESS_SHIFT {
+            return other;
+        }
+        self
+    }
+}
+
+/// Decides about one endpoint: the step that [`decide`] repeats for each endpoint of an address.
+///
+/// Every [`PolicyLookup`] is one. The kernel has its own, which calls [`decide_endpoint`] in a
+/// function that the verifier checks once and not for every path that leads there.
+pub trait Judge {
+    fn endpoint(&self, identity: IdentityId, endpoint: EndpointId, now_ns: u64) -> Decision;
+}
+
+impl<L: PolicyLookup> Judge for L {
+    #[inline(always)]
+    fn endpoint(&self, identity: IdentityId, endpoint: EndpointId, now_ns: u64) -> Decision {
+        decide_endpoint(self, identity, endpoint, now_ns)
+    }
 }
 
 /// Decides about one attempt to reach `destination` at `now_ns`.
 ///
 /// An address with several endpoints is refused as soon as one of them is: until the name is
-/// known, the strictest reading holds. `None` means that the destination consists of prefixes
-/// whose deny rules do not concern this identity: it is not governed at all.
+/// known, the strictest reading holds.
 #[inline(always)]
 pub fn decide(
-    policy: &impl PolicyLookup,
+    judge: &impl Judge,
     identity: IdentityId,
     destination: &Destination,
     now_ns: u64,
-) -> Option<Decision> {
-    let mut strictest = None;
+) -> Decision {
+    let mut strictest = Decision::UNGOVERNED;
     for endpoint in destination.endpoints {
         if endpoint == EndpointId::ANY {
             break;
         }
-        strictest = stricter(
-            strictest,
-            decide_endpoint(policy, identity, endpoint, now_ns),
-        );
+        strictest = strictest.or_stricter(judge.endpoint(identity, endpoint, now_ns));
     }
     strictest
 }
 
-/// The refusal, if there is one; of two alike, the first.
-#[inline(always)]
-#[must_use]
-pub const fn stricter(first: Option<Decision>, second: Option<Decision>) -> Option<Decision> {
-    match (first, second) {
-        (None, other) | (other, None) => other,
-        (Some(first), Some(second)) => {
-            if first.reason.is_entitled() && !second.reason.is_entitled() {
-                Some(second)
-            } else {
-                Some(first)
-            }
-        }
-    }
-}
-
-/// Decides about one endpoint.
+/// Decides about one endpoint by the rules.
 #[inline(always)]
 pub fn decide_endpoint(
     policy: &impl PolicyLookup,
     identity: IdentityId,
     endpoint: EndpointId,
     now_ns: u64,
-) -> Option<Decision> {
+) -> Decision {
     let Some(entry) = find(policy, identity, endpoint) else {
         if endpoint.is_denied_prefix() {
-            return None;
+            return Decision::UNGOVERNED;
         }
-        return Some(Decision {
-            reason: Reason::NoPolicy,
-            rule: RuleId::NONE,
-            endpoint,
-        });
+        return Decision::new(Reason::NoPolicy, RuleId::NONE, endpoint);
     };
     let (reason, rule) = judge(entry, now_ns);
-    Some(Decision {
-        reason,
-        rule,
-        endpoint,
-    })
+    Decision::new(reason, rule, endpoint)
 }
 
 /// The most specific entry: identity before endpoint, either before neither.
@@ -246,12 +329,12 @@ fn judge(entry: &RuleEntry, now_ns: u64) -> (Reason, RuleId) {
 /// What `mode` makes of a decision. The only place where a denial can come from.
 #[inline(always)]
 #[must_use]
-pub const fn settle(mode: Mode, reason: Reason) -> Verdict {
+pub const fn settle(mode: Mode, is_entitled: bool) -> Verdict {
     match mode {
         Mode::Observe => Verdict::Allow,
-        Mode::Shadow if reason.is_entitled() => Verdict::Allow,
+        Mode::Shadow if is_entitled => Verdict::Allow,
         Mode::Shadow => Verdict::WouldDeny,
-        Mode::Enforce if reason.is_entitled() => Verdict::Allow,
+        Mode::Enforce if is_entitled => Verdict::Allow,
         Mode::Enforce => Verdict::Deny,
     }
 }

@@ -1,1 +1,120 @@
-//! .
+//! The kernel side as the agent sees it: verbs on programs and maps. The only user of aya.
+//!
+//! Four visible steps: [`probe`](probe::check) the host, [`load`](Loaded::load) the programs,
+//! let the daemon fill the maps, then [`attach`](Loaded::attach). Nothing here knows what a policy
+//! file or a grant is.
+
+pub mod btf;
+pub mod counters;
+pub mod events;
+pub mod identities;
+pub mod policy;
+pub mod probe;
+
+mod attach;
+mod load;
+mod sys;
+
+use std::{io, path::PathBuf};
+
+use agent_common::settings::{CloseSource, Mode};
+use thiserror::Error;
+
+pub use self::{
+    attach::{Attached, Attachment, Coverage, detach_all},
+    load::Loaded,
+};
+
+/// What to load and where to attach it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directory of this agent's pins, on a bpffs.
+    pub pin_dir: PathBuf,
+    /// Directory of the cgroup below which connections are governed.
+    pub cgroup: PathBuf,
+    /// Whether `cgroup` is less than the whole host.
+    pub scoped: bool,
+    pub mode: Mode,
+}
+
+/// What the kernel side cannot do.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    #[error("{0}")]
+    Unsuitable(String),
+    #[error("load kernel programs")]
+    Load(#[source] Box<aya::EbpfError>),
+    #[error("load program `{program}`")]
+    LoadProgram {
+        program: &'static str,
+        #[source]
+        source: Box<aya::programs::ProgramError>,
+    },
+    #[error("attach program `{program}` to `{cgroup}`")]
+    Attach {
+        program: &'static str,
+        cgroup: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("pin `{path}`: remove it, or run `weir detach`, if it is not this agent's")]
+    Pin {
+        path: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("map `{map}`: {action}")]
+    Map {
+        map: &'static str,
+        action: &'static str,
+        #[source]
+        source: Box<aya::maps::MapError>,
+    },
+    #[error(
+        "map `{map}` holds {limit} entries at most and this policy needs more: the running revision stays"
+    )]
+    Full { map: &'static str, limit: u32 },
+    #[error("`{path}`")]
+    Io {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl KernelError {
+    fn map(map: &'static str, action: &'static str, source: aya::maps::MapError) -> Self {
+        Self::Map {
+            map,
+            action,
+            source: Box::new(source),
+        }
+    }
+
+    fn io(path: &std::path::Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.display().to_string(),
+            source,
+        }
+    }
+}
+
+/// Everything that the daemon holds of a running kernel side.
+pub struct Maps {
+    pub policy: policy::PolicyMaps,
+    pub identities: identities::IdentityMap,
+    pub counters: counters::CounterMaps,
+    pub events: events::EventRing,
+    /// Random number of this set of maps: counters of another set started from zero.
+    pub generation: u64,
+}
+
+/// How the bytes of closed connections are obtained, for people.
+#[must_use]
+pub fn close_source_name(source: CloseSource) -> &'static str {
+    match source {
+        CloseSource::None => "none",
+        CloseSource::SockState => "inet_sock_set_state",
+        CloseSource::SockOps => "sock_ops",
+    }
+}

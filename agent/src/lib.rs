@@ -12,5 +12,21 @@ pub mod endpoint;
 pub mod host;
 pub mod identity;
 pub mod policy;
+pub mod selftest;
 pub mod store;
 pub mod usage;
+
+/// An error and its causes in one line, as printed and logged at the edge.
+///
+/// Some libraries repeat a cause in their own text: it is then said once.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

@@ -46,12 +46,8 @@ fn check(entry: RuleEntry, now_ns: u64, expected: Reason, rule: u32) {
         &Destination::one(endpoint),
         now_ns,
     );
-    let expected = Decision {
-        reason: expected,
-        rule: RuleId::from_raw(rule),
-        endpoint,
-    };
-    assert_eq!(decision, Some(expected), "at {now_ns}");
+    let expected = Decision::new(expected, RuleId::from_raw(rule), endpoint);
+    assert_eq!(decision, expected, "at {now_ns}");
 }
 
 #[test]
@@ -94,11 +90,9 @@ fn a_denied_prefix_concerns_only_those_it_names() {
     ]);
     let prefix = Destination::one(EndpointId::from_raw(PREFIX));
     let named = decide(&table, IdentityId::from_raw(IDENTITY), &prefix, 1);
-    assert_eq!(
-        named.map(|decision| decision.reason),
-        Some(Reason::DeniedByRule)
-    );
-    assert_eq!(decide(&table, IdentityId::from_raw(77), &prefix, 1), None);
+    assert_eq!(named.reason(), Reason::DeniedByRule);
+    let unnamed = decide(&table, IdentityId::from_raw(77), &prefix, 1);
+    assert_eq!(unnamed, Decision::UNGOVERNED);
 }
 
 #[test]
@@ -108,22 +102,23 @@ fn a_shared_address_is_as_strict_as_its_strictest_endpoint() {
         ((IDENTITY, 3), entry(0, Posture::Deny, &[])),
     ]);
     let shared = Destination::of([2, 3].map(EndpointId::from_raw));
-    let decision = decide(&table, IdentityId::from_raw(IDENTITY), &shared, 1).expect("governed");
-    assert_eq!(decision.reason, Reason::NoGrant);
-    assert_eq!(decision.endpoint.to_raw(), 3);
+    let decision = decide(&table, IdentityId::from_raw(IDENTITY), &shared, 1);
+    assert_eq!(decision.reason(), Reason::NoGrant);
+    assert_eq!(decision.endpoint().to_raw(), 3);
 }
 
 #[test]
 fn observe_allows_every_reason_and_shadow_never_denies() {
     for reason in Reason::ALL {
-        assert_eq!(settle(Mode::Observe, reason), Verdict::Allow, "{reason:?}");
-        assert_ne!(settle(Mode::Shadow, reason), Verdict::Deny, "{reason:?}");
-        let enforced = settle(Mode::Enforce, reason);
-        assert_eq!(
-            enforced == Verdict::Deny,
-            !reason.is_entitled(),
-            "{reason:?}"
-        );
+        let decision = Decision::new(reason, RuleId::from_raw(7), EndpointId::from_raw(9));
+        let verdict = |mode| settle(mode, decision.is_entitled());
+        assert_eq!(verdict(Mode::Observe), Verdict::Allow, "{reason:?}");
+        assert_ne!(verdict(Mode::Shadow), Verdict::Deny, "{reason:?}");
+        let is_denied = verdict(Mode::Enforce) == Verdict::Deny;
+        assert_eq!(is_denied, !reason.is_entitled(), "{reason:?}");
+        assert_eq!(decision.reason(), reason);
+        assert_eq!(decision.rule().to_raw(), 7);
+        assert_eq!(decision.is_governed(), reason != Reason::Ungoverned);
     }
 }
 
@@ -140,7 +135,7 @@ fn numbers_and_names_are_unique_and_read_back() {
         names.collect::<std::collections::BTreeSet<_>>().len(),
         Reason::ALL.len()
     );
-    assert_eq!(Reason::from_raw(0), None);
+    assert_eq!(Reason::from_raw(8), None);
     assert_eq!(Verdict::from_raw(0), None);
 }
 
@@ -234,7 +229,9 @@ proptest! {
         let table: Table = rows.iter().map(|(i, e, entry)| ((*i, *e), *entry)).collect();
         let destination = Destination::of(endpoints.iter().map(|raw| EndpointId::from_raw(*raw)));
         let decision = decide(&table, IdentityId::from_raw(identity), &destination, now);
-        let plain = decision.map(|d| (d.reason, d.rule.to_raw(), d.endpoint.to_raw()));
+        let plain = decision
+            .is_governed()
+            .then(|| (decision.reason(), decision.rule().to_raw(), decision.endpoint().to_raw()));
         prop_assert_eq!(plain, reference(&rows, identity, &endpoints, now));
     }
 
@@ -248,8 +245,6 @@ proptest! {
         let table: Table = rows.iter().map(|(i, e, entry)| ((*i, *e), *entry)).collect();
         let destination = Destination::one(EndpointId::from_raw(endpoint));
         let decision = decide(&table, IdentityId::from_raw(identity), &destination, now);
-        if let Some(decision) = decision {
-            prop_assert_eq!(settle(Mode::Observe, decision.reason), Verdict::Allow);
-        }
+        prop_assert_eq!(settle(Mode::Observe, decision.is_entitled()), Verdict::Allow);
     }
 }

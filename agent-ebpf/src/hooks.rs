@@ -1,0 +1,6 @@
+//! One module per attach family.
+
+mod close;
+mod connect;
+mod sendmsg;
+mod sock_ops;

@@ -1,0 +1,140 @@
+//! BTF tracepoint `inet_sock_set_state`: the final bytes of a TCP connection.
+//!
+//! Kernel: `void (const struct sock *sk, const int oldstate, const int newstate)`, 5.5 and later.
+//! It fires before an abort clears the byte counts, which later hooks miss. The return code has no
+//! effect. It is global, so it must leave quickly: a socket without a cookie was never decided.
+
+use agent_common::{
+    address::Address,
+    counter::CounterKey,
+    event::{Event, EventKind},
+    identity::IdentityId,
+    loss::Loss,
+    settings::{Mode, Offsets},
+    tcp::{self, Final},
+    verdict::settle,
+};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+use crate::{
+    attempt::{Found, count_close, now_ns},
+    context::Target,
+    kernel::read,
+    maps,
+};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+/// Where the running kernel keeps the structure member that the `Offsets` field names.
+macro_rules! offset {
+    ($field:ident) => {
+        maps::kernel_offset(core::mem::offset_of!(Offsets, $field))
+    };
+}
+
+/// `SOCK_DONE` in `enum sock_flags`: the peer's FIN has arrived.
+const SOCK_DONE: u64 = 1 << 1;
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
+    let new_state: i32 = ctx.arg(2);
+    let old_state: i32 = ctx.arg(1);
+    if new_state as u32 == tcp::state::CLOSE && old_state as u32 != tcp::state::CLOSE {
+        closed(ctx.arg(0), old_state as u32);
+    }
+    0
+}
+
+#[inline(always)]
+fn closed(sock: *const u8, old_state: u32) {
+    // SAFETY: the offsets come from the running kernel's BTF.
+    let cookie: u64 = match unsafe { read(sock, offset!(sock_cookie)) } {
+        Some(cookie) if cookie != 0 => cookie,
+        Some(_) | None => return,
+    };
+    if !maps::is_active_close_hook() {
+        return;
+    }
+    let Some(target) = target(sock) else {
+        return;
+    };
+    let Some(found) = Found::at(&target) else {
+        return;
+    };
+    let identity = match cgroup(sock).and_then(maps::identity_of_cgroup) {
+        Some(identity) => identity,
+        // Below a scope, a cgroup that never connected here belongs to somebody else.
+        None if maps::is_scoped() => return,
+        None => IdentityId::UNKNOWN,
+    };
+    let at_ns = now_ns();
+    let decision = found.decide(identity, at_ns);
+    if !decision.is_governed() {
+        return;
+    }
+    let Some(last) = last(sock, old_state) else {
+        maps::count_loss(Loss::CloseUnattributed);
+        return;
+    };
+    let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
+    let event = Event {
+        at_ns,
+        cookie,
+        detail: [last.bytes_out(), last.bytes_in()],
+        address: target.address,
+        identity,
+        endpoint: decision.endpoint(),
+        rule: decision.rule(),
+        port: target.port,
+        kind_and_verdict: Event::pack_kind(EventKind::Close, verdict as u8),
+        reason_and_flags: decision.reason_raw(),
+    };
+    count_close(&CounterKey::new(identity, &decision), &event);
+}
+
+/// The peer of a TCP socket; `None` for other protocols, whose structures differ.
+#[inline(always)]
+fn target(sock: *const u8) -> Option<Target> {
+    // SAFETY: the offsets come from the running kernel's BTF.
+    unsafe {
+        if read::<u16>(sock, offset!(sock_protocol))? != IPPROTO_TCP {
+            return None;
+        }
+        let address = match read::<u16>(sock, offset!(sock_family))? {
+            AF_INET => Address::from_v4(read(sock, offset!(sock_daddr))?),
+            AF_INET6 => Address::from_v6(read(sock, offset!(sock_v6_daddr))?),
+            _ => return None,
+        };
+        let port = read(sock, offset!(sock_dport))?;
+        Some(Target { address, port })
+    }
+}
+
+/// Id of the cgroup that the socket was made in.
+#[inline(always)]
+fn cgroup(sock: *const u8) -> Option<u64> {
+    // SAFETY: the offsets come from the running kernel's BTF.
+    unsafe {
+        let cgroup: *const u8 = read(sock, offset!(sock_cgroup))?;
+        let node: *const u8 = read(cgroup, offset!(cgroup_kn))?;
+        read(node, offset!(kernfs_node_id))
+    }
+}
+
+#[inline(always)]
+fn last(sock: *const u8, old_state: u32) -> Option<Final> {
+    // SAFETY: the offsets come from the running kernel's BTF.
+    unsafe {
+        let acked: u32 = read(sock, offset!(tcp_snd_una))?;
+        let written: u32 = read(sock, offset!(tcp_write_seq))?;
+        let flags: u64 = read(sock, offset!(sock_flags))?;
+        Some(Final {
+            old_state,
+            bytes_acked: read(sock, offset!(tcp_bytes_acked))?,
+            bytes_received: read(sock, offset!(tcp_bytes_received))?,
+            all_acked: acked == written,
+            peer_finished: flags & SOCK_DONE != 0,
+        })
+    }
+}

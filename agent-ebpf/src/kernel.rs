@@ -1,0 +1,36 @@
+//! The two ways to touch kernel memory that the compiler has no name for.
+
+use core::arch::asm;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+
+/// Adds to a counter that other CPUs add to at the same time.
+///
+/// The target has no compare-and-swap, so the standard library offers no atomic for it.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn atomic_add(counter: *mut u64, amount: u64) {
+    // SAFETY: the caller's promise; the instruction writes nothing else.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({counter} + 0) += {amount}",
+            counter = in(reg) counter,
+            amount = in(reg) amount,
+            options(nostack),
+        );
+    }
+}
+
+/// Reads a member of a kernel structure; `None` if the page is not there.
+///
+/// # Safety
+///
+/// `base + offset` is where the running kernel keeps a `T`.
+#[inline(always)]
+pub unsafe fn read<T: Copy>(base: *const u8, offset: usize) -> Option<T> {
+    // SAFETY: the helper checks the address; the caller vouches for the meaning.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset).cast::<T>()) }.ok()
+}

@@ -1,0 +1,26 @@
+//! Kernel programs of the Weir agent.
+//!
+//! Each entry function only calls its worker and turns the answer into a return code; the
+//! decision itself is `agent_common::verdict::decide`.
+
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod attempt;
+mod context;
+mod events;
+mod hooks;
+mod kernel;
+mod maps;
+mod task;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

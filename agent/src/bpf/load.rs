@@ -1,0 +1,251 @@
+//! Creates or adopts the maps and gets the programs past the verifier. Attaches nothing.
+
+use std::{
+    collections::hash_map::RandomState,
+    fs,
+    hash::{BuildHasher, Hasher},
+    path::{Path, PathBuf},
+};
+
+use agent_common::{
+    abi::{self, global, map, program},
+    settings::{CloseSource, Offsets, Settings, config},
+};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, MapData, MapInfo},
+    programs::{BtfTracePoint, CgroupSockAddr, SockOps},
+};
+
+use super::{
+    KernelError, Maps, Options, btf, counters::CounterMaps, events::EventRing,
+    identities::IdentityMap, policy::PolicyMaps,
+};
+
+use crate::error_chain;
+
+/// The object that `cargo xtask build` compiled.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-ebpf.o"));
+
+/// Programs that every agent needs.
+pub(super) const DECISION_HOOKS: [&str; 4] = [
+    program::CONNECT4,
+    program::CONNECT6,
+    program::SENDMSG4,
+    program::SENDMSG6,
+];
+
+/// Programs in the kernel, verified, not yet attached.
+pub struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) options: Options,
+    pub(super) config: Array<MapData, u64>,
+    pub(super) close_id: u32,
+    pub close_source: CloseSource,
+    /// Why a better close source is not in use.
+    pub close_fallback: Option<String>,
+}
+
+impl Loaded {
+    /// Loads the programs with `options` built into them and opens the maps.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a decision hook or a map; the close hook falls back instead.
+    pub fn load(options: Options) -> Result<(Self, Maps), KernelError> {
+        Self::load_with(options, CloseSource::SockState)
+    }
+
+    /// Like [`Loaded::load`], but tries `close_source` first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loaded::load`].
+    pub fn load_with(
+        options: Options,
+        close_source: CloseSource,
+    ) -> Result<(Self, Maps), KernelError> {
+        let close_id = random() as u32 | 1;
+        let tracepoint = match close_source {
+            CloseSource::SockState => load_with_tracepoint(&options, close_id),
+            CloseSource::SockOps | CloseSource::None => Err("not asked for".to_owned()),
+        };
+        let (mut ebpf, close_source, close_fallback) = match tracepoint {
+            Ok(ebpf) => (ebpf, CloseSource::SockState, None),
+            Err(reason) => {
+                let ebpf = load_with_sock_ops(&options, close_id)?;
+                (ebpf, CloseSource::SockOps, Some(reason))
+            }
+        };
+        for hook in DECISION_HOOKS {
+            let program: &mut CgroupSockAddr = typed(&mut ebpf, hook)?;
+            program
+                .load()
+                .map_err(|source| program_error(hook, source))?;
+        }
+        let mut config = Array::try_from(take(&mut ebpf, map::CONFIG)?)
+            .map_err(|source| KernelError::map(map::CONFIG, "open", source))?;
+        let maps = Maps {
+            generation: generation(&mut config)?,
+            policy: PolicyMaps::open(&mut ebpf, map_dir(&options.pin_dir))?,
+            identities: IdentityMap::open(&mut ebpf)?,
+            counters: CounterMaps::open(&mut ebpf)?,
+            events: EventRing::open(&mut ebpf)?,
+        };
+        let loaded = Self {
+            ebpf,
+            options,
+            config,
+            close_id,
+            close_source,
+            close_fallback,
+        };
+        Ok((loaded, maps))
+    }
+}
+
+fn load_with_tracepoint(options: &Options, close_id: u32) -> Result<Ebpf, String> {
+    let offsets = btf::kernel_offsets().map_err(|error| error_chain(&error))?;
+    let mut ebpf = load_object(options, CloseSource::SockState, close_id, offsets)
+        .map_err(|error| error_chain(&error))?;
+    let types = Btf::from_sys_fs().map_err(|error| error_chain(&error))?;
+    let program: &mut BtfTracePoint =
+        typed(&mut ebpf, program::SOCK_STATE).map_err(|error| error_chain(&error))?;
+    program
+        .load("inet_sock_set_state", &types)
+        .map_err(|error| error_chain(&error))?;
+    Ok(ebpf)
+}
+
+fn load_with_sock_ops(options: &Options, close_id: u32) -> Result<Ebpf, KernelError> {
+    let mut ebpf = load_object(options, CloseSource::SockOps, close_id, Offsets::ZERO)?;
+    let program: &mut SockOps = typed(&mut ebpf, program::SOCK_OPS)?;
+    program
+        .load()
+        .map_err(|source| program_error(program::SOCK_OPS, source))?;
+    Ok(ebpf)
+}
+
+fn load_object(
+    options: &Options,
+    close_source: CloseSource,
+    close_id: u32,
+    offsets: Offsets,
+) -> Result<Ebpf, KernelError> {
+    let directory = map_dir(&options.pin_dir);
+    fs::create_dir_all(&directory).map_err(|source| KernelError::io(&directory, source))?;
+    let settings = Settings {
+        mode: options.mode as u32,
+        close_source: close_source as u32,
+        scoped: u32::from(options.scoped),
+        close_id,
+    };
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global(global::SETTINGS, &settings, true)
+        .override_global(global::OFFSETS, &offsets, true);
+    for name in map::ALL {
+        // Open connections are only worth memory, and a life beyond the agent, for the fallback.
+        if name == map::OPEN && close_source != CloseSource::SockOps {
+            loader.map_max_entries(map::OPEN, 1);
+            continue;
+        }
+        let path = directory.join(name);
+        check_layout(name, &path)?;
+        loader.map_pin_path(name, path);
+    }
+    loader
+        .load(OBJECT)
+        .map_err(|source| KernelError::Load(Box::new(source)))
+}
+
+/// Maps of another layout version live in another directory and are never opened.
+pub(super) fn map_dir(pin_dir: &Path) -> PathBuf {
+    pin_dir.join(format!("maps-{}", abi::VERSION))
+}
+
+/// A pinned map is adopted as it is, so it must be what this program expects.
+fn check_layout(name: &'static str, path: &Path) -> Result<(), KernelError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let info = MapInfo::from_pin(path).map_err(|source| KernelError::map(name, "adopt", source))?;
+    let Some((key, value)) = sizes(name) else {
+        return Ok(());
+    };
+    if (info.key_size(), info.value_size()) == (key, value) {
+        return Ok(());
+    }
+    Err(KernelError::Unsuitable(format!(
+        "the map pinned at `{}` has another layout: run `weir detach` and start again",
+        path.display()
+    )))
+}
+
+/// Key and value size in bytes; `None` for the ring, which has neither.
+fn sizes(name: &str) -> Option<(u32, u32)> {
+    use agent_common::{
+        counter::{CounterKey, Counters},
+        destination::{AddressKey, Destination, PrefixKey},
+        identity::CgroupIdentity,
+        open::OpenConnection,
+        policy::{RuleEntry, RuleKey},
+    };
+    let (key, value) = match name {
+        map::ADDRESSES => (size_of::<AddressKey>(), size_of::<Destination>()),
+        map::CONFIG | map::LOSSES => (4, 8),
+        map::COUNTERS => (size_of::<CounterKey>(), size_of::<Counters>()),
+        map::IDENTITIES => (8, size_of::<CgroupIdentity>()),
+        map::OPEN => (8, size_of::<OpenConnection>()),
+        map::PREFIXES => (4 + size_of::<PrefixKey>(), size_of::<Destination>()),
+        map::RULES => (size_of::<RuleKey>(), size_of::<RuleEntry>()),
+        _ => return None,
+    };
+    Some((key as u32, value as u32))
+}
+
+/// The number of this set of maps; a new set gets a new one.
+fn generation(config: &mut Array<MapData, u64>) -> Result<u64, KernelError> {
+    let known = config
+        .get(&config::GENERATION, 0)
+        .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
+    if known != 0 {
+        return Ok(known);
+    }
+    // SQLite keeps it in a signed column.
+    let fresh = (random() >> 1) | 1;
+    config
+        .set(config::GENERATION, fresh, 0)
+        .map_err(|source| KernelError::map(map::CONFIG, "write", source))?;
+    Ok(fresh)
+}
+
+/// A number that differs from run to run; the standard library seeds its hashers from the kernel.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, KernelError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| KernelError::Unsuitable(format!("the kernel object has no map `{name}`")))
+}
+
+/// The program called `name`, as its type.
+pub(super) fn typed<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, KernelError>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| {
+            KernelError::Unsuitable(format!("the kernel object has no program `{name}`"))
+        })?
+        .try_into()
+        .map_err(|source| program_error(name, source))
+}
+
+fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
+    KernelError::LoadProgram {
+        program,
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,255 @@
+//! The policy maps: one revision live in one slot, the other slot free to be filled.
+//!
+//! A connection sees one revision or the other, never half of one: a single byte in `CONFIG`
+//! switches all three maps. A revision that does not fit is taken back and the old one stays.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use agent_common::{
+    abi::{self, map},
+    address::Address,
+    destination::{AddressKey, Destination, EndpointId, PrefixKey},
+    identity::IdentityId,
+    policy::{RuleEntry, RuleKey},
+    settings::{ActivePolicy, Slot, config},
+};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key},
+};
+
+use super::{KernelError, load::take, sys};
+
+/// Everything that the decision hooks look up, in a form without slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyTables {
+    /// By address and port (host order, 0 for every port).
+    pub addresses: BTreeMap<(Address, u16), Destination>,
+    /// By network, its length in bits of the 128-bit form, and port.
+    pub prefixes: BTreeMap<(Address, u32, u16), Destination>,
+    pub rules: BTreeMap<(IdentityId, EndpointId), RuleEntry>,
+}
+
+impl PolicyTables {
+    fn active(&self, slot: Slot) -> ActivePolicy {
+        ActivePolicy {
+            slot,
+            has_prefixes: !self.prefixes.is_empty(),
+            has_any_port: self.addresses.keys().any(|(_, port)| *port == 0)
+                || self.prefixes.keys().any(|(_, _, port)| *port == 0),
+        }
+    }
+}
+
+/// The maps and which half of them is live.
+pub struct PolicyMaps {
+    config: Array<MapData, u64>,
+    addresses: HashMap<MapData, AddressKey, Destination>,
+    prefixes: LpmTrie<MapData, PrefixKey, Destination>,
+    rules: HashMap<MapData, RuleKey, RuleEntry>,
+    active: ActivePolicy,
+}
+
+impl PolicyMaps {
+    pub(super) fn open(ebpf: &mut Ebpf, pins: PathBuf) -> Result<Self, KernelError> {
+        let open = |name, source| KernelError::map(name, "open", source);
+        let config = MapData::from_pin(pins.join(map::CONFIG))
+            .and_then(|data| Array::try_from(aya::maps::Map::Array(data)))
+            .map_err(|source| open(map::CONFIG, source))?;
+        let raw = config
+            .get(&config::ACTIVE_POLICY, 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
+        Ok(Self {
+            config,
+            addresses: HashMap::try_from(take(ebpf, map::ADDRESSES)?)
+                .map_err(|source| open(map::ADDRESSES, source))?,
+            prefixes: LpmTrie::try_from(take(ebpf, map::PREFIXES)?)
+                .map_err(|source| open(map::PREFIXES, source))?,
+            rules: HashMap::try_from(take(ebpf, map::RULES)?)
+                .map_err(|source| open(map::RULES, source))?,
+            active: ActivePolicy::from_raw(raw),
+        })
+    }
+
+    /// Makes `tables` the live revision.
+    ///
+    /// # Errors
+    ///
+    /// When they do not fit: the live revision stays, the other slot is empty again.
+    pub fn install(&mut self, tables: &PolicyTables) -> Result<(), KernelError> {
+        check_limits(tables)?;
+        let slot = self.active.slot.other();
+        self.clear(slot)?;
+        if let Err(error) = self.fill(tables, slot) {
+            self.clear(slot)?;
+            return Err(error);
+        }
+        let former = self.active.slot;
+        self.activate(tables.active(slot))?;
+        // Until no program works with the former slot any more, it has to stay as it is; where
+        // the kernel cannot tell, it stays until the next revision needs it.
+        if sys::wait_for_running_programs().is_ok() {
+            self.clear(former)?;
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces rules in the live revision: an identity that has just appeared.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn add_rules(
+        &mut self,
+        rules: &BTreeMap<(IdentityId, EndpointId), RuleEntry>,
+    ) -> Result<(), KernelError> {
+        for ((identity, endpoint), entry) in rules {
+            self.put_rule(RuleKey::new(*identity, *endpoint, self.active.slot), entry)?;
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces one address in the live revision.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn put_address(
+        &mut self,
+        address: Address,
+        port: u16,
+        destination: Destination,
+    ) -> Result<(), KernelError> {
+        self.put_address_in(self.active.slot, address, port, destination)?;
+        if port == 0 && !self.active.has_any_port {
+            self.activate(ActivePolicy {
+                has_any_port: true,
+                ..self.active
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes one address from the live revision.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn remove_address(&mut self, address: Address, port: u16) -> Result<(), KernelError> {
+        let key = AddressKey::new(address, port.to_be(), self.active.slot);
+        ignore_absent(self.addresses.remove(&key))
+            .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))
+    }
+
+    fn fill(&mut self, tables: &PolicyTables, slot: Slot) -> Result<(), KernelError> {
+        for ((identity, endpoint), entry) in &tables.rules {
+            self.put_rule(RuleKey::new(*identity, *endpoint, slot), entry)?;
+        }
+        for ((address, length, port), destination) in &tables.prefixes {
+            let key = prefix_key(*address, *length, *port, slot);
+            self.prefixes
+                .insert(&key, destination, 0)
+                .map_err(|source| full_or(map::PREFIXES, abi::MAX_PREFIXES, source))?;
+        }
+        for ((address, port), destination) in &tables.addresses {
+            self.put_address_in(slot, *address, *port, *destination)?;
+        }
+        Ok(())
+    }
+
+    fn put_rule(&mut self, key: RuleKey, entry: &RuleEntry) -> Result<(), KernelError> {
+        self.rules
+            .insert(key, entry, 0)
+            .map_err(|source| full_or(map::RULES, abi::MAX_RULES, source))
+    }
+
+    fn put_address_in(
+        &mut self,
+        slot: Slot,
+        address: Address,
+        port: u16,
+        destination: Destination,
+    ) -> Result<(), KernelError> {
+        self.addresses
+            .insert(AddressKey::new(address, port.to_be(), slot), destination, 0)
+            .map_err(|source| full_or(map::ADDRESSES, abi::MAX_ADDRESSES, source))
+    }
+
+    fn activate(&mut self, active: ActivePolicy) -> Result<(), KernelError> {
+        self.config
+            .set(config::ACTIVE_POLICY, active.to_raw(), 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "write", source))?;
+        self.active = active;
+        Ok(())
+    }
+
+    fn clear(&mut self, slot: Slot) -> Result<(), KernelError> {
+        let rules: Vec<_> = keys(map::RULES, self.rules.keys())?;
+        for key in rules.iter().filter(|key| key.slot() == slot) {
+            ignore_absent(self.rules.remove(key))
+                .map_err(|source| KernelError::map(map::RULES, "remove an entry", source))?;
+        }
+        let prefixes: Vec<_> = keys(map::PREFIXES, self.prefixes.keys())?;
+        for key in prefixes.iter().filter(|key| key.data().slot() == slot) {
+            ignore_absent(self.prefixes.remove(key))
+                .map_err(|source| KernelError::map(map::PREFIXES, "remove an entry", source))?;
+        }
+        let addresses: Vec<_> = keys(map::ADDRESSES, self.addresses.keys())?;
+        for key in addresses.iter().filter(|key| key.slot() == slot) {
+            ignore_absent(self.addresses.remove(key))
+                .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))?;
+        }
+        Ok(())
+    }
+}
+
+/// One slot must never take the other's room, so the limit is half of what the map holds.
+fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
+    let needs = [
+        (map::RULES, tables.rules.len(), abi::MAX_RULES),
+        (map::PREFIXES, tables.prefixes.len(), abi::MAX_PREFIXES),
+        (map::ADDRESSES, tables.addresses.len(), abi::MAX_ADDRESSES),
+    ];
+    match needs
+        .into_iter()
+        .find(|(_, needed, limit)| *needed > *limit as usize)
+    {
+        Some((map, _, limit)) => Err(KernelError::Full { map, limit }),
+        None => Ok(()),
+    }
+}
+
+fn prefix_key(address: Address, length: u32, port: u16, slot: Slot) -> Key<PrefixKey> {
+    let data = PrefixKey::new(address, port.to_be(), slot);
+    Key::new(PrefixKey::HEADER_BITS + length, data)
+}
+
+fn keys<K>(
+    map: &'static str,
+    keys: impl Iterator<Item = Result<K, aya::maps::MapError>>,
+) -> Result<Vec<K>, KernelError> {
+    keys.collect::<Result<_, _>>()
+        .map_err(|source| KernelError::map(map, "list", source))
+}
+
+fn ignore_absent(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
+    match result {
+        Err(error) if is_errno(&error, libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+fn full_or(map: &'static str, limit: u32, source: aya::maps::MapError) -> KernelError {
+    if is_errno(&source, libc::E2BIG) || is_errno(&source, libc::ENOSPC) {
+        return KernelError::Full { map, limit };
+    }
+    KernelError::map(map, "insert", source)
+}
+
+fn is_errno(error: &aya::maps::MapError, errno: i32) -> bool {
+    match error {
+        aya::maps::MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(errno),
+        aya::maps::MapError::KeyNotFound => errno == libc::ENOENT,
+        _ => false,
+    }
+}

@@ -1,0 +1,231 @@
+//! A cgroup and a pin directory of our own, removed at the end whatever happened.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process,
+    time::{Duration, Instant},
+};
+
+use agent_common::{
+    counter::{CounterKey, Counters},
+    identity::IdentityId,
+    settings::{CloseSource, Mode},
+};
+use nix::time::{ClockId, clock_gettime};
+
+use super::Failure;
+use crate::bpf::{
+    Attached, Attachment, KernelError, Loaded, Maps, Options, detach_all,
+    policy::PolicyTables,
+    probe::{Host, prepare_pin_dir},
+};
+
+pub(super) struct Sandbox {
+    /// Where this process was before.
+    home: PathBuf,
+    cgroup: PathBuf,
+    made: Vec<PathBuf>,
+    options: Options,
+    close_source: CloseSource,
+    loaded: Option<Loaded>,
+    attached: Option<Attached>,
+    maps: Option<Maps>,
+}
+
+impl Sandbox {
+    pub(super) fn new(
+        host: &Host,
+        mode: Mode,
+        close_source: CloseSource,
+    ) -> Result<Self, KernelError> {
+        let name = format!("weir-selftest-{}", process::id());
+        let cgroup = host.cgroup_root.join(&name);
+        let pin_dir = PathBuf::from("/sys/fs/bpf").join(&name);
+        prepare_pin_dir(&pin_dir)?;
+        let mut sandbox = Self {
+            home: host.cgroup_root.join(own_cgroup()),
+            cgroup: cgroup.clone(),
+            made: Vec::new(),
+            options: Options {
+                pin_dir,
+                cgroup: cgroup.clone(),
+                scoped: true,
+                mode,
+            },
+            close_source,
+            loaded: None,
+            attached: None,
+            maps: None,
+        };
+        sandbox.make(cgroup)?;
+        sandbox.load()?;
+        Ok(sandbox)
+    }
+
+    pub(super) fn load(&mut self) -> Result<(), KernelError> {
+        let (loaded, maps) = Loaded::load_with(self.options.clone(), self.close_source)?;
+        self.loaded = Some(loaded);
+        self.maps = Some(maps);
+        Ok(())
+    }
+
+    pub(super) fn install(&mut self, tables: &PolicyTables) -> Result<(), Failure> {
+        self.maps()?.policy.install(tables).map_err(Into::into)
+    }
+
+    pub(super) fn attach(&mut self) -> Result<(), Failure> {
+        let loaded = self.loaded.take().ok_or("nothing is loaded")?;
+        let attached = loaded.attach()?;
+        for hook in &attached.coverage {
+            if let Err(why) = &hook.attachment {
+                return Err(format!("{}: {why}", hook.program).into());
+            }
+        }
+        self.attached = Some(attached);
+        Ok(())
+    }
+
+    /// Lets go of everything, as a killed agent does.
+    pub(super) fn forget(&mut self) {
+        self.loaded = None;
+        self.attached = None;
+        self.maps = None;
+    }
+
+    pub(super) fn all_adopted(&self) -> bool {
+        self.attached.as_ref().is_some_and(|attached| {
+            attached
+                .coverage
+                .iter()
+                .all(|hook| hook.attachment == Ok(Attachment::Adopted))
+        })
+    }
+
+    /// Why the wanted source of byte counts is not the one in use.
+    pub(super) fn close_gap(&self) -> Option<String> {
+        let loaded = self.loaded.as_ref()?;
+        (loaded.close_source != self.close_source)
+            .then(|| loaded.close_fallback.clone().unwrap_or_default())
+    }
+
+    pub(super) fn name(&mut self, child: &str, identity: IdentityId) -> Result<(), Failure> {
+        let path = self.cgroup.join(child);
+        self.make(path.clone())?;
+        let id = fs::metadata(&path)?.ino();
+        self.maps()?
+            .identities
+            .set(id, identity)
+            .map_err(Into::into)
+    }
+
+    /// Moves this process into a child cgroup that has `identity`.
+    pub(super) fn enter(&mut self, child: &str, identity: IdentityId) -> Result<(), Failure> {
+        self.name(child, identity)?;
+        self.enter_unnamed(child)
+    }
+
+    pub(super) fn enter_unnamed(&mut self, child: &str) -> Result<(), Failure> {
+        let mut path = self.cgroup.clone();
+        for part in child.split('/') {
+            path.push(part);
+            self.make(path.clone())?;
+        }
+        join_cgroup(&path).map_err(Into::into)
+    }
+
+    pub(super) fn counters(&mut self, key: CounterKey) -> Result<Counters, Failure> {
+        let rows = self.maps()?.counters.read()?;
+        let row = rows.iter().find(|(known, _)| *known == key);
+        Ok(row.map_or(Counters::ZERO, |(_, counters)| *counters))
+    }
+
+    pub(super) fn eventually(
+        &mut self,
+        key: CounterKey,
+        done: impl Fn(&Counters) -> bool,
+    ) -> Result<Counters, Failure> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let counters = self.counters(key)?;
+            if done(&counters) || Instant::now() > deadline {
+                return Ok(counters);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn maps(&mut self) -> Result<&mut Maps, Failure> {
+        self.maps.as_mut().ok_or_else(|| "nothing is loaded".into())
+    }
+
+    fn make(&mut self, path: PathBuf) -> Result<(), KernelError> {
+        if path.exists() {
+            return Ok(());
+        }
+        fs::create_dir(&path).map_err(|source| KernelError::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+        self.made.push(path);
+        Ok(())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.forget();
+        // Everything is tried; a remainder shows up as a failure of the next check.
+        let _ = join_cgroup(&self.home);
+        let _ = detach_all(&self.options.pin_dir);
+        for path in self.made.iter().rev() {
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// Sends `out` bytes to a server and receives `back`, closing in order on both sides.
+pub(super) fn exchange(
+    listener: &TcpListener,
+    address: SocketAddr,
+    out: usize,
+    back: usize,
+) -> Result<(), Failure> {
+    let listener = listener.try_clone()?;
+    let server = std::thread::spawn(move || -> std::io::Result<usize> {
+        let (mut stream, _) = listener.accept()?;
+        let received = stream.read_to_end(&mut Vec::new())?;
+        stream.write_all(&vec![7; back])?;
+        Ok(received)
+    });
+    let mut client = TcpStream::connect(address)?;
+    client.write_all(&vec![1; out])?;
+    client.shutdown(Shutdown::Write)?;
+    let received = client.read_to_end(&mut Vec::new())?;
+    let arrived = server.join().map_err(|_| "the server thread panicked")??;
+    super::expect("bytes at the far ends", (arrived, received), (out, back))
+}
+
+/// Nanoseconds on the clock that the kernel compares grants with.
+pub(super) fn boot_clock_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(|now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+        .unwrap_or(0)
+}
+
+fn join_cgroup(path: &std::path::Path) -> std::io::Result<()> {
+    fs::write(path.join("cgroup.procs"), process::id().to_string())
+}
+
+/// Path of this process below the cgroup v2 root, without a leading slash.
+fn own_cgroup() -> String {
+    fs::read_to_string("/proc/self/cgroup")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .unwrap_or_default()
+        .to_owned()
+}
