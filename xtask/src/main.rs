@@ -1,1 +1,68 @@
-fn main() {}
+//! Development tasks, run as `cargo xtask <task>`: one file per task.
+//!
+//! Nothing here is part of the product, and nothing here is needed to run it.
+
+mod apt;
+mod build;
+mod lint;
+mod man;
+mod paths;
+mod process;
+mod report;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and testing need; does nothing when nothing is missing
+    Setup(setup::Args),
+    /// Build the kernel programs and the static release binary
+    Build,
+    /// Build, then run the agent in observe mode (as root)
+    Run(run::Args),
+    /// Check format, lints, module layers, deployment files and licences
+    Lint,
+    /// Everything: set up, build, lint, host tests, end-to-end tests, kernel matrix
+    Test,
+    /// Boot Debian kernels in QEMU and run the agent's self-test on each
+    Vm(vm::Args),
+    /// Generate the man pages and shell completions from the command line definition
+    Man(man::Args),
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup(args) => setup::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Build => build::run().map(|_binary| ExitCode::SUCCESS),
+        Task::Run(args) => run::run(&args),
+        Task::Lint => lint::run().map(|tally| tally.finish()),
+        Task::Test => test::run().map(|tally| tally.finish()),
+        Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),
+        Task::Man(args) => man::run(&args),
+    }
+}

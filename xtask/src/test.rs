@@ -1,0 +1,59 @@
+//! `test`: every check there is, in stages that run on after a failure.
+//!
+//! The kernel matrix emulates its machines and needs minutes of CPU rather than root, so it runs
+//! beside the host tests; the end-to-end tests measure time and get the machine to themselves.
+
+mod cargo_test;
+
+use std::{collections::BTreeSet, path::Path, thread};
+
+use anyhow::{Result, anyhow};
+
+use crate::{
+    build, lint,
+    report::{Outcome, Tally},
+    setup::{self, Group},
+    vm,
+};
+
+pub(crate) fn run() -> Result<Tally> {
+    let mut total = Tally::default();
+    let groups = BTreeSet::from([Group::Build, Group::Test]);
+    if let Err(error) = setup::ensure(&groups) {
+        total.record("setup", Outcome::Fail(format!("{error:#}")));
+    }
+    let binary = build::run().map_err(|error| {
+        total.record("build", Outcome::Fail(format!("{error:#}")));
+    });
+    total.absorb("lint", lint::run());
+    let Ok(binary) = binary else {
+        total.absorb("host tests", cargo_test::host());
+        return Ok(total);
+    };
+    let (host, guests) = side_by_side(&binary);
+    total.absorb("host tests", host);
+    total.absorb("vm", guests);
+    total.absorb("end-to-end tests", end_to_end(&binary));
+    Ok(total)
+}
+
+fn side_by_side(binary: &Path) -> (Result<Tally>, Result<Tally>) {
+    thread::scope(|scope| {
+        let guests = scope.spawn(|| vm::test_kernels(&vm::SERIES.map(str::to_owned), binary));
+        let host = cargo_test::host();
+        let guests = guests
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the kernel matrix panicked")));
+        (host, guests)
+    })
+}
+
+fn end_to_end(binary: &Path) -> Result<Tally> {
+    if nix::unistd::geteuid().is_root() {
+        return cargo_test::end_to_end(binary);
+    }
+    let mut tally = Tally::default();
+    let why = "needs root to load kernel programs";
+    tally.record("end-to-end tests", Outcome::Skip(why.into()));
+    Ok(tally)
+}

@@ -1,0 +1,86 @@
+//! `vm`: boots Debian kernels in QEMU and runs the agent's self-test as their only program.
+//!
+//! A verifier accepts what its kernel knows; only booting the kernel tells. The guest has no disk
+//! and no network beyond loopback.
+
+mod guest;
+mod kernel;
+mod qemu;
+mod verdict;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    build, paths,
+    report::Tally,
+    setup::{self, Group},
+};
+
+/// The oldest series that is always tested, and one with the verifier of 6.12 or later.
+pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Kernel series, such as 6.1; repeat for more [default: 6.1 and 6.12]
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Run this static binary instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Tally> {
+    setup::ensure(&BTreeSet::from([Group::Test]))?;
+    let binary = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => build::run()?,
+    };
+    if args.kernels.is_empty() {
+        test_kernels(&SERIES.map(str::to_owned), &binary)
+    } else {
+        test_kernels(&args.kernels, &binary)
+    }
+}
+
+/// One check of the tally is one check in one kernel.
+pub(crate) fn test_kernels(series: &[String], binary: &Path) -> Result<Tally> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the kernel matrix needs an x86_64 host; run the agent on the other kernel itself");
+    }
+    let scratch = tempfile::tempdir().context("create a scratch directory")?;
+    let initramfs = scratch.path().join("initramfs");
+    guest::pack(binary, &initramfs)?;
+    let mut total = Tally::default();
+    for series in series {
+        total.absorb(series, test_kernel(series, &initramfs));
+    }
+    Ok(total)
+}
+
+fn test_kernel(series: &str, initramfs: &Path) -> Result<Tally> {
+    let image = kernel::newest(series)?;
+    let log = log_file(series)?;
+    println!("booting {}, log in {}", image.release, log.display());
+    let exit = qemu::boot(&image.file, initramfs, &log)?;
+    let serial = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
+    let serial = String::from_utf8_lossy(&serial).replace('\r', "");
+    let tally = verdict::parse(series, &serial, &exit);
+    if !tally.failures.is_empty() {
+        println!("--- end of {}", log.display());
+        println!("{}", verdict::tail(&serial, 40));
+        println!("---");
+    }
+    Ok(tally)
+}
+
+fn log_file(series: &str) -> Result<PathBuf> {
+    let dir = paths::target().join("vm");
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    Ok(dir.join(format!("{series}.log")))
+}
