@@ -146,10 +146,12 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub const fn new(reason: Reason, rule: RuleId, endpoint: EndpointId) -> Self {
-        let strictness: u64 = match reason {
-            Reason::Ungoverned => 0,
-            _ if reason.is_entitled() => 1,
-            _ => 2,
+        let strictness: u64 = if matches!(reason, Reason::Ungoverned) {
+            0
+        } else if reason.is_entitled() {
+            1
+        } else {
+            2
         };
         let packed =
             strictness << STRICTNESS_SHIFT | (reason as u64) << REASON_SHIFT | rule.to_raw() as u64;

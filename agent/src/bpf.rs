@@ -99,6 +99,14 @@ impl KernelError {
     }
 }
 
+/// The errno behind a failed map operation, if the kernel gave one.
+fn errno(error: &aya::maps::MapError) -> Option<i32> {
+    if let aya::maps::MapError::SyscallError(error) = error {
+        return error.io_error.raw_os_error();
+    }
+    matches!(error, aya::maps::MapError::KeyNotFound).then_some(libc::ENOENT)
+}
+
 /// Everything that the daemon holds of a running kernel side.
 pub struct Maps {
     pub policy: policy::PolicyMaps,

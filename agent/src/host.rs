@@ -1,1 +1,8 @@
-//! .
+//! What the host knows besides the kernel's maps: cgroups, processes, names, clocks.
+//!
+//! One module per outside world; nothing here decides anything.
+
+pub mod cgroups;
+pub mod clock;
+pub mod process;
+pub mod resolver;

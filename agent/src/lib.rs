@@ -3,6 +3,8 @@
 //! `cli` → `api` → `daemon` → adapters (`bpf`, `store`, `host`, `config`) → pure domain (`policy`,
 //! `identity`, `endpoint`, `usage`). Domain code has no clock, no I/O, no tokio and no aya.
 
+#![deny(unsafe_code)]
+
 pub mod api;
 pub mod bpf;
 pub mod cli;

@@ -23,7 +23,10 @@ use agent_common::{
 };
 
 use self::sandbox::Sandbox;
-use crate::bpf::{KernelError, policy::PolicyTables, probe};
+use crate::{
+    bpf::{KernelError, policy::PolicyTables, probe},
+    host::clock::boot_ns,
+};
 
 /// How the checks went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -291,7 +294,7 @@ fn datagram_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     let life = Duration::from_millis(400);
-    let not_after_ns = sandbox::boot_clock_ns() + life.as_nanos() as u64;
+    let not_after_ns = boot_ns() + life.as_nanos() as u64;
     sandbox.install(&tables(address, not_after_ns))?;
     sandbox.attach()?;
     sandbox.enter("granted", GRANTED)?;
@@ -301,9 +304,9 @@ fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
         if Instant::now() > deadline {
             return Err("still allowed long after its end".into());
         }
-        std::thread::sleep(life / 20);
+        sandbox::pause(life / 20);
     }
-    let early = sandbox::boot_clock_ns() < not_after_ns;
+    let early = boot_ns() < not_after_ns;
     expect("refused before its end", early, false)?;
     expect_refused("connect", &TcpStream::connect(address))?;
     let counters = sandbox.counters(row(GRANTED, GRANT, Reason::Expired))?;

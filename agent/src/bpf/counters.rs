@@ -10,7 +10,7 @@ use aya::{
     maps::{Array, HashMap, MapData},
 };
 
-use super::{KernelError, load::take};
+use super::{KernelError, errno, load::take};
 
 pub struct CounterMaps {
     counters: HashMap<MapData, CounterKey, Counters>,
@@ -64,13 +64,10 @@ impl CounterMaps {
             .counters
             .insert(CounterKey::OVERFLOW, Counters::ZERO, BPF_NOEXIST)
         {
-            Ok(()) => Ok(()),
-            Err(aya::maps::MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::EEXIST) =>
-            {
-                Ok(())
+            Err(source) if errno(&source) != Some(libc::EEXIST) => {
+                Err(KernelError::map(map::COUNTERS, "insert", source))
             }
-            Err(source) => Err(KernelError::map(map::COUNTERS, "insert", source)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }

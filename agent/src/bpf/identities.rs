@@ -11,7 +11,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 
-use super::{KernelError, load::take};
+use super::{KernelError, errno, load::take};
 
 pub struct IdentityMap {
     map: HashMap<MapData, u64, CgroupIdentity>,
@@ -33,16 +33,12 @@ impl IdentityMap {
         let known = CgroupIdentity { identity, flags: 0 };
         self.map
             .insert(cgroup, known, 0)
-            .map_err(|source| match &source {
-                aya::maps::MapError::SyscallError(error)
-                    if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
-                {
-                    KernelError::Full {
-                        map: map::IDENTITIES,
-                        limit: abi::MAX_CGROUPS,
-                    }
-                }
-                _ => KernelError::map(map::IDENTITIES, "insert", source),
+            .map_err(|source| match errno(&source) {
+                Some(libc::E2BIG) => KernelError::Full {
+                    map: map::IDENTITIES,
+                    limit: abi::MAX_CGROUPS,
+                },
+                Some(_) | None => KernelError::map(map::IDENTITIES, "insert", source),
             })
     }
 
@@ -53,13 +49,10 @@ impl IdentityMap {
     /// When the kernel refuses; an absent cgroup is no error.
     pub fn remove(&mut self, cgroup: u64) -> Result<(), KernelError> {
         match self.map.remove(&cgroup) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-            Err(aya::maps::MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-            {
-                Ok(())
+            Err(source) if errno(&source) != Some(libc::ENOENT) => {
+                Err(KernelError::map(map::IDENTITIES, "remove an entry", source))
             }
-            Err(source) => Err(KernelError::map(map::IDENTITIES, "remove an entry", source)),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

@@ -18,7 +18,7 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key},
 };
 
-use super::{KernelError, load::take, sys};
+use super::{KernelError, errno, load::take, sys};
 
 /// Everything that the decision hooks look up, in a form without slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -234,22 +234,14 @@ fn keys<K>(
 
 fn ignore_absent(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
     match result {
-        Err(error) if is_errno(&error, libc::ENOENT) => Ok(()),
+        Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
         other => other,
     }
 }
 
 fn full_or(map: &'static str, limit: u32, source: aya::maps::MapError) -> KernelError {
-    if is_errno(&source, libc::E2BIG) || is_errno(&source, libc::ENOSPC) {
-        return KernelError::Full { map, limit };
-    }
-    KernelError::map(map, "insert", source)
-}
-
-fn is_errno(error: &aya::maps::MapError, errno: i32) -> bool {
-    match error {
-        aya::maps::MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(errno),
-        aya::maps::MapError::KeyNotFound => errno == libc::ENOENT,
-        _ => false,
+    match errno(&source) {
+        Some(libc::E2BIG | libc::ENOSPC) => KernelError::Full { map, limit },
+        Some(_) | None => KernelError::map(map, "insert", source),
     }
 }

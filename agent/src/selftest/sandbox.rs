@@ -10,18 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_common::{
-    counter::{CounterKey, Counters},
-    identity::IdentityId,
-    settings::{CloseSource, Mode},
-};
-use nix::time::{ClockId, clock_gettime};
-
 use super::Failure;
 use crate::bpf::{
     Attached, Attachment, KernelError, Loaded, Maps, Options, detach_all,
     policy::PolicyTables,
     probe::{Host, prepare_pin_dir},
+};
+use crate::host::process::cgroup_path;
+use agent_common::{
+    counter::{CounterKey, Counters},
+    identity::IdentityId,
+    settings::{CloseSource, Mode},
 };
 
 pub(super) struct Sandbox {
@@ -46,8 +45,12 @@ impl Sandbox {
         let cgroup = host.cgroup_root.join(&name);
         let pin_dir = PathBuf::from("/sys/fs/bpf").join(&name);
         prepare_pin_dir(&pin_dir)?;
+        let own_cgroup = cgroup_path(process::id()).map_err(|source| KernelError::Io {
+            path: "/proc/self/cgroup".to_owned(),
+            source,
+        })?;
         let mut sandbox = Self {
-            home: host.cgroup_root.join(own_cgroup()),
+            home: host.cgroup_root.join(own_cgroup.trim_start_matches('/')),
             cgroup: cgroup.clone(),
             made: Vec::new(),
             options: Options {
@@ -154,7 +157,7 @@ impl Sandbox {
             if done(&counters) || Instant::now() > deadline {
                 return Ok(counters);
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
     }
 
@@ -187,6 +190,15 @@ impl Drop for Sandbox {
     }
 }
 
+/// Waits a little for something that only polling can show.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the caller's loop has a deadline"
+)]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Sends `out` bytes to a server and receives `back`, closing in order on both sides.
 pub(super) fn exchange(
     listener: &TcpListener,
@@ -209,23 +221,6 @@ pub(super) fn exchange(
     super::expect("bytes at the far ends", (arrived, received), (out, back))
 }
 
-/// Nanoseconds on the clock that the kernel compares grants with.
-pub(super) fn boot_clock_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map(|now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
-        .unwrap_or(0)
-}
-
 fn join_cgroup(path: &std::path::Path) -> std::io::Result<()> {
     fs::write(path.join("cgroup.procs"), process::id().to_string())
-}
-
-/// Path of this process below the cgroup v2 root, without a leading slash.
-fn own_cgroup() -> String {
-    fs::read_to_string("/proc/self/cgroup")
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))
-        .unwrap_or_default()
-        .to_owned()
 }

@@ -1,0 +1,142 @@
+//! Finds cgroups and notices when they come and go.
+//!
+//! The kernel already judges an unknown cgroup as its nearest known ancestor, so what is late here
+//! is a name, not a rule.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{CreateKind, RemoveKind},
+};
+use tokio::sync::mpsc;
+
+/// Id and path below the root (`/` first) of `directory` and every cgroup below it.
+///
+/// A cgroup that disappears meanwhile is left out.
+///
+/// # Errors
+///
+/// When `directory` itself cannot be read.
+pub fn scan(root: &Path, directory: &Path) -> io::Result<BTreeMap<u64, String>> {
+    let mut found = BTreeMap::new();
+    let id = fs::metadata(directory)?.ino();
+    found.insert(id, path_below(root, directory));
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = entry.path();
+            if let Ok(metadata) = entry.metadata() {
+                found.insert(metadata.ino(), path_below(root, &path));
+                pending.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn path_below(root: &Path, path: &Path) -> String {
+    match path.strip_prefix(root) {
+        Ok(below) => format!("/{}", below.display()),
+        Err(_) => path.display().to_string(),
+    }
+}
+
+/// What has happened to a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This directory, and perhaps others below it, is new.
+    Made(PathBuf),
+    Removed(PathBuf),
+    /// Something was missed: scan again.
+    Missed,
+}
+
+/// Reports changes until it is dropped.
+pub struct CgroupWatcher {
+    _watcher: RecommendedWatcher,
+}
+
+impl CgroupWatcher {
+    /// Watches `directory` and everything below it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel allows no more watches (`fs.inotify.max_user_watches`).
+    pub fn start(
+        directory: &Path,
+        changes: mpsc::UnboundedSender<Change>,
+    ) -> Result<Self, notify::Error> {
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            for change in interpret(event) {
+                // The receiver is gone only while the agent shuts down.
+                let _ = changes.send(change);
+            }
+        })?;
+        watcher.watch(directory, RecursiveMode::Recursive)?;
+        Ok(Self { _watcher: watcher })
+    }
+}
+
+fn interpret(event: notify::Result<Event>) -> Vec<Change> {
+    let Ok(event) = event else {
+        return vec![Change::Missed];
+    };
+    if event.need_rescan() {
+        return vec![Change::Missed];
+    }
+    if matches!(event.kind, EventKind::Create(CreateKind::Folder)) {
+        return event.paths.into_iter().map(Change::Made).collect();
+    }
+    if matches!(event.kind, EventKind::Remove(RemoveKind::Folder)) {
+        return event.paths.into_iter().map(Change::Removed).collect();
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_finds_nested_directories_by_inode_and_path() {
+        let root = tempfile::tempdir().expect("a directory");
+        let nested = root.path().join("a.slice/b.service");
+        fs::create_dir_all(&nested).expect("nested directories");
+        fs::write(root.path().join("cgroup.procs"), "").expect("a file");
+        let found = scan(root.path(), root.path()).expect("a scan");
+        let paths: Vec<_> = found.values().map(String::as_str).collect();
+        assert_eq!(found.len(), 3);
+        for path in ["/", "/a.slice", "/a.slice/b.service"] {
+            assert!(paths.contains(&path), "{path} in {paths:?}");
+        }
+        let id = fs::metadata(&nested).expect("metadata").ino();
+        assert_eq!(
+            found.get(&id).map(String::as_str),
+            Some("/a.slice/b.service")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_new_directory_is_noticed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (sender, mut changes) = mpsc::unbounded_channel();
+        let _watcher = CgroupWatcher::start(root.path(), sender).expect("a watcher");
+        let made = root.path().join("new.service");
+        fs::create_dir(&made).expect("a directory");
+        assert_eq!(changes.recv().await, Some(Change::Made(made.clone())));
+        fs::remove_dir(&made).expect("removed");
+        assert_eq!(changes.recv().await, Some(Change::Removed(made)));
+    }
+}
