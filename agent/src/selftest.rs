@@ -41,58 +41,98 @@ enum Outcome {
     Skip(String),
 }
 
-type Check = fn(&mut Sandbox) -> Result<Outcome, Failure>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const CHECKS: [(&str, Mode, Check); 11] = [
-    (
+struct Check {
+    name: &'static str,
+    mode: Mode,
+    is_about_bytes: bool,
+    run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
+}
+
+const CHECKS: [Check; 11] = [
+    check(
         "observe mode allows what policy refuses",
         Mode::Observe,
         observe_allows,
     ),
-    (
+    check(
         "shadow mode allows and counts would-deny",
         Mode::Shadow,
         shadow_counts,
     ),
-    (
+    check(
         "a granted connection is allowed and counted",
         Mode::Enforce,
         granted_is_allowed,
     ),
-    (
+    check(
         "an ungranted connection fails with EPERM",
         Mode::Enforce,
         ungranted_is_refused,
     ),
-    (
+    check(
         "a v4-mapped address is the same address",
         Mode::Enforce,
         mapped_is_refused,
     ),
-    (
+    check(
         "an IPv6 connection is refused",
         Mode::Enforce,
         ipv6_is_refused,
     ),
-    ("a datagram is refused", Mode::Enforce, datagram_is_refused),
-    ("a grant ends by itself", Mode::Enforce, grant_expires),
-    (
+    check("a datagram is refused", Mode::Enforce, datagram_is_refused),
+    check("a grant ends by itself", Mode::Enforce, grant_expires),
+    check(
         "an unknown child cgroup inherits its parent",
         Mode::Enforce,
         child_inherits,
     ),
-    (
-        "a closed connection adds its exact bytes",
-        Mode::Enforce,
-        close_adds_bytes,
-    ),
-    (
+    Check {
+        name: "a closed connection adds its exact bytes",
+        mode: Mode::Enforce,
+        is_about_bytes: true,
+        run: close_adds_bytes,
+    },
+    check(
         "a new load adopts links, policy and counters",
         Mode::Enforce,
         reload_adopts,
     ),
 ];
+
+const fn check(
+    name: &'static str,
+    mode: Mode,
+    run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
+) -> Check {
+    Check {
+        name,
+        mode,
+        is_about_bytes: false,
+        run,
+    }
+}
+
+impl Tally {
+    /// Counts one outcome and says it in a line.
+    fn note(&mut self, name: &str, outcome: Result<Outcome, Failure>) -> String {
+        match outcome {
+            Ok(Outcome::Ok) => {
+                self.passed += 1;
+                format!("ok {name}")
+            }
+            Ok(Outcome::Skip(why)) => {
+                self.skipped += 1;
+                format!("SKIP {name}: {why}")
+            }
+            Err(error) => {
+                self.failed += 1;
+                format!("FAIL {name}: {}", crate::error_chain(&*error))
+            }
+        }
+    }
+}
 
 /// Runs every check and prints one line for each through `print`.
 ///
@@ -103,33 +143,26 @@ pub fn run(print: &mut dyn FnMut(String)) -> Result<Tally, KernelError> {
     let host = probe::check()?;
     print(format!("kernel {}", host.kernel));
     let mut tally = Tally::default();
-    for source in [CloseSource::SockState, CloseSource::SockOps] {
-        for (name, mode, check) in CHECKS {
+    // Loading is what takes time, above all in an emulated machine: once for each set of programs.
+    for (mode, source) in [
+        (Mode::Observe, CloseSource::SockState),
+        (Mode::Shadow, CloseSource::SockState),
+        (Mode::Enforce, CloseSource::SockState),
+        (Mode::Enforce, CloseSource::SockOps),
+    ] {
+        let checks = CHECKS
+            .iter()
             // The decision hooks are the same whatever counts the bytes.
-            if source == CloseSource::SockOps && !name.contains("bytes") {
-                continue;
-            }
+            .filter(|check| check.mode == mode)
+            .filter(|check| check.is_about_bytes || source == CloseSource::SockState);
+        let mut sandbox = Sandbox::new(&host, mode, source)?;
+        for check in checks {
+            let outcome = sandbox.begin().and_then(|()| (check.run)(&mut sandbox));
             let name = match source {
-                CloseSource::SockOps => format!("{name} (sock_ops)"),
-                CloseSource::None | CloseSource::SockState => name.to_owned(),
+                CloseSource::SockOps => format!("{} (sock_ops)", check.name),
+                CloseSource::None | CloseSource::SockState => check.name.to_owned(),
             };
-            let outcome = Sandbox::new(&host, mode, source)
-                .map_err(Failure::from)
-                .and_then(|mut sandbox| check(&mut sandbox));
-            match outcome {
-                Ok(Outcome::Ok) => {
-                    tally.passed += 1;
-                    print(format!("ok {name}"));
-                }
-                Ok(Outcome::Skip(why)) => {
-                    tally.skipped += 1;
-                    print(format!("SKIP {name}: {why}"));
-                }
-                Err(error) => {
-                    tally.failed += 1;
-                    print(format!("FAIL {name}: {}", crate::error_chain(&*error)));
-                }
-            }
+            print(tally.note(&name, outcome));
         }
     }
     let Tally {
@@ -202,7 +235,6 @@ fn listener(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
 fn observe_allows(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     TcpStream::connect(address)?;
     let counters = sandbox.counters(row(OTHER, RuleId::NONE, Reason::NoGrant))?;
@@ -214,7 +246,6 @@ fn observe_allows(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn shadow_counts(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     TcpStream::connect(address)?;
     let counters = sandbox.counters(row(OTHER, RuleId::NONE, Reason::NoGrant))?;
@@ -226,7 +257,6 @@ fn shadow_counts(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn granted_is_allowed(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("granted", GRANTED)?;
     for _ in 0..10 {
         TcpStream::connect(address)?;
@@ -240,7 +270,6 @@ fn ungranted_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     let (_free, elsewhere) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     expect_refused("connect", &TcpStream::connect(address))?;
     TcpStream::connect(elsewhere)?;
@@ -252,7 +281,6 @@ fn ungranted_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn mapped_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     let mapped = SocketAddr::new("::ffff:127.0.0.1".parse()?, address.port());
     expect_refused("::ffff:127.0.0.1", &TcpStream::connect(mapped))?;
@@ -266,7 +294,6 @@ fn ipv6_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
         return Ok(Outcome::Skip("the host has no IPv6 loopback".to_owned()));
     };
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     expect_refused("::1", &TcpStream::connect(address))?;
     let any = SocketAddr::new("::".parse()?, address.port());
@@ -280,7 +307,6 @@ fn datagram_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let server = UdpSocket::bind("127.0.0.1:0")?;
     let address = server.local_addr()?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     let client = UdpSocket::bind("127.0.0.1:0")?;
     expect_refused("sendto", &client.send_to(b"prompt", address))?;
@@ -296,7 +322,6 @@ fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let life = Duration::from_millis(400);
     let not_after_ns = boot_ns() + life.as_nanos() as u64;
     sandbox.install(&tables(address, not_after_ns))?;
-    sandbox.attach()?;
     sandbox.enter("granted", GRANTED)?;
     TcpStream::connect(address)?;
     let deadline = Instant::now() + 10 * life;
@@ -317,7 +342,6 @@ fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn child_inherits(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.name("granted", GRANTED)?;
     sandbox.enter_unnamed("granted/a/b")?;
     TcpStream::connect(address)?;
@@ -334,7 +358,6 @@ fn close_adds_bytes(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     }
     let (listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("granted", GRANTED)?;
     sandbox::exchange(&listener, address, OUT, IN)?;
     let key = row(GRANTED, GRANT, Reason::Granted);
@@ -351,7 +374,6 @@ fn close_adds_bytes(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
 fn reload_adopts(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;
-    sandbox.attach()?;
     sandbox.enter("other", OTHER)?;
     expect_refused("before", &TcpStream::connect(address))?;
     sandbox.forget();

@@ -1,6 +1,7 @@
 //! A cgroup and a pin directory of our own, removed at the end whatever happened.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -33,6 +34,10 @@ pub(super) struct Sandbox {
     loaded: Option<Loaded>,
     attached: Option<Attached>,
     maps: Option<Maps>,
+    /// Why the wanted source of byte counts is not in use.
+    close_gap: Option<String>,
+    /// Counters when the running check began.
+    before: BTreeMap<CounterKey, Counters>,
 }
 
 impl Sandbox {
@@ -63,6 +68,8 @@ impl Sandbox {
             loaded: None,
             attached: None,
             maps: None,
+            close_gap: None,
+            before: BTreeMap::new(),
         };
         sandbox.make(cgroup)?;
         sandbox.load()?;
@@ -71,8 +78,20 @@ impl Sandbox {
 
     pub(super) fn load(&mut self) -> Result<(), KernelError> {
         let (loaded, maps) = Loaded::load_with(self.options.clone(), self.close_source)?;
+        self.close_gap = (loaded.close_source != self.close_source)
+            .then(|| loaded.close_fallback.clone().unwrap_or_default());
         self.loaded = Some(loaded);
         self.maps = Some(maps);
+        Ok(())
+    }
+
+    /// Back to the start, with everything attached and counters from here on.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        join_cgroup(&self.home)?;
+        if self.attached.is_none() {
+            self.attach()?;
+        }
+        self.before = self.maps()?.counters.read()?.into_iter().collect();
         Ok(())
     }
 
@@ -108,11 +127,8 @@ impl Sandbox {
         })
     }
 
-    /// Why the wanted source of byte counts is not the one in use.
     pub(super) fn close_gap(&self) -> Option<String> {
-        let loaded = self.loaded.as_ref()?;
-        (loaded.close_source != self.close_source)
-            .then(|| loaded.close_fallback.clone().unwrap_or_default())
+        self.close_gap.clone()
     }
 
     pub(super) fn name(&mut self, child: &str, identity: IdentityId) -> Result<(), Failure> {
@@ -143,7 +159,9 @@ impl Sandbox {
     pub(super) fn counters(&mut self, key: CounterKey) -> Result<Counters, Failure> {
         let rows = self.maps()?.counters.read()?;
         let row = rows.iter().find(|(known, _)| *known == key);
-        Ok(row.map_or(Counters::ZERO, |(_, counters)| *counters))
+        let now = row.map_or(Counters::ZERO, |(_, counters)| *counters);
+        let before = self.before.get(&key).copied();
+        Ok(now.since(&before.unwrap_or(Counters::ZERO)))
     }
 
     pub(super) fn eventually(
