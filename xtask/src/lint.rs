@@ -17,12 +17,13 @@ use crate::{
 
 type Check = fn() -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", format),
     ("format of kernel programs", format_ebpf),
     ("clippy", clippy),
     ("clippy of kernel programs", clippy_ebpf),
     ("tidy", tidy::check),
+    ("catalogue is fresh", catalogue),
     ("service unit is valid", unit::verify),
     ("service unit is confined", unit::security),
     ("licences and sources", licences),
@@ -64,6 +65,11 @@ fn clippy_ebpf() -> Result<Outcome> {
         // aya-ebpf names unstable features even where it does not need them.
         .env("RUSTC_BOOTSTRAP", "1");
     process::run(&mut cargo)?;
+    Ok(Outcome::Pass)
+}
+
+fn catalogue() -> Result<Outcome> {
+    crate::catalogue::run(true)?;
     Ok(Outcome::Pass)
 }
 

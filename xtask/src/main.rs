@@ -4,6 +4,7 @@
 
 mod apt;
 mod build;
+mod catalogue;
 mod lint;
 mod man;
 mod paths;
@@ -41,6 +42,12 @@ enum Task {
     Test,
     /// Boot Debian kernels in QEMU and run the agent's self-test on each
     Vm(vm::Args),
+    /// Write the built-in catalogue of model endpoints from the provider table
+    Catalogue {
+        /// Change nothing; fail if the committed catalogue differs
+        #[arg(long)]
+        check: bool,
+    },
     /// Generate the man pages and shell completions from the command line definition
     Man(man::Args),
 }
@@ -63,6 +70,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Lint => lint::run().map(|tally| tally.finish()),
         Task::Test => test::run().map(|tally| tally.finish()),
         Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),
+        Task::Catalogue { check } => catalogue::run(check).map(|()| ExitCode::SUCCESS),
         Task::Man(args) => man::run(&args),
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Tally> {
+    for series in &args.kernels {
+        kernel::check_series(series)?;
+    }
     setup::ensure(&BTreeSet::from([Group::Test]))?;
     let binary = match &args.binary {
         Some(binary) => binary.clone(),

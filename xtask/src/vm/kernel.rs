@@ -30,10 +30,15 @@ pub(crate) struct Image {
 /// How long an image counts as the newest without asking again.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
 
-pub(crate) fn newest(series: &str) -> Result<Image> {
+pub(crate) fn check_series(series: &str) -> Result<()> {
     if !name::is_series(series) {
         bail!("`{series}` is no kernel series; write one as 6.1 or 6.12");
     }
+    Ok(())
+}
+
+pub(crate) fn newest(series: &str) -> Result<Image> {
+    check_series(series)?;
     let dir = paths::cache()?.join("kernels").join(series);
     let kept = kept(&dir);
     if let Some((image, age)) = &kept
