@@ -22,7 +22,11 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Development tasks of this repository")]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    about = "Development tasks of this repository"
+)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
