@@ -21,7 +21,7 @@ use agent_common::settings::{CloseSource, Mode};
 use thiserror::Error;
 
 pub use self::{
-    attach::{Attached, Attachment, Coverage, detach_all},
+    attach::{Attached, Attachment, Coverage, detach_all, detach_programs},
     load::Loaded,
 };
 

@@ -1,1 +1,241 @@
-//! .
+//! The agent's settings: a TOML file, then flags, resolved into one value.
+//!
+//! Policy is not here: it lives in policy files and in the store.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use agent_common::settings::Mode;
+use serde::Deserialize;
+use thiserror::Error;
+
+/// Read when `--config` is not given; need not exist then.
+pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
+
+/// Everything the daemon needs to know, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub mode: Mode,
+    /// Directory of the cgroup to govern; `None` for the whole host.
+    pub cgroup: Option<PathBuf>,
+    pub policy_dir: PathBuf,
+    pub state_dir: PathBuf,
+    pub socket: PathBuf,
+    pub pin_dir: PathBuf,
+    /// Where Prometheus metrics are served over TCP besides the socket.
+    pub metrics_listen: Option<SocketAddr>,
+    pub log_format: LogFormat,
+    /// Whether the hosts of endpoints are resolved.
+    pub resolve: bool,
+    /// Whether a clean stop detaches the programs and removes all pins.
+    pub detach_on_exit: bool,
+    /// How many events the store keeps.
+    pub kept_events: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Observe,
+            cgroup: None,
+            policy_dir: "/etc/weir/policy.d".into(),
+            state_dir: "/var/lib/weir".into(),
+            socket: "/run/weir/weir.sock".into(),
+            pin_dir: "/sys/fs/bpf/weir".into(),
+            metrics_listen: None,
+            log_format: LogFormat::Text,
+            resolve: true,
+            detach_on_exit: false,
+            kept_events: 100_000,
+        }
+    }
+}
+
+/// What the command line says; it wins over the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `None` for [`DEFAULT_FILE`] if it exists.
+    pub config: Option<PathBuf>,
+    pub mode: Option<Mode>,
+    pub cgroup: Option<PathBuf>,
+    pub policy_dir: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
+    pub pin_dir: Option<PathBuf>,
+    pub metrics_listen: Option<SocketAddr>,
+    pub log_format: Option<LogFormat>,
+    pub no_resolve: bool,
+    pub detach_on_exit: bool,
+}
+
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("read `{path}`")]
+    Read {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path}: {message}")]
+    Invalid { path: String, message: String },
+}
+
+/// The file's schema: every field may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    mode: Option<FileMode>,
+    cgroup: Option<PathBuf>,
+    policy_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    pin_dir: Option<PathBuf>,
+    metrics_listen: Option<SocketAddr>,
+    log_format: Option<LogFormat>,
+    resolve: Option<bool>,
+    detach_on_exit: Option<bool>,
+    kept_events: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FileMode {
+    Observe,
+    Shadow,
+    Enforce,
+}
+
+impl From<FileMode> for Mode {
+    fn from(mode: FileMode) -> Self {
+        match mode {
+            FileMode::Observe => Self::Observe,
+            FileMode::Shadow => Self::Shadow,
+            FileMode::Enforce => Self::Enforce,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file and applies `overrides`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or has a mistake: with its line, field and what is allowed.
+    pub fn resolve(overrides: Overrides) -> Result<Self, ConfigError> {
+        let file = match &overrides.config {
+            Some(path) => read(path)?,
+            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+            None => File::default(),
+        };
+        Ok(Self::merge(file, overrides))
+    }
+
+    fn merge(file: File, overrides: Overrides) -> Self {
+        let defaults = Self::default();
+        let File {
+            mode,
+            cgroup,
+            policy_dir,
+            state_dir,
+            socket,
+            pin_dir,
+            metrics_listen,
+            log_format,
+            resolve,
+            detach_on_exit,
+            kept_events,
+        } = file;
+        let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
+            flag.or(file).unwrap_or(default)
+        };
+        Self {
+            mode: overrides
+                .mode
+                .or(mode.map(Mode::from))
+                .unwrap_or(defaults.mode),
+            cgroup: overrides.cgroup.or(cgroup),
+            policy_dir: path(overrides.policy_dir, policy_dir, defaults.policy_dir),
+            state_dir: path(overrides.state_dir, state_dir, defaults.state_dir),
+            socket: path(overrides.socket, socket, defaults.socket),
+            pin_dir: path(overrides.pin_dir, pin_dir, defaults.pin_dir),
+            metrics_listen: overrides.metrics_listen.or(metrics_listen),
+            log_format: overrides.log_format.or(log_format).unwrap_or_default(),
+            resolve: !overrides.no_resolve && resolve.unwrap_or(defaults.resolve),
+            detach_on_exit: overrides.detach_on_exit
+                || detach_on_exit.unwrap_or(defaults.detach_on_exit),
+            kept_events: kept_events.unwrap_or(defaults.kept_events),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: shown.clone(),
+        source,
+    })?;
+    parse(&shown, &text)
+}
+
+fn parse(path: &str, text: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
+        ConfigError::Invalid {
+            path: format!("{path}:{line}:{column}"),
+            message: error.message().to_owned(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse("weir.toml", text).expect_err("a mistake").to_string()
+    }
+
+    #[test]
+    fn a_mistake_names_line_column_and_what_is_allowed() {
+        assert_eq!(
+            error("socket = \"/a\"\nmode = \"block\"\n"),
+            "weir.toml:2:8: unknown variant `block`, expected one of `observe`, `shadow`, `enforce`"
+        );
+        assert!(
+            error("modus = 1").starts_with("weir.toml:1:1: unknown field `modus`, expected one of"),
+            "{}",
+            error("modus = 1")
+        );
+        assert!(error("metrics_listen = \"9464\"").starts_with("weir.toml:1:18: "));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let text = "mode = \"shadow\"\nresolve = true\nstate_dir = \"/srv/weir\"\n";
+        let file = parse("weir.toml", text).expect("a valid file");
+        let flags = Overrides {
+            mode: Some(Mode::Enforce),
+            no_resolve: true,
+            ..Overrides::default()
+        };
+        let config = Config::merge(file, flags);
+        assert_eq!(config.mode, Mode::Enforce);
+        assert_eq!(config.state_dir, PathBuf::from("/srv/weir"));
+        assert!(!config.resolve);
+        assert_eq!(config.socket, Config::default().socket);
+    }
+}

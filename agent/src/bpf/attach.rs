@@ -53,7 +53,7 @@ impl Loaded {
     /// # Errors
     ///
     /// When a decision hook cannot be attached. A close hook that cannot be is a coverage gap.
-    pub fn attach(mut self) -> Result<Attached, KernelError> {
+    pub fn attach(&mut self) -> Result<Attached, KernelError> {
         let cgroup_path = self.options.cgroup.clone();
         let cgroup =
             File::open(&cgroup_path).map_err(|source| KernelError::io(&cgroup_path, source))?;
@@ -217,24 +217,10 @@ impl Site<'_> {
 ///
 /// When something cannot be removed; what could be is gone then.
 pub fn detach_all(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
-    let mut removed = Vec::new();
-    for hook in DECISION_HOOKS
-        .into_iter()
-        .chain([program::SOCK_STATE, program::SOCK_OPS])
-    {
-        let pin = link_pin(pin_dir, hook);
-        if pin.exists() {
-            remove_pin(&pin)?;
-            removed.push(pin);
-        }
-    }
+    let mut removed = detach_programs(pin_dir)?;
     let maps = map_dir(pin_dir);
     for name in map::ALL {
-        let pin = maps.join(name);
-        if pin.exists() {
-            remove_pin(&pin)?;
-            removed.push(pin);
-        }
+        removed.extend(remove_pin(&maps.join(name))?);
     }
     for directory in [maps.as_path(), pin_dir] {
         match fs::remove_dir(directory) {
@@ -242,6 +228,20 @@ pub fn detach_all(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(KernelError::io(directory, error)),
         }
+    }
+    Ok(removed)
+}
+
+/// Detaches every program pinned in `pin_dir`; maps and counters stay.
+///
+/// # Errors
+///
+/// When a pin cannot be removed.
+pub fn detach_programs(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let hooks = DECISION_HOOKS.into_iter();
+    let mut removed = Vec::new();
+    for hook in hooks.chain([program::SOCK_STATE, program::SOCK_OPS]) {
+        removed.extend(remove_pin(&link_pin(pin_dir, hook))?);
     }
     Ok(removed)
 }
@@ -254,10 +254,11 @@ fn pin_link(link: FdLink, pin: &Path) -> Result<PinnedLink, KernelError> {
     link.pin(pin).map_err(|error| pin_error(pin, error))
 }
 
-fn remove_pin(pin: &Path) -> Result<(), KernelError> {
+/// The pin, if there was one to remove.
+fn remove_pin(pin: &Path) -> Result<Option<PathBuf>, KernelError> {
     match fs::remove_file(pin) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => Ok(Some(pin.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(pin_error(pin, error)),
     }
 }

@@ -100,7 +100,7 @@ impl Sandbox {
     }
 
     pub(super) fn attach(&mut self) -> Result<(), Failure> {
-        let loaded = self.loaded.take().ok_or("nothing is loaded")?;
+        let loaded = self.loaded.as_mut().ok_or("nothing is loaded")?;
         let attached = loaded.attach()?;
         for hook in &attached.coverage {
             if let Err(why) = &hook.attachment {

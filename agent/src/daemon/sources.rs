@@ -1,0 +1,85 @@
+//! Reads policy files from the policy directory.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::policy::{Located, Object, PolicyError, Position, parse};
+
+/// What a file must end in to be read.
+const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
+
+/// All policy files in `directory`, in the order of their names; none if it does not exist.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let is_policy = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|extension| EXTENSIONS.contains(&extension));
+        // Editors keep their backups beside the file under a hidden name.
+        if is_policy && !name.starts_with('.') && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Parses `files`; the mistakes of all of them are reported together.
+///
+/// # Errors
+///
+/// Every mistake, in the order of the files.
+pub fn read(files: &[PathBuf]) -> Result<Vec<Located<Object>>, Vec<PolicyError>> {
+    let mut objects = Vec::new();
+    let mut errors = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        match fs::read_to_string(file) {
+            Ok(text) => match parse(&name, &text) {
+                Ok(found) => objects.extend(found),
+                Err(found) => errors.extend(found),
+            },
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                errors.push(PolicyError::new(&name, Position::default(), "file", message));
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(objects)
+    } else {
+        Err(errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_visible_yaml_files_are_policy() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in ["b.yaml", "a.yml", ".a.yaml", "notes.txt", "c.yaml~"] {
+            fs::write(directory.path().join(name), "").expect("a file");
+        }
+        let found = list(directory.path()).expect("a list");
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()).collect();
+        assert_eq!(names, ["a.yml", "b.yaml"]);
+        let absent = list(&directory.path().join("absent")).expect("no directory is no policy");
+        assert!(absent.is_empty());
+    }
+}

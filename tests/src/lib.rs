@@ -1,0 +1,3 @@
+//! Harness of the end-to-end tests, and the benchmarks.
+
+pub mod bench;
