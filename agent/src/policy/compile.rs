@@ -114,7 +114,7 @@ const COMMON: Plane = Plane::Invoke;
 fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let common = unknown.of_plane(COMMON);
     let mut entries = vec![(EndpointId::ANY, common)];
-    entries.extend(exceptions(rules, [unknown, unknown], |_, _| common));
+    entries.extend(exceptions(rules, unknown, |_, _| common));
     entries.extend(
         unknown
             .prefixes
@@ -131,14 +131,13 @@ fn entries_of(
     unknown: &Profile,
     profile: &Profile,
 ) -> Vec<(EndpointId, RuleEntry)> {
-    let profiles = [profile, unknown];
-    let mut entries = exceptions(rules, profiles, |id, plane| unknown.entry(id, plane));
+    let mut entries = exceptions(rules, profile, |id, plane| unknown.entry(id, plane));
     let of_plane = Plane::ALL.map(|plane| profile.of_plane(plane));
     // Where rules name every endpoint, the strictest entry may be that of all of them.
     let strictest = profile.entry(EndpointId::OVERFLOW, COMMON);
     let all_named = profile.special().count() > rules.n_endpoints();
     for common in of_plane.into_iter().chain(all_named.then_some(strictest)) {
-        let shorter = exceptions(rules, profiles, |_, _| common);
+        let shorter = exceptions(rules, profile, |_, _| common);
         if shorter.len() + 1 < entries.len() {
             entries = shorter;
             entries.push((EndpointId::ANY, common));
@@ -150,17 +149,15 @@ fn entries_of(
     entries
 }
 
-/// The endpoints for which the first profile says something else than `fallback`. Where it
-/// agrees about a plane, only endpoints that are special in a profile can differ.
+/// The endpoints for which `profile` says something else than `fallback`. Where they agree about a
+/// plane, only endpoints that are special to `profile` can differ: what is special to the unknown
+/// identity is special to everybody, because its rules select everybody.
 fn exceptions(
     rules: &Rules<'_>,
-    [profile, unknown]: [&Profile; 2],
+    profile: &Profile,
     fallback: impl Fn(EndpointId, Plane) -> RuleEntry,
 ) -> Vec<(EndpointId, RuleEntry)> {
-    let mut candidates = profile
-        .special()
-        .chain(unknown.special())
-        .collect::<BTreeSet<_>>();
+    let mut candidates = profile.special().collect::<BTreeSet<_>>();
     for plane in Plane::ALL {
         if profile.of_plane(plane) != fallback(EndpointId::ANY, plane) {
             candidates.extend(rules.endpoints_of(plane));

@@ -197,12 +197,8 @@ fn duplicates(objects: &[Located<Object>]) -> Vec<PolicyError> {
     for object in objects {
         let kind = object.value.kind();
         if let Some(other) = first.insert((kind, object.value.name()), object) {
-            let message = format!(
-                "there is already a {} `{}` at {}: give one of them another name",
-                kind.name(),
-                object.value.name(),
-                place(other)
-            );
+            let (kind, place) = (kind.name(), place(other));
+            let message = format!("the {kind} at {place} has the same name: give one another");
             errors.push(object.error("metadata.name", message));
         }
         let is_default = matches!(

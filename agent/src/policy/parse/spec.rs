@@ -105,6 +105,10 @@ fn endpoint(
         .get("risk")
         .and_then(|field| reader.word(field, &Risk::ALL, Risk::name));
     let shared = fields.get("shared").and_then(|field| reader.flag(field));
+    let source = Source::File {
+        path: place.file.clone(),
+        line: place.line,
+    };
     Some(Endpoint {
         name: name.to_owned(),
         provider: provider?,
@@ -114,10 +118,7 @@ fn endpoint(
         ports: ports.into_iter().collect(),
         risk: risk.unwrap_or_default(),
         shared: shared.unwrap_or_default(),
-        source: Source::File {
-            path: place.file.clone(),
-            line: place.line,
-        },
+        source,
     })
 }
 

@@ -93,8 +93,8 @@ fn names_are_unique_within_a_kind_and_across_files() {
     check(
         &[&first, &second],
         &[
-            "b.yaml:12:18: metadata.name: there is already a InvocationGrant `a` at a.yaml:2: give \
-           one of them another name",
+            "b.yaml:12:18: metadata.name: the InvocationGrant at a.yaml:2 has the same name: give one \
+             another",
         ],
     );
     let same_name = object("Posture", "a", "{default: true, ungranted: deny}");
@@ -122,7 +122,7 @@ fn an_ended_grant_is_an_error_for_its_writer_and_a_warning_at_start() {
         &[&grant(
             "a",
             "[openai]",
-            "  notBefore: 2026-01-15T13:00:00Z\n  ttl: 61m\n",
+            "  notBefore: 2026-01-15T13:00:00Z\n  ttl: 2h\n",
         )],
         &["a.yaml:10:8: spec.ttl: ends before notBefore: the grant would never hold"],
     );

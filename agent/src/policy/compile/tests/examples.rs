@@ -1,6 +1,10 @@
 //! Single cases: how few entries there are, what the clock does, which limit is named.
 
-use agent_common::policy::{RuleId, Window};
+use agent_common::{
+    identity::IdentityId,
+    policy::{RuleId, Window},
+    verdict::decide_endpoint,
+};
 use jiff::Timestamp;
 
 use super::{
@@ -84,6 +88,25 @@ fn entries_are_few() {
         ),
         2,
     );
+}
+
+#[test]
+fn the_first_deny_rule_by_name_is_the_one_told() {
+    let deny = |name: &str, subjects: &str| {
+        let spec = format!("{{{subjects}, cidrs: [192.0.2.0/24], reason: x}}");
+        object("EgressDeny", name, &spec)
+    };
+    let text = deny("all", "subjects: [{any: true}]") + &deny("a", FOR_U1);
+    let world = World::new(build(&catalogue(), &text));
+    let policy = compiled(&world).expect("compiles");
+    let prefix = world.numbers.prefixes["192.0.2.0/24"];
+    let told = |identity| {
+        let decision = decide_endpoint(&policy, identity, prefix, 1).expect("governed");
+        decision.rule
+    };
+    assert_eq!(told(world.identities[0].id), world.numbers.denies["a"]);
+    assert_eq!(told(world.identities[1].id), world.numbers.denies["all"]);
+    assert_eq!(told(IdentityId::UNKNOWN), world.numbers.denies["all"]);
 }
 
 fn check_window(
@@ -184,7 +207,7 @@ fn too_many_entries_are_counted_to_the_end() {
     let mut world = World::new(build(&catalogue(), &deny));
     let labels = Labels::from_cgroup_path("/u1.service");
     let identity = |raw| Identity {
-        id: agent_common::identity::IdentityId::from_raw(raw),
+        id: IdentityId::from_raw(raw),
         labels: labels.clone(),
     };
     world.identities = (1..=40_000).map(identity).collect();
