@@ -1,1 +1,34 @@
-//! .
+//! Who may reach which model endpoint: policy objects, their files, and what the kernel gets.
+//!
+//! Files are parsed into objects ([`parse`]), objects are checked together ([`PolicySet`]) and
+//! flattened into entries that are complete in themselves ([`compile`]). Nothing here reads a
+//! clock or a file, and nothing decides about a connection: that is
+//! [`agent_common::verdict::decide`].
+
+mod compile;
+mod diff;
+mod error;
+mod explain;
+mod object;
+mod parse;
+mod render;
+mod set;
+mod subject;
+mod validity;
+mod windows;
+
+pub use compile::{
+    ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, check_addresses, compile,
+    compile_identity,
+};
+pub use diff::{Change, What, diff};
+pub use error::{PolicyError, Position};
+pub use explain::{Considered, ExplainError, Explanation, PostureSource, State, explain};
+pub use object::{
+    EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
+};
+pub use parse::parse;
+pub use render::RenderError;
+pub use set::{BuildOptions, Built, OnExpired, PolicySet};
+pub use subject::{NamePattern, Parts, Subject};
+pub use validity::{End, Span, Validity};

@@ -1,0 +1,248 @@
+//! Objects with their numbers and times, ready to be asked about one identity after another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_common::{
+    destination::EndpointId,
+    policy::{Posture, RuleId, Window},
+};
+
+use super::{
+    numbers::{ClockAnchor, CompileError, Numbers, number},
+    subjects::SubjectIndex,
+};
+use crate::{
+    endpoint::Plane,
+    identity::Labels,
+    policy::{
+        Kind, PolicySet, PostureScope,
+        object::ALL_ENDPOINTS,
+        set::{prefix_name, prefixes_of},
+    },
+};
+
+/// Every rule of a set, in order of name.
+#[derive(Debug)]
+pub(super) struct Rules<'p> {
+    grants: Vec<GrantRule>,
+    grant_index: SubjectIndex<'p>,
+    denies: Vec<DenyRule>,
+    deny_index: SubjectIndex<'p>,
+    postures: Vec<Posture>,
+    posture_index: SubjectIndex<'p>,
+    default_posture: Posture,
+    planes: BTreeMap<EndpointId, Plane>,
+    by_plane: BTreeMap<Plane, Vec<EndpointId>>,
+    pub now_ns: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct GrantRule {
+    pub window: Window,
+    pub scope: Scope,
+}
+
+#[derive(Debug)]
+pub(super) struct DenyRule {
+    pub id: RuleId,
+    pub scope: Scope,
+    pub prefixes: BTreeSet<EndpointId>,
+}
+
+/// The endpoints that a rule concerns.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// Planes of which every endpoint is concerned.
+    pub whole: BTreeSet<Plane>,
+    /// Endpoints of other planes.
+    pub listed: BTreeSet<EndpointId>,
+}
+
+/// The rules that select one identity, in order of name.
+pub(super) struct Selected<'r> {
+    pub grants: Vec<&'r GrantRule>,
+    pub denies: Vec<&'r DenyRule>,
+    pub posture: Posture,
+}
+
+impl<'p> Rules<'p> {
+    pub(super) fn new(
+        set: &'p PolicySet,
+        numbers: &'p Numbers,
+        anchor: &ClockAnchor,
+    ) -> Result<Self, CompileError> {
+        let mut planes = BTreeMap::new();
+        let mut by_plane = BTreeMap::<Plane, Vec<EndpointId>>::new();
+        for endpoint in set.catalogue.iter() {
+            let id = number(&numbers.endpoints, Kind::ModelEndpoint, &endpoint.name)?;
+            planes.insert(id, endpoint.plane);
+            by_plane.entry(endpoint.plane).or_default().push(id);
+        }
+        let mut scopes = Scopes {
+            set,
+            numbers: &numbers.endpoints,
+            known: BTreeMap::new(),
+        };
+        let postures = set.postures.values().filter_map(|rule| match &rule.scope {
+            PostureScope::Default => None,
+            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), rule.ungranted)),
+        });
+        let (posture_subjects, postures): (Vec<_>, Vec<_>) = postures.unzip();
+        let default = set
+            .postures
+            .values()
+            .find(|rule| rule.scope == PostureScope::Default);
+        Ok(Self {
+            grants: grants(set, numbers, anchor, &mut scopes)?,
+            grant_index: SubjectIndex::new(
+                set.grants
+                    .values()
+                    .map(|rule| rule.grant.subjects.as_slice()),
+            ),
+            denies: denies(set, numbers, &mut scopes)?,
+            deny_index: SubjectIndex::new(set.denies.values().map(|rule| rule.subjects.as_slice())),
+            postures,
+            posture_index: SubjectIndex::new(posture_subjects),
+            default_posture: default.map(|rule| rule.ungranted).unwrap_or_default(),
+            planes,
+            by_plane,
+            now_ns: anchor.boot_ns,
+        })
+    }
+
+    pub(super) fn plane_of(&self, endpoint: EndpointId) -> Option<Plane> {
+        self.planes.get(&endpoint).copied()
+    }
+
+    pub(super) fn n_endpoints(&self) -> usize {
+        self.planes.len()
+    }
+
+    pub(super) fn endpoints_of(&self, plane: Plane) -> &[EndpointId] {
+        self.by_plane.get(&plane).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `scope` includes any endpoint that exists.
+    pub(super) fn has_endpoint_in(&self, scope: &Scope) -> bool {
+        let Scope { whole, listed } = scope;
+        !listed.is_empty()
+            || whole
+                .iter()
+                .any(|plane| !self.endpoints_of(*plane).is_empty())
+    }
+
+    /// `None` stands for the unknown identity.
+    pub(super) fn select(&self, labels: Option<&Labels>) -> Selected<'_> {
+        let grants = self.grant_index.select(labels);
+        let denies = self.deny_index.select(labels);
+        let postures = self.posture_index.select(labels);
+        let postures = postures
+            .into_iter()
+            .filter_map(|index| self.postures.get(index));
+        Selected {
+            grants: grants
+                .into_iter()
+                .filter_map(|index| self.grants.get(index))
+                .collect(),
+            denies: denies
+                .into_iter()
+                .filter_map(|index| self.denies.get(index))
+                .collect(),
+            posture: strictest(postures.copied()).unwrap_or(self.default_posture),
+        }
+    }
+}
+
+/// Among postures that select the same identity, one that denies counts.
+fn strictest(postures: impl IntoIterator<Item = Posture>) -> Option<Posture> {
+    postures
+        .into_iter()
+        .reduce(|first, second| match (first, second) {
+            (Posture::Allow, Posture::Allow) => Posture::Allow,
+            (Posture::Deny, _) | (_, Posture::Deny) => Posture::Deny,
+        })
+}
+
+fn grants<'p>(
+    set: &'p PolicySet,
+    numbers: &Numbers,
+    anchor: &ClockAnchor,
+    scopes: &mut Scopes<'p>,
+) -> Result<Vec<GrantRule>, CompileError> {
+    let mut rules = Vec::new();
+    for (name, grant) in &set.grants {
+        let id = number(&numbers.grants, Kind::InvocationGrant, name)?;
+        rules.push(GrantRule {
+            window: anchor.window(grant.span, id),
+            scope: scopes.scope(&grant.grant.endpoints, &grant.grant.planes),
+        });
+    }
+    Ok(rules)
+}
+
+fn denies<'p>(
+    set: &'p PolicySet,
+    numbers: &Numbers,
+    scopes: &mut Scopes<'p>,
+) -> Result<Vec<DenyRule>, CompileError> {
+    let mut rules = Vec::new();
+    for (name, deny) in &set.denies {
+        let prefix =
+            |(net, port)| number(&numbers.prefixes, Kind::EgressDeny, &prefix_name(net, port));
+        rules.push(DenyRule {
+            id: number(&numbers.denies, Kind::EgressDeny, name)?,
+            scope: scopes.scope(&deny.endpoints, &deny.planes),
+            prefixes: prefixes_of(deny).map(prefix).collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(rules)
+}
+
+/// Turns selectors into endpoints. Many grants name the same few, so what one means is kept.
+struct Scopes<'p> {
+    set: &'p PolicySet,
+    numbers: &'p BTreeMap<String, EndpointId>,
+    known: BTreeMap<&'p str, Vec<(EndpointId, Plane)>>,
+}
+
+impl<'p> Scopes<'p> {
+    fn scope(&mut self, selectors: &'p [String], planes: &BTreeSet<Plane>) -> Scope {
+        if selectors.iter().any(|selector| selector == ALL_ENDPOINTS) {
+            return Scope {
+                whole: planes.clone(),
+                listed: BTreeSet::new(),
+            };
+        }
+        let mut listed = BTreeSet::new();
+        for selector in selectors {
+            let endpoints = self.endpoints(selector).iter();
+            let concerned = endpoints.filter(|(_, plane)| planes.contains(plane));
+            listed.extend(concerned.map(|(id, _)| *id));
+        }
+        Scope {
+            whole: BTreeSet::new(),
+            listed,
+        }
+    }
+
+    fn endpoints(&mut self, selector: &'p str) -> &[(EndpointId, Plane)] {
+        let Self {
+            set,
+            numbers,
+            known,
+        } = self;
+        known.entry(selector).or_insert_with(|| {
+            let selected = set.catalogue.select(selector).into_iter();
+            // Every endpoint has a number: `Rules::new` has looked all of them up.
+            let numbered = selected
+                .filter_map(|(name, endpoint)| numbers.get(name).map(|id| (*id, endpoint.plane)));
+            numbered.collect()
+        })
+    }
+}
+
+impl Scope {
+    pub(super) fn includes(&self, endpoint: EndpointId, plane: Plane) -> bool {
+        self.whole.contains(&plane) || self.listed.contains(&endpoint)
+    }
+}

@@ -1,0 +1,174 @@
+//! Compiled entries against a naive reading of the objects, and the limits.
+
+mod examples;
+mod reference;
+mod world;
+
+use agent_common::{
+    destination::Destination,
+    verdict::{Decision, Reason, decide, stricter},
+};
+use ipnet::{IpNet, Ipv6Net};
+use proptest::prelude::*;
+use reference::{Said, at_address, at_endpoint};
+use world::{ENDPOINTS, World, world};
+
+use super::*;
+
+/// What the kernel does: the row with the longest prefix for the port, and one for every port.
+fn decide_address(
+    policy: &CompiledPolicy,
+    identity: IdentityId,
+    address: std::net::IpAddr,
+    port: u16,
+    now_ns: u64,
+) -> Option<Decision> {
+    let mapped = |net: IpNet| match net {
+        IpNet::V6(net) => net,
+        IpNet::V4(net) => {
+            Ipv6Net::new_assert(net.network().to_ipv6_mapped(), net.prefix_len() + 96)
+        }
+    };
+    let address = match address {
+        std::net::IpAddr::V4(address) => address.to_ipv6_mapped(),
+        std::net::IpAddr::V6(address) => address,
+    };
+    let decisions = [port, 0].map(|port| {
+        let rows = policy.prefixes.iter().filter(|row| row.port == port);
+        let covering = rows.filter(|row| mapped(row.net).contains(&address));
+        let longest = covering.max_by_key(|row| mapped(row.net).prefix_len())?;
+        decide(policy, identity, &longest.destination, now_ns)
+    });
+    stricter(decisions[0], decisions[1])
+}
+
+/// Whether the two agree; of several refusals any may be told.
+fn agree(decision: Option<Decision>, said: &[Said]) -> bool {
+    let refusals = said
+        .iter()
+        .filter(|said| !said.0.is_entitled())
+        .collect::<Vec<_>>();
+    let candidates = if refusals.is_empty() {
+        said.iter().collect()
+    } else {
+        refusals
+    };
+    match decision {
+        None => said.is_empty(),
+        Some(decision) => candidates.contains(&&(decision.reason, decision.rule)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn every_endpoint_is_decided_as_the_objects_say(world in world(4), later in 0..25_u64) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        let now = anchor.boot_ns + later * world::TICK_NS;
+        for identity in world.all_identities() {
+            for name in ENDPOINTS {
+                let id = numbers.endpoints[name];
+                let decision = decide(&policy, identity.id, &Destination::one(id), now);
+                let said = at_endpoint(&world, &identity, name, later);
+                prop_assert!(agree(decision, &[said]), "{name} {identity:?}: {decision:?}, {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_address_is_decided_as_the_objects_say(world in world(4), later in 0..25_u64) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        let now = anchor.boot_ns + later * world::TICK_NS;
+        for identity in world.all_identities() {
+            for (address, port) in world::addresses() {
+                let decision = decide_address(&policy, identity.id, address, port, now);
+                let said = at_address(&world, &identity, address, port, later);
+                prop_assert!(
+                    agree(decision, &said),
+                    "{address} {port} {identity:?}: {decision:?}, {said:?}, {:?}", policy.prefixes
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_overfull_address_is_as_strict_as_the_strictest_endpoint(
+        world in world(2),
+        later in 0..25_u64,
+    ) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        let now = anchor.boot_ns + later * world::TICK_NS;
+        for identity in world.all_identities() {
+            let overflow = Destination::one(EndpointId::OVERFLOW);
+            let decision = decide(&policy, identity.id, &overflow, now).expect("governed");
+            let all = ENDPOINTS.iter().all(|name| at_endpoint(&world, &identity, name, later).0.is_entitled());
+            prop_assert_eq!(decision.reason.is_entitled(), all, "{:?}", identity);
+        }
+    }
+
+    #[test]
+    fn more_grants_than_windows_never_allow_more(world in world(12), later in 0..25_u64) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        let now = anchor.boot_ns + later * world::TICK_NS;
+        let is_before_refill = policy.refill_at_ns.is_none_or(|refill| now < refill);
+        for identity in world.all_identities() {
+            for name in ENDPOINTS {
+                let id = numbers.endpoints[name];
+                let decision = decide(&policy, identity.id, &Destination::one(id), now);
+                let said = at_endpoint(&world, &identity, name, later);
+                let entitled = decision.is_some_and(|decision| decision.reason.is_entitled());
+                prop_assert!(!entitled || said.0.is_entitled(), "{decision:?}, {said:?}");
+                prop_assert!(!is_before_refill || entitled == said.0.is_entitled());
+            }
+        }
+    }
+
+    #[test]
+    fn one_identity_compiles_to_the_same_entries(world in world(6)) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        for identity in world.all_identities() {
+            let alone = compile_identity(set, numbers, &identity, anchor).expect("compiles");
+            let rules = policy.rules.iter().filter(|((id, _), _)| *id == identity.id);
+            let together = rules.map(|((_, endpoint), entry)| (*endpoint, *entry));
+            prop_assert_eq!(alone, together.collect::<BTreeMap<_, _>>());
+        }
+    }
+
+    #[test]
+    fn no_entry_says_what_the_kernel_would_find_anyway(world in world(6)) {
+        let World { set, numbers, identities, anchor } = &world;
+        let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        for ((identity, endpoint), entry) in &policy.rules {
+            let others = if endpoint.is_denied_prefix() {
+                vec![(IdentityId::UNKNOWN, *endpoint)]
+            } else {
+                vec![
+                    (*identity, EndpointId::ANY),
+                    (IdentityId::UNKNOWN, *endpoint),
+                    (IdentityId::UNKNOWN, EndpointId::ANY),
+                ]
+            };
+            let less_specific = others.into_iter().filter(|other| *other != (*identity, *endpoint));
+            let found = less_specific.filter_map(|key| policy.rules.get(&key)).next();
+            prop_assert!(*endpoint == EndpointId::ANY || found != Some(entry));
+        }
+    }
+}
+
+#[test]
+fn without_objects_everything_is_allowed() {
+    let world = World::empty();
+    let policy = compile(&world.set, &world.numbers, &world.identities, &world.anchor);
+    let policy = policy.expect("compiles");
+    assert_eq!(policy.rules.len(), 1);
+    assert_eq!(
+        at_endpoint(&world, &world.identities[0], "a", 0).0,
+        Reason::DefaultAllow
+    );
+}

@@ -1,0 +1,273 @@
+//! Single cases: how few entries there are, what the clock does, which limit is named.
+
+use agent_common::{
+    identity::IdentityId,
+    policy::{RuleId, Window},
+    verdict::decide_endpoint,
+};
+use jiff::Timestamp;
+
+use super::{
+    super::{ClockAnchor, CompileError, CompiledPolicy, check_addresses, compile},
+    world::{World, catalogue, instant, number},
+};
+use crate::{
+    endpoint::Catalogue,
+    identity::{Identity, Labels},
+    policy::{BuildOptions, OnExpired, PolicySet, Span, explain, parse},
+};
+
+fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
+    let objects = parse("p.yaml", text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let issued_at = |_: &str, _: &str| instant(0);
+    let options = BuildOptions {
+        now: instant(0),
+        on_expired: OnExpired::Warn,
+        issued_at: &issued_at,
+    };
+    PolicySet::build(objects, catalogue, &options)
+        .unwrap_or_else(|errors| panic!("{errors:?}"))
+        .set
+}
+
+fn object(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: weir.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+    )
+}
+
+fn compiled(world: &World) -> Result<CompiledPolicy, CompileError> {
+    compile(&world.set, &world.numbers, &world.identities, &world.anchor)
+}
+
+/// `rules` is the number of entries, with the one for everybody and everything.
+fn check_entries(text: &str, rules: usize) {
+    let world = World::new(build(&catalogue(), text));
+    let policy = compiled(&world).expect("compiles");
+    assert_eq!(policy.rules.len(), rules, "{text} {:#?}", policy.rules);
+}
+
+const DENY_ALL: &str = "{default: true, ungranted: deny}";
+const FOR_U1: &str = "subjects: [{systemd: {unit: u1.service}}]";
+
+#[test]
+fn entries_are_few() {
+    let posture = object("Posture", "p", DENY_ALL);
+    let grant = |subjects: &str, endpoints: &str| {
+        object(
+            "InvocationGrant",
+            "g",
+            &format!(
+                "{{{subjects}, endpoints: {endpoints}, planes: [invoke, manage], purpose: x}}"
+            ),
+        )
+    };
+    check_entries(&posture, 1);
+    check_entries(&(posture.clone() + &grant(FOR_U1, "['*']")), 2);
+    check_entries(&(posture.clone() + &grant(FOR_U1, "[b]")), 2);
+    check_entries(
+        &(posture.clone() + &grant("subjects: [{any: true}]", "[b]")),
+        2,
+    );
+    // All five endpoints and the overfull address share one entry.
+    check_entries(&(posture + &grant(FOR_U1, "[p, q]")), 2);
+    // The rule for one endpoint, and the overfull address.
+    check_entries(
+        &object(
+            "EgressDeny",
+            "d",
+            &format!("{{{FOR_U1}, endpoints: [b], reason: x}}"),
+        ),
+        3,
+    );
+    check_entries(
+        &object(
+            "EgressDeny",
+            "d",
+            &format!("{{{FOR_U1}, cidrs: [10.0.0.0/8], reason: x}}"),
+        ),
+        2,
+    );
+}
+
+#[test]
+fn the_first_deny_rule_by_name_is_the_one_told() {
+    let deny = |name: &str, subjects: &str| {
+        let spec = format!("{{{subjects}, cidrs: [192.0.2.0/24], reason: x}}");
+        object("EgressDeny", name, &spec)
+    };
+    let text = deny("all", "subjects: [{any: true}]") + &deny("a", FOR_U1);
+    let world = World::new(build(&catalogue(), &text));
+    let policy = compiled(&world).expect("compiles");
+    let prefix = world.numbers.prefixes["192.0.2.0/24"];
+    let told = |identity| {
+        let decision = decide_endpoint(&policy, identity, prefix, 1).expect("governed");
+        decision.rule
+    };
+    assert_eq!(told(world.identities[0].id), world.numbers.denies["a"]);
+    assert_eq!(told(world.identities[1].id), world.numbers.denies["all"]);
+    assert_eq!(told(IdentityId::UNKNOWN), world.numbers.denies["all"]);
+}
+
+fn check_window(
+    not_before: Option<i64>,
+    not_after: Option<i64>,
+    boot_ns: u64,
+    expected: (u64, u64),
+) {
+    let anchor = ClockAnchor {
+        wall: instant(0),
+        boot_ns,
+    };
+    let span = Span {
+        not_before: not_before.map(instant),
+        not_after: not_after.map(instant),
+    };
+    let window = anchor.window(span, RuleId::from_raw(1));
+    assert_eq!((window.not_before_ns, window.not_after_ns), expected);
+    assert!(!window.is_unused());
+}
+
+#[test]
+fn wall_time_becomes_boot_time() {
+    let second = 1_000_000_000;
+    check_window(Some(-1), Some(2), 5 * second, (4 * second, 7 * second));
+    check_window(None, None, second, (0, Window::FOREVER));
+    check_window(Some(-9), Some(-3), second, (1, 1));
+    check_window(None, Some(-3), second, (0, 1));
+    let anchor = ClockAnchor {
+        wall: Timestamp::MIN,
+        boot_ns: u64::MAX - 1,
+    };
+    assert_eq!(anchor.to_boot_ns(Timestamp::MAX), Window::FOREVER);
+}
+
+#[test]
+fn a_missing_number_is_named() {
+    let mut world = World::new(build(&catalogue(), &object("Posture", "p", DENY_ALL)));
+    world.numbers.endpoints.remove("a/x");
+    assert_eq!(
+        compiled(&world).expect_err("no number").to_string(),
+        "ModelEndpoint `a/x` has no number: number every name of the set before compiling it"
+    );
+}
+
+#[test]
+fn too_many_endpoints_on_one_prefix_are_named() {
+    let text = (1..=5).map(|index| {
+        let spec = format!(
+            "{{provider: v, cidrs: [10.0.0.0/{}], ports: [8000]}}",
+            8 + index
+        );
+        object("ModelEndpoint", &format!("v{index}"), &spec)
+    });
+    let world = World::new(build(&Catalogue::default(), &text.collect::<String>()));
+    assert_eq!(
+        compiled(&world).expect_err("too many").to_string(),
+        "10.0.0.0/13 belongs to `v1`, `v2`, `v3`, `v4`, `v5`, 4 fit on one address and port 8000: \
+         let fewer prefixes overlap there"
+    );
+}
+
+#[test]
+fn a_limit_says_what_is_needed_and_what_to_do() {
+    let ports = (1..=1600)
+        .map(|port| port.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let nets = (0..11)
+        .map(|net| format!("10.{net}.0.0/16"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let spec = format!("{{provider: v, cidrs: [{nets}], ports: [{ports}]}}");
+    let world = World::new(build(
+        &Catalogue::default(),
+        &object("ModelEndpoint", "v", &spec),
+    ));
+    assert_eq!(
+        compiled(&world).expect_err("too many").to_string(),
+        "the policy needs 17600 prefixes (CIDR × port), 16384 fit: combine CIDRs, or list fewer \
+         ports"
+    );
+    assert_eq!(check_addresses(65_536), Ok(()));
+    assert_eq!(
+        check_addresses(65_537).expect_err("too many").to_string(),
+        "the endpoints have 65537 addresses (address × port), 65536 fit: remove ModelEndpoint \
+         objects, or list fewer ports"
+    );
+}
+
+#[test]
+fn too_many_entries_are_counted_to_the_end() {
+    let deny = object(
+        "EgressDeny",
+        "d",
+        &format!("{{{FOR_U1}, endpoints: [a, b], reason: x}}"),
+    );
+    let mut world = World::new(build(&catalogue(), &deny));
+    let labels = Labels::from_cgroup_path("/u1.service");
+    let identity = |raw| Identity {
+        id: IdentityId::from_raw(raw),
+        labels: labels.clone(),
+    };
+    world.identities = (1..=40_000).map(identity).collect();
+    // `a` and what is below it, `b`, and the overfull address.
+    assert_eq!(
+        compiled(&world).expect_err("too many").to_string(),
+        "the policy needs 160001 rule entries (identity × endpoint), 131072 fit: select endpoints \
+         by provider or `*`, or give fewer identities rules of their own"
+    );
+}
+
+#[test]
+fn an_explanation_lists_what_was_considered_and_the_verdict() {
+    let ended = format!(
+        "{{{FOR_U1}, endpoints: [p], purpose: x, notAfter: {}}}",
+        instant(-60)
+    );
+    let text = object("Posture", "closed", DENY_ALL)
+        + &object("InvocationGrant", "ended", &ended)
+        + &object(
+            "InvocationGrant",
+            "elsewhere",
+            &format!("{{{FOR_U1}, endpoints: [b], purpose: x}}"),
+        )
+        + &object(
+            "InvocationGrant",
+            "others",
+            "{subjects: [{cgroup: /z}], endpoints: [a], purpose: x}",
+        )
+        + &object(
+            "EgressDeny",
+            "unrelated",
+            "{subjects: [{cgroup: /z}], endpoints: [b], reason: x}",
+        );
+    let set = build(&catalogue(), &text);
+    let numbers = number(&set);
+    let world = World::new(set);
+    let explanation = explain(&world.set, &numbers, &world.identities[0], "a", instant(0));
+    let explanation = explanation.expect("known names");
+    let lines = explanation
+        .considered
+        .iter()
+        .map(|one| format!("{} {}: {}", one.kind.name(), one.name, one.text));
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            "InvocationGrant elsewhere: does not select this endpoint".to_owned(),
+            format!("InvocationGrant ended: ended at {}", instant(-60)),
+            "InvocationGrant others: does not select this identity".to_owned(),
+        ]
+    );
+    assert_eq!(explanation.posture.name.as_deref(), Some("closed"));
+    let decision = explanation.decision.expect("governed");
+    assert_eq!(
+        (decision.reason.name(), decision.rule),
+        ("expired", numbers.grants["ended"])
+    );
+    let unknown = explain(&world.set, &numbers, &world.identities[0], "zz", instant(0));
+    assert_eq!(
+        unknown.expect_err("unknown").to_string(),
+        "unknown endpoint `zz`; `weir endpoints list` shows all"
+    );
+}

@@ -1,0 +1,251 @@
+//! Why an identity may, or may not, reach an endpoint.
+//!
+//! The verdict comes from the entries that the kernel gets; the list of objects is read straight
+//! from the policy.
+
+use agent_common::{
+    destination::Destination,
+    identity::IdentityId,
+    policy::Posture,
+    verdict::{Decision, decide},
+};
+use jiff::Timestamp;
+
+use super::{
+    ClockAnchor, CompileError, EgressDeny, Kind, Numbers, PolicySet, PostureScope, Span, Subject,
+    set::{Grant, selects},
+};
+use crate::{
+    endpoint::Endpoint,
+    identity::{Identity, Labels},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Objects that select the identity or the endpoint: deny rules, then grants, then postures.
+    pub considered: Vec<Considered>,
+    pub posture: PostureSource,
+    /// What the kernel decides.
+    pub decision: Option<Decision>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Considered {
+    pub kind: Kind,
+    pub name: String,
+    pub matches_subject: bool,
+    pub matches_endpoint: bool,
+    pub state: State,
+    /// One clause for people: `applies`, or why not.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Live,
+    Expired,
+    NotYet,
+}
+
+/// Where the posture of the identity comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostureSource {
+    pub ungranted: Posture,
+    /// `None` for the built-in default.
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    #[error("unknown endpoint `{0}`; `weir endpoints list` shows all")]
+    UnknownEndpoint(String),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// # Errors
+/// If there is no such endpoint, or a name of the set has no number.
+pub fn explain(
+    set: &PolicySet,
+    numbers: &Numbers,
+    identity: &Identity,
+    endpoint: &str,
+    now: Timestamp,
+) -> Result<Explanation, ExplainError> {
+    let Some(target) = set.catalogue.get(endpoint) else {
+        return Err(ExplainError::UnknownEndpoint(endpoint.to_owned()));
+    };
+    let is_known = identity.id != IdentityId::UNKNOWN;
+    let labels = is_known.then_some(&identity.labels);
+    let denies = set
+        .denies
+        .iter()
+        .map(|(name, rule)| deny(name, rule, labels, target));
+    let grants = set
+        .grants
+        .iter()
+        .map(|(name, rule)| grant(name, rule, labels, target, now));
+    let postures = set
+        .postures
+        .iter()
+        .filter_map(|(name, rule)| match &rule.scope {
+            PostureScope::Default => None,
+            PostureScope::Subjects(subjects) => {
+                let is_selected = selects_identity(subjects, labels);
+                Some(considered(
+                    Kind::Posture,
+                    name,
+                    is_selected,
+                    true,
+                    State::Live,
+                ))
+            }
+        });
+    let all = denies.chain(grants).chain(postures);
+    Ok(Explanation {
+        considered: all
+            .filter(|one| one.matches_subject || is_about(one))
+            .collect(),
+        posture: posture(set, labels),
+        decision: decision(set, numbers, identity, endpoint, now)?,
+    })
+}
+
+/// A posture is about every endpoint, so only its subjects make it worth a line.
+fn is_about(one: &Considered) -> bool {
+    one.matches_endpoint && one.kind != Kind::Posture
+}
+
+fn decision(
+    set: &PolicySet,
+    numbers: &Numbers,
+    identity: &Identity,
+    endpoint: &str,
+    now: Timestamp,
+) -> Result<Option<Decision>, ExplainError> {
+    let Some(id) = numbers.endpoints.get(endpoint) else {
+        let name = endpoint.to_owned();
+        return Err(CompileError::Unnumbered {
+            kind: Kind::ModelEndpoint,
+            name,
+        }
+        .into());
+    };
+    // Any instant of the boot clock serves, as long as there is room before it.
+    let anchor = ClockAnchor {
+        wall: now,
+        boot_ns: 1 << 62,
+    };
+    let policy = super::compile(set, numbers, std::slice::from_ref(identity), &anchor)?;
+    Ok(decide(
+        &policy,
+        identity.id,
+        &Destination::one(*id),
+        anchor.boot_ns,
+    ))
+}
+
+fn grant(
+    name: &str,
+    rule: &Grant,
+    labels: Option<&Labels>,
+    endpoint: &Endpoint,
+    now: Timestamp,
+) -> Considered {
+    let Grant { grant, span } = rule;
+    let matches_subject = selects_identity(&grant.subjects, labels);
+    let matches_endpoint = selects(&grant.endpoints, &grant.planes, endpoint);
+    let state = state(*span, now);
+    let mut considered = considered(
+        Kind::InvocationGrant,
+        name,
+        matches_subject,
+        matches_endpoint,
+        state,
+    );
+    let Span {
+        not_before,
+        not_after,
+    } = span;
+    let applies = matches_subject && matches_endpoint;
+    if let (true, State::Expired, Some(end)) = (applies, state, not_after) {
+        considered.text = format!("ended at {end}");
+    } else if let (true, State::NotYet, Some(start)) = (applies, state, not_before) {
+        considered.text = format!("begins at {start}");
+    } else if let (true, State::Live, Some(end)) = (applies, state, not_after) {
+        considered.text = format!("applies until {end}");
+    }
+    considered
+}
+
+fn deny(name: &str, rule: &EgressDeny, labels: Option<&Labels>, endpoint: &Endpoint) -> Considered {
+    let matches_subject = selects_identity(&rule.subjects, labels);
+    let matches_endpoint = selects(&rule.endpoints, &rule.planes, endpoint);
+    considered(
+        Kind::EgressDeny,
+        name,
+        matches_subject,
+        matches_endpoint,
+        State::Live,
+    )
+}
+
+fn considered(
+    kind: Kind,
+    name: &str,
+    matches_subject: bool,
+    matches_endpoint: bool,
+    state: State,
+) -> Considered {
+    let text = match (matches_subject, matches_endpoint) {
+        (true, true) => "applies",
+        (true, false) => "does not select this endpoint",
+        (false, true) => "does not select this identity",
+        (false, false) => "selects neither this identity nor this endpoint",
+    };
+    Considered {
+        kind,
+        name: name.to_owned(),
+        matches_subject,
+        matches_endpoint,
+        state,
+        text: text.to_owned(),
+    }
+}
+
+fn selects_identity(subjects: &[Subject], labels: Option<&Labels>) -> bool {
+    subjects.iter().any(|subject| subject.matches(labels))
+}
+
+fn state(span: Span, now: Timestamp) -> State {
+    let Span {
+        not_before,
+        not_after,
+    } = span;
+    if not_after.is_some_and(|end| end <= now) {
+        State::Expired
+    } else if not_before.is_some_and(|start| now < start) {
+        State::NotYet
+    } else {
+        State::Live
+    }
+}
+
+/// Of several that select the identity, one that denies; else the default.
+fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
+    let selecting = set.postures.iter().filter(|(_, rule)| match &rule.scope {
+        PostureScope::Default => false,
+        PostureScope::Subjects(subjects) => selects_identity(subjects, labels),
+    });
+    let strictest = selecting.min_by_key(|(_, rule)| rule.ungranted == Posture::Allow);
+    let default = || {
+        set.postures
+            .iter()
+            .find(|(_, rule)| rule.scope == PostureScope::Default)
+    };
+    let found = strictest.or_else(default);
+    PostureSource {
+        ungranted: found.map(|(_, rule)| rule.ungranted).unwrap_or_default(),
+        name: found.map(|(name, _)| name.clone()),
+    }
+}

@@ -1,0 +1,145 @@
+//! The objects that policy files consist of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_common::policy::Posture;
+use ipnet::IpNet;
+
+use super::{PolicyError, Position, Subject, Validity};
+use crate::endpoint::{Endpoint, Plane};
+
+/// A document whose fields are each valid; whether it fits the others, [`super::PolicySet`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    pub metadata: Metadata,
+    pub spec: Spec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub name: String,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    ModelEndpoint(Endpoint),
+    InvocationGrant(InvocationGrant),
+    EgressDeny(EgressDeny),
+    Posture(PostureRule),
+}
+
+/// The right of the subjects to reach the endpoints, for a purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvocationGrant {
+    pub subjects: Vec<Subject>,
+    /// Endpoints, names above them, providers, or [`ALL_ENDPOINTS`].
+    pub endpoints: Vec<String>,
+    pub planes: BTreeSet<Plane>,
+    pub purpose: String,
+    pub validity: Validity,
+}
+
+/// Refuses the subjects whatever grants say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressDeny {
+    pub subjects: Vec<Subject>,
+    /// As in [`InvocationGrant::endpoints`].
+    pub endpoints: Vec<String>,
+    pub planes: BTreeSet<Plane>,
+    pub cidrs: Vec<IpNet>,
+    /// Ports of `cidrs`; [`agent_common::destination::ANY_PORT`] stands for every port.
+    pub ports: BTreeSet<u16>,
+    pub reason: String,
+}
+
+/// What happens to the subjects at endpoints for which they have no grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostureRule {
+    pub scope: PostureScope,
+    pub ungranted: Posture,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostureScope {
+    /// Every identity that no other posture selects.
+    Default,
+    Subjects(Vec<Subject>),
+}
+
+/// Stands for every endpoint in a list of endpoints.
+pub(super) const ALL_ENDPOINTS: &str = "*";
+
+pub(super) const API_VERSION: &str = "weir.dev/v1alpha1";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    ModelEndpoint,
+    InvocationGrant,
+    EgressDeny,
+    Posture,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [
+        Self::ModelEndpoint,
+        Self::InvocationGrant,
+        Self::EgressDeny,
+        Self::Posture,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ModelEndpoint => "ModelEndpoint",
+            Self::InvocationGrant => "InvocationGrant",
+            Self::EgressDeny => "EgressDeny",
+            Self::Posture => "Posture",
+        }
+    }
+}
+
+impl Object {
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.spec {
+            Spec::ModelEndpoint(_) => Kind::ModelEndpoint,
+            Spec::InvocationGrant(_) => Kind::InvocationGrant,
+            Spec::EgressDeny(_) => Kind::EgressDeny,
+            Spec::Posture(_) => Kind::Posture,
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+}
+
+/// A value read from a file, and where its fields stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located<T> {
+    pub file: String,
+    pub at: Position,
+    pub value: T,
+    /// Places of the fields that checks across objects may complain about.
+    pub(super) places: BTreeMap<String, Position>,
+}
+
+impl<T> Located<T> {
+    /// For a value that no file holds; errors then name `origin` and line 0.
+    #[must_use]
+    pub fn nowhere(origin: &str, value: T) -> Self {
+        Self {
+            file: origin.to_owned(),
+            at: Position::default(),
+            value,
+            places: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn error(&self, field: &str, message: impl Into<String>) -> PolicyError {
+        let at = self.places.get(field).copied().unwrap_or(self.at);
+        PolicyError::new(&self.file, at, field, message)
+    }
+}

@@ -1,0 +1,204 @@
+//! Selectors over identities.
+
+use std::fmt;
+
+use wildmatch::WildMatch;
+
+use crate::identity::Labels;
+
+/// Which identities a rule concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Every identity, known or unknown.
+    Any,
+    /// Known identities that have all of these parts.
+    Parts(Parts),
+}
+
+/// At least one part is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub unit: Option<NamePattern>,
+    pub slice: Option<NamePattern>,
+    pub container: Option<String>,
+    pub pod: Option<String>,
+    /// This cgroup and all below it; without slash at the end, except for `/` itself.
+    pub cgroup: Option<String>,
+}
+
+impl Subject {
+    /// `None` is an identity about which nothing is known.
+    #[must_use]
+    pub fn matches(&self, labels: Option<&Labels>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Parts(parts) => labels.is_some_and(|labels| parts.match_all(labels)),
+        }
+    }
+}
+
+impl Parts {
+    fn match_all(&self, labels: &Labels) -> bool {
+        let Self {
+            unit,
+            slice,
+            container,
+            pod,
+            cgroup,
+        } = self;
+        let named = |pattern: &Option<NamePattern>, name: &Option<String>| match pattern {
+            Some(pattern) => name.as_deref().is_some_and(|name| pattern.matches(name)),
+            None => true,
+        };
+        named(unit, &labels.unit)
+            && named(slice, &labels.slice)
+            && (container.is_none() || *container == labels.container)
+            && (pod.is_none() || *pod == labels.pod)
+            && cgroup
+                .as_deref()
+                .is_none_or(|top| is_within(&labels.cgroup, top))
+    }
+}
+
+fn is_within(path: &str, top: &str) -> bool {
+    let Some(rest) = path.strip_prefix(top) else {
+        return false;
+    };
+    top == "/" || rest.is_empty() || rest.starts_with('/')
+}
+
+/// A unit or slice name in which `*` stands for any characters, also none.
+#[derive(Clone, Debug)]
+pub struct NamePattern {
+    text: String,
+    glob: Option<WildMatch>,
+}
+
+impl NamePattern {
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            glob: text.contains('*').then(|| WildMatch::new(text)),
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether exactly one name matches.
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        self.glob.is_none()
+    }
+
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.matches(name),
+            None => self.text == name,
+        }
+    }
+}
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for NamePattern {}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(path: &str) -> Labels {
+        Labels::from_cgroup_path(path)
+    }
+
+    fn check(parts: Parts, matching: &[&str], others: &[&str]) {
+        let subject = Subject::Parts(parts);
+        for path in matching {
+            assert!(subject.matches(Some(&labels(path))), "{subject:?} {path}");
+        }
+        for path in others {
+            assert!(!subject.matches(Some(&labels(path))), "{subject:?} {path}");
+        }
+        assert!(!subject.matches(None), "{subject:?}");
+    }
+
+    #[test]
+    fn a_unit_is_matched_as_a_whole_or_by_wildcard() {
+        let unit = |text: &str| Parts {
+            unit: Some(NamePattern::new(text)),
+            ..Parts::default()
+        };
+        check(
+            unit("a.service"),
+            &["/system.slice/a.service", "/system.slice/a.service/child"],
+            &["/system.slice/aa.service", "/system.slice/a.service.d", "/"],
+        );
+        check(
+            unit("batch@*.service"),
+            &[
+                "/system.slice/batch@1.service",
+                "/system.slice/batch@.service",
+            ],
+            &[
+                "/system.slice/batch.service",
+                "/system.slice/xbatch@1.service",
+            ],
+        );
+        check(
+            unit(r"dev-\x2d*.service"),
+            &[r"/system.slice/dev-\x2da.service"],
+            &["/system.slice/dev-a.service"],
+        );
+    }
+
+    #[test]
+    fn a_cgroup_includes_all_below_it_and_no_neighbour() {
+        let cgroup = |path: &str| Parts {
+            cgroup: Some(path.to_owned()),
+            ..Parts::default()
+        };
+        check(
+            cgroup("/jobs"),
+            &["/jobs", "/jobs/a/b"],
+            &["/jobs2", "/", "/x/jobs"],
+        );
+        check(cgroup("/"), &["/", "/jobs"], &[]);
+    }
+
+    #[test]
+    fn all_given_parts_must_match() {
+        let parts = Parts {
+            unit: Some(NamePattern::new("a.service")),
+            slice: Some(NamePattern::new("team-*.slice")),
+            ..Parts::default()
+        };
+        check(
+            parts,
+            &["/team-x.slice/a.service"],
+            &[
+                "/system.slice/a.service",
+                "/team-x.slice/b.service",
+                "/team-x.slice",
+            ],
+        );
+    }
+
+    #[test]
+    fn only_any_includes_the_unknown_identity() {
+        assert!(Subject::Any.matches(None));
+        assert!(Subject::Any.matches(Some(&labels("/"))));
+    }
+}
