@@ -1,1 +1,3 @@
-//! .
+//! HTTP API over a Unix socket.
+
+pub mod types;

@@ -26,7 +26,7 @@ pub struct Explanation {
     pub considered: Vec<Considered>,
     pub posture: PostureSource,
     /// What the kernel decides.
-    pub decision: Option<Decision>,
+    pub decision: Decision,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn decision(
     identity: &Identity,
     endpoint: &str,
     now: Timestamp,
-) -> Result<Option<Decision>, ExplainError> {
+) -> Result<Decision, ExplainError> {
     let Some(id) = numbers.endpoints.get(endpoint) else {
         let name = endpoint.to_owned();
         return Err(CompileError::Unnumbered {

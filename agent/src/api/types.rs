@@ -1,0 +1,23 @@
+//! Wire types of the HTTP API: what `--json` prints is what goes over the socket.
+//!
+//! Fields are only ever added. Times are RFC 3339 in UTC. A number that is not known is `null`,
+//! never 0, and where a number is not exact, a field beside it says how it was obtained.
+
+mod event;
+mod explain;
+mod policy;
+mod status;
+mod usage;
+
+pub use self::{
+    event::{Event, EventList, EventQuery},
+    explain::{ConsideredObject, ExplainQuery, Explanation, MatchedEndpoint, Target, Who},
+    policy::{
+        ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
+        EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
+        PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule,
+        RuleList, SubjectSpec,
+    },
+    status::{Capacity, HookCoverage, LossCount, Status},
+    usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+};

@@ -1,0 +1,87 @@
+//! `GET /v1/explain`: would X reach Y, and why?
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Exactly one of `pid`, `cgroup`, `identity`, `event`; and, unless `event` is given, exactly one
+/// of `endpoint`, `host`, `address`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExplainQuery {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Path below the cgroup root, or a directory below the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// Name of an identity, as `weir identities` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Id of an event: the same question as then, answered by the policy of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// `IP:PORT` or `[IP]:PORT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    pub who: Who,
+    pub target: Target,
+    /// `allow`, `deny` or `would-deny`, as the running agent would decide now.
+    pub verdict: String,
+    /// From the closed set of reasons.
+    pub reason: String,
+    /// The reason as a sentence.
+    pub summary: String,
+    pub mode: String,
+    pub revision: u64,
+    /// Grant or deny rule that decides.
+    pub rule: Option<String>,
+    /// `allow` or `deny`: what happens without a grant.
+    pub posture: String,
+    /// Name of the posture object; `null` for the built-in default.
+    pub posture_name: Option<String>,
+    pub considered: Vec<ConsideredObject>,
+    /// A command line that would change a refusal into a grant.
+    pub suggestion: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Who {
+    pub identity: String,
+    /// How it was found, as a sentence.
+    pub found_by: String,
+    pub cgroup: Option<String>,
+    pub pid: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    /// As asked for.
+    pub asked: String,
+    /// Empty if no endpoint is there: then nothing is governed.
+    pub endpoints: Vec<MatchedEndpoint>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MatchedEndpoint {
+    pub endpoint: String,
+    /// How it was recognised, as a sentence.
+    pub recognised_by: String,
+    /// `certain`, or `shared-address` when the address alone does not tell.
+    pub certainty: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConsideredObject {
+    pub kind: String,
+    pub name: String,
+    pub applies: bool,
+    /// Why it applies or not.
+    pub text: String,
+}

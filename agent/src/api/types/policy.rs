@@ -1,0 +1,235 @@
+//! Grants, deny rules, endpoints, identities, and whole policy files.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Selects identities; all given parts must match. `any` alone selects everybody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubjectSpec {
+    pub unit: Option<String>,
+    pub slice: Option<String>,
+    /// Container id.
+    pub container: Option<String>,
+    /// Kubernetes pod UID.
+    pub pod: Option<String>,
+    /// Path below the cgroup root; the cgroup and everything below it.
+    pub cgroup: Option<String>,
+    pub any: bool,
+}
+
+/// `POST /v1/grants`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    pub name: String,
+    pub subjects: Vec<SubjectSpec>,
+    /// Endpoint names, provider names or `*`.
+    pub endpoints: Vec<String>,
+    /// `invoke`, `manage`; default `invoke`.
+    #[serde(default)]
+    pub planes: Vec<String>,
+    pub purpose: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_before: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_after: Option<Timestamp>,
+    /// A duration such as `90m`; not together with `not_after`.
+    pub ttl: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GrantList {
+    pub grants: Vec<Grant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Grant {
+    pub name: String,
+    /// `live`, `not-yet`, `expired` or `revoked`.
+    pub state: String,
+    /// As a sentence: `unit batch.service`.
+    pub subjects: Vec<String>,
+    pub endpoints: Vec<String>,
+    pub planes: Vec<String>,
+    pub purpose: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_before: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_after: Option<Timestamp>,
+    /// File that it stands in, or `api`.
+    pub source: String,
+    /// User who issued or revoked it over the API.
+    pub issued_by: Option<String>,
+    pub revoked_by: Option<String>,
+    pub revoked_why: Option<String>,
+}
+
+/// `POST /v1/denies`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenyRequest {
+    pub name: String,
+    pub subjects: Vec<SubjectSpec>,
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    #[serde(default)]
+    pub cidrs: Vec<String>,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RuleList {
+    pub denies: Vec<Rule>,
+}
+
+/// One deny rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rule {
+    pub name: String,
+    pub subjects: Vec<String>,
+    pub endpoints: Vec<String>,
+    pub cidrs: Vec<String>,
+    pub reason: String,
+    /// File that it stands in, or `api`.
+    pub source: String,
+}
+
+/// Body of `DELETE /v1/grants/{name}` and of the other removals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Removal {
+    pub why: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EndpointList {
+    pub endpoints: Vec<Endpoint>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoint {
+    pub name: String,
+    pub provider: String,
+    /// `invoke` or `manage`.
+    pub plane: String,
+    pub hosts: Vec<String>,
+    pub cidrs: Vec<String>,
+    /// Empty for every port.
+    pub ports: Vec<u16>,
+    /// `low`, `high` or `critical`.
+    pub risk: String,
+    /// The hosts serve other things too.
+    pub shared: bool,
+    /// Who says so: `catalogue`, `api`, or a file with its line.
+    pub source: String,
+    /// Addresses that are known now.
+    pub addresses: Vec<String>,
+}
+
+/// `GET /v1/endpoints/match?host=`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EndpointMatches {
+    pub host: String,
+    /// Most specific first.
+    pub matches: Vec<EndpointMatch>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EndpointMatch {
+    pub endpoint: String,
+    pub provider: String,
+    pub plane: String,
+    /// Host pattern that matched.
+    pub pattern: String,
+    pub shared: bool,
+    pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IdentityList {
+    pub identities: Vec<Identity>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Identity {
+    /// Stable name: `unit:nginx.service`, `container:3f…`, `cgroup:/a/b`.
+    pub name: String,
+    pub unit: Option<String>,
+    pub slice: Option<String>,
+    pub container: Option<String>,
+    pub pod: Option<String>,
+    /// Cgroups that have this identity now; empty if the workload is gone.
+    pub cgroups: Vec<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first_seen: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// One policy file as text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// Name for messages.
+    pub file: String,
+    pub text: String,
+}
+
+/// Body of `POST /v1/policy/check`, `apply` and `diff`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocuments {
+    pub files: Vec<PolicyFile>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CheckReport {
+    pub objects: u64,
+    /// `FILE:LINE:COLUMN: FIELD: message`.
+    pub errors: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ApplyResult {
+    /// Revision that is running now.
+    pub revision: u64,
+    pub changes: Vec<PolicyChange>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyDiff {
+    pub changes: Vec<PolicyChange>,
+    pub errors: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyChange {
+    /// `ModelEndpoint`, `InvocationGrant`, `EgressDeny` or `Posture`.
+    pub kind: String,
+    pub name: String,
+    /// `added`, `removed` or `changed`.
+    pub what: String,
+    /// Paths of the fields that differ.
+    pub fields: Vec<String>,
+}
+
+/// `GET /v1/policy`: what is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyView {
+    pub revision: u64,
+    pub objects: Vec<PolicyObject>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyObject {
+    pub kind: String,
+    pub name: String,
+    /// File that it stands in, or `api`.
+    pub source: String,
+    pub yaml: String,
+}

@@ -1,0 +1,68 @@
+//! `GET /v1/status`: is the agent in force, with what coverage, and what has it lost?
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    pub version: String,
+    /// `observe`, `shadow` or `enforce`.
+    pub mode: String,
+    /// Counter of installed policy sets; 0 before the first.
+    pub revision: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub revision_installed_at: Timestamp,
+    /// Why the newest policy files are not the running revision, if they are not.
+    pub policy_errors: Vec<String>,
+    pub policy_warnings: Vec<String>,
+    /// Directory of the cgroup below which connections are governed.
+    pub cgroup: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// `uname -r`.
+    pub kernel: String,
+    pub hooks: Vec<HookCoverage>,
+    /// `inet_sock_set_state`, `sock_ops` or `none`: where bytes of closed connections come from.
+    pub close_source: String,
+    /// Why a better source is not in use.
+    pub close_fallback: Option<String>,
+    pub capacity: Vec<Capacity>,
+    pub losses: Vec<LossCount>,
+    pub identities: u64,
+    pub endpoints: u64,
+    pub grants: u64,
+    /// Hosts of endpoints that are resolved, and how many of them have an address.
+    pub hosts: u64,
+    pub hosts_resolved: u64,
+    /// Stated limits: what this version does not see or stop.
+    pub limits: Vec<String>,
+}
+
+/// One kernel hook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HookCoverage {
+    pub hook: String,
+    pub purpose: String,
+    /// `created`, `adopted` (a link left by an earlier agent) or `unavailable`.
+    pub state: String,
+    /// Why it is unavailable.
+    pub why: Option<String>,
+}
+
+/// How full one kernel map is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Capacity {
+    pub what: String,
+    pub used: u64,
+    pub limit: u64,
+}
+
+/// What the kernel side could not do, since its maps were made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LossCount {
+    pub reason: String,
+    pub count: u64,
+    /// What it means for verdicts and numbers, in a sentence.
+    pub meaning: String,
+}

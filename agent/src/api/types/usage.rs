@@ -1,0 +1,90 @@
+//! `GET /v1/usage`: how much has whom used.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// What to group by.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsageKey {
+    Identity,
+    Endpoint,
+    Grant,
+    Reason,
+}
+
+/// How a number was obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quality {
+    /// Counted.
+    Exact,
+    /// Derived from something that was counted.
+    Inferred,
+    /// At least this much.
+    LowerBound,
+    /// Not known.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UsageQuery {
+    /// `identity`, `endpoint`, `grant`, `reason`, or two of them with a comma. Default `identity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// First instant, rounded down to its minute. Default: everything that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+    /// First instant that no longer counts. Default: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub until: Option<Timestamp>,
+    /// Only this identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Only this endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsageReport {
+    pub by: Vec<UsageKey>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    pub rows: Vec<UsageRow>,
+    /// Kernel events that were lost in all time; the counts here do not depend on them.
+    pub lost_events: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsageRow {
+    /// Name of each thing grouped by, in the order of `by`; `-` where a row has none.
+    pub key: Vec<String>,
+    /// Connections by verdict: always exact.
+    pub connections_allowed: u64,
+    pub connections_denied: u64,
+    pub connections_would_deny: u64,
+    /// Datagrams sent without a connection, by verdict: always exact.
+    pub datagrams_allowed: u64,
+    pub datagrams_denied: u64,
+    pub datagrams_would_deny: u64,
+    /// Payload bytes of TCP connections that have ended; `null` if none has.
+    pub bytes_out: Option<u64>,
+    pub bytes_in: Option<u64>,
+    pub bytes_quality: Quality,
+    /// Allowed connections whose bytes are not in the two fields above: still open, or UDP.
+    pub connections_without_bytes: u64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first_seen: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen: Option<Timestamp>,
+}
