@@ -158,6 +158,10 @@ pub fn counters(key: &CounterKey) -> Option<(*mut Counters, bool)> {
     if let Some(row) = COUNTERS.get_ptr_mut(key) {
         return Some((row, false));
     }
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "by value the row would be built on the stack"
+    )]
     let added = COUNTERS.insert(key, &NEW_ROW, u64::from(BPF_NOEXIST));
     if let Some(row) = COUNTERS.get_ptr_mut(key) {
         return Some((row, added.is_ok()));

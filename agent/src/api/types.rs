@@ -15,8 +15,8 @@ pub use self::{
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
-        PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule,
-        RuleList, SubjectSpec,
+        PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
+        SubjectSpec,
     },
     status::{Capacity, HookCoverage, LossCount, Status},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},

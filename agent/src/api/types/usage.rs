@@ -6,7 +6,16 @@ use utoipa::{IntoParams, ToSchema};
 
 /// What to group by.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
     clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,7 @@ mod world;
 
 use agent_common::{
     destination::Destination,
-    verdict::{Decision, Reason, decide, stricter},
+    verdict::{Decision, Reason, decide},
 };
 use ipnet::{IpNet, Ipv6Net};
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ fn decide_address(
     address: std::net::IpAddr,
     port: u16,
     now_ns: u64,
-) -> Option<Decision> {
+) -> Decision {
     let mapped = |net: IpNet| match net {
         IpNet::V6(net) => net,
         IpNet::V4(net) => {
@@ -36,14 +36,16 @@ fn decide_address(
     let decisions = [port, 0].map(|port| {
         let rows = policy.prefixes.iter().filter(|row| row.port == port);
         let covering = rows.filter(|row| mapped(row.net).contains(&address));
-        let longest = covering.max_by_key(|row| mapped(row.net).prefix_len())?;
-        decide(policy, identity, &longest.destination, now_ns)
+        match covering.max_by_key(|row| mapped(row.net).prefix_len()) {
+            Some(longest) => decide(policy, identity, &longest.destination, now_ns),
+            None => Decision::UNGOVERNED,
+        }
     });
-    stricter(decisions[0], decisions[1])
+    decisions[0].or_stricter(decisions[1])
 }
 
 /// Whether the two agree; of several refusals any may be told.
-fn agree(decision: Option<Decision>, said: &[Said]) -> bool {
+fn agree(decision: Decision, said: &[Said]) -> bool {
     let refusals = said
         .iter()
         .filter(|said| !said.0.is_entitled())
@@ -53,9 +55,10 @@ fn agree(decision: Option<Decision>, said: &[Said]) -> bool {
     } else {
         refusals
     };
-    match decision {
-        None => said.is_empty(),
-        Some(decision) => candidates.contains(&&(decision.reason, decision.rule)),
+    if decision.is_governed() {
+        candidates.contains(&&(decision.reason(), decision.rule()))
+    } else {
+        said.is_empty()
     }
 }
 
@@ -104,9 +107,9 @@ proptest! {
         let now = anchor.boot_ns + later * world::TICK_NS;
         for identity in world.all_identities() {
             let overflow = Destination::one(EndpointId::OVERFLOW);
-            let decision = decide(&policy, identity.id, &overflow, now).expect("governed");
+            let decision = decide(&policy, identity.id, &overflow, now);
             let all = ENDPOINTS.iter().all(|name| at_endpoint(&world, &identity, name, later).0.is_entitled());
-            prop_assert_eq!(decision.reason.is_entitled(), all, "{:?}", identity);
+            prop_assert_eq!(decision.is_entitled(), all, "{:?}", identity);
         }
     }
 
@@ -121,7 +124,7 @@ proptest! {
                 let id = numbers.endpoints[name];
                 let decision = decide(&policy, identity.id, &Destination::one(id), now);
                 let said = at_endpoint(&world, &identity, name, later);
-                let entitled = decision.is_some_and(|decision| decision.reason.is_entitled());
+                let entitled = decision.is_governed() && decision.is_entitled();
                 prop_assert!(!entitled || said.0.is_entitled(), "{decision:?}, {said:?}");
                 prop_assert!(!is_before_refill || entitled == said.0.is_entitled());
             }
