@@ -56,41 +56,82 @@ impl Found {
 
     #[inline(always)]
     pub fn decide(&self, identity: IdentityId, now_ns: u64) -> Decision {
-        let judge = LivePolicy { slot: self.slot };
         let mut strictest = Decision::UNGOVERNED;
         for destination in self.destinations.into_iter().flatten() {
-            strictest = strictest.or_stricter(decide(&judge, identity, destination, now_ns));
+            let decision = decide_destination(destination, identity, self.slot, now_ns);
+            strictest = strictest.or_stricter(decision);
         }
         strictest
     }
+}
 
-    #[inline(always)]
-    fn is_shared(&self) -> bool {
-        self.destinations
-            .into_iter()
-            .flatten()
-            .any(Destination::is_shared)
-    }
+#[inline(always)]
+fn decide_destination(
+    destination: &Destination,
+    identity: IdentityId,
+    slot: Slot,
+    now_ns: u64,
+) -> Decision {
+    let [a, b, c, d] = destination.endpoints.map(EndpointId::to_raw).map(u64::from);
+    let identity = identity.to_raw();
+    let answer = decide_set(a | b << 32, c | d << 32, identity, slot as u32, now_ns);
+    let endpoint = match (answer >> INDEX_SHIFT) & 3 {
+        0 => destination.endpoints[0],
+        1 => destination.endpoints[1],
+        2 => destination.endpoints[2],
+        _ => destination.endpoints[3],
+    };
+    Decision::from_packed(answer, endpoint)
+}
+
+/// Bits of a packed decision that it does not use itself: which endpoint decided, and whether the
+/// address stands for several.
+const INDEX_SHIFT: u32 = 40;
+const SHARED_SHIFT: u32 = 42;
+
+/// Decides about the four endpoints in two words; which of them decided comes back in the
+/// unused bits.
+///
+/// This and [`decide_one`] are global functions, which the verifier checks once by themselves,
+/// with nothing known about arguments and results. Inlined, the possible outcomes multiply beyond
+/// what it accepts.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide_set(first: u64, second: u64, identity: u32, slot: u32, now_ns: u64) -> u64 {
+    let endpoints =
+        [first, first >> 32, second, second >> 32].map(|word| EndpointId::from_raw(word as u32));
+    let judge = LivePolicy { slot };
+    let identity = IdentityId::from_raw(identity);
+    let decision = decide(&judge, identity, &Destination { endpoints }, now_ns);
+    let decider = decision.endpoint();
+    let index = if decider == endpoints[0] {
+        0
+    } else if decider == endpoints[1] {
+        1
+    } else if decider == endpoints[2] {
+        2
+    } else {
+        3
+    };
+    let is_shared = u64::from(endpoints[1] != EndpointId::ANY);
+    decision.packed() | index << INDEX_SHIFT | is_shared << SHARED_SHIFT
 }
 
 struct LivePolicy {
-    slot: Slot,
+    slot: u32,
 }
 
 impl Judge for LivePolicy {
     #[inline(always)]
     fn endpoint(&self, identity: IdentityId, endpoint: EndpointId, now_ns: u64) -> Decision {
-        let slot = self.slot as u32;
-        let packed = decide_packed(identity.to_raw(), endpoint.to_raw(), slot, now_ns);
+        let packed = decide_one(identity.to_raw(), endpoint.to_raw(), self.slot, now_ns);
         Decision::from_packed(packed, endpoint)
     }
 }
 
-/// A global function, which the verifier checks once by itself with nothing known about its
-/// arguments and its result. Inlined, the possible outcomes multiply beyond what it accepts.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn decide_packed(identity: u32, endpoint: u32, slot: u32, now_ns: u64) -> u64 {
+extern "C" fn decide_one(identity: u32, endpoint: u32, slot: u32, now_ns: u64) -> u64 {
     let rules = maps::Rules {
         slot: Slot::from_raw(slot),
     };
@@ -130,7 +171,7 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
         if is_udp {
             flags |= Event::UDP;
         }
-        if found.is_shared() {
+        if (decision.packed() >> SHARED_SHIFT) & 1 != 0 {
             flags |= Event::SHARED;
         }
         let event = Event {

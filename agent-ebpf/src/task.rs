@@ -28,12 +28,14 @@ pub fn cgroup() -> u64 {
 pub fn identity(cgroup: u64) -> IdentityId {
     match maps::identity_of_cgroup(cgroup) {
         Some(identity) => identity,
-        None => identity_of_ancestor(cgroup),
+        None => IdentityId::from_raw(identity_of_ancestor(cgroup)),
     }
 }
 
+/// A global function: see `attempt::decide_set`.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn identity_of_ancestor(cgroup: u64) -> IdentityId {
+extern "C" fn identity_of_ancestor(cgroup: u64) -> u32 {
     let mut level = MAX_ANCESTOR_LEVEL;
     while level >= 0 {
         // SAFETY: any level is a valid argument; one that is too deep gives 0.
@@ -42,10 +44,10 @@ fn identity_of_ancestor(cgroup: u64) -> IdentityId {
             && let Some(identity) = maps::identity_of_cgroup(ancestor)
         {
             maps::inherit_identity(cgroup, identity);
-            return identity;
+            return identity.to_raw();
         }
         level -= 1;
     }
     maps::count_loss(Loss::UnknownCgroup);
-    IdentityId::UNKNOWN
+    IdentityId::UNKNOWN.to_raw()
 }

@@ -1,1 +1,193 @@
-//! .
+//! The running agent: the only writer of the kernel's maps and of the store.
+//!
+//! One thread owns all state and takes one input at a time; everybody else sends questions to it.
+//! Start-up is visible step by step in [`start`]: store, kernel programs, policy, identities, and
+//! only then attach. It knows nothing of HTTP.
+
+mod addresses;
+mod changes;
+mod core;
+mod explain;
+mod grants;
+mod policy;
+mod report;
+mod revision;
+pub mod sources;
+mod telling;
+mod workloads;
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
+
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+
+pub use self::{
+    changes::{ChangeError, Changed},
+    core::Core,
+    explain::{Explained, Place, Question, QuestionError, Subject, sentence},
+    grants::{GrantState, GrantView},
+    policy::check_files,
+    report::{CapacityUse, StatusView},
+    revision::RevisionError,
+};
+use crate::{
+    bpf::KernelError,
+    config::Config,
+    host::{
+        cgroups::{CgroupWatcher, Change},
+        resolver::{self, Answer},
+    },
+    store::StoreError,
+};
+
+/// Why the agent could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("another agent is running with `{}`", .0.display())]
+    Running(PathBuf),
+    #[error("prepare the state directory `{path}`")]
+    StateDir {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error("read the policy directory `{path}`")]
+    PolicyDir {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("no policy can be installed: {}", .0.join("; "))]
+    Policy(Vec<String>),
+    #[error("watch cgroups below `{path}`")]
+    Watch {
+        path: String,
+        #[source]
+        source: notify::Error,
+    },
+    #[error("start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What can happen to the agent.
+enum Input {
+    Ask(Box<dyn FnOnce(&mut Core) + Send>),
+    Cgroup(Change),
+    Resolved(Answer),
+    /// Read the policy files again, whether they changed or not.
+    Reload,
+    Stop,
+}
+
+/// Sends questions to the thread that owns the state.
+#[derive(Clone)]
+pub struct Handle {
+    inputs: mpsc::Sender<Input>,
+}
+
+/// The agent has stopped.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the agent is stopping")]
+pub struct Stopped;
+
+impl Handle {
+    /// Runs `question` where the state is, between two other inputs.
+    ///
+    /// # Errors
+    ///
+    /// When the agent is stopping.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (sender, answer) = oneshot::channel();
+        let question = Box::new(move |core: &mut Core| {
+            // Nobody waits any more when a client has hung up.
+            let _ = sender.send(question(core));
+        });
+        self.inputs
+            .send(Input::Ask(question))
+            .map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Reads the policy files again.
+    pub fn reload(&self) {
+        // An agent that has stopped has nothing to reload.
+        let _ = self.inputs.send(Input::Reload);
+    }
+}
+
+/// A started agent: in force, and answering through its handle.
+pub struct Daemon {
+    pub handle: Handle,
+    thread: JoinHandle<()>,
+    _watcher: CgroupWatcher,
+}
+
+/// Puts the agent in force. Must be called within a tokio runtime, which resolves names.
+///
+/// # Errors
+///
+/// When anything that the promise depends on is missing; nothing is attached then that was not
+/// attached before.
+pub fn start(config: Config) -> Result<Daemon, StartError> {
+    let (inputs, received) = mpsc::channel();
+    let (hosts, wanted_hosts) = watch::channel(BTreeSet::new());
+    let mut core = Core::start(config, hosts)?;
+
+    let changes = inputs.clone();
+    let directory = core.cgroup_directory().to_owned();
+    let report = move |change| {
+        // Once the agent has stopped, nobody needs to know.
+        let _ = changes.send(Input::Cgroup(change));
+    };
+    let watcher = CgroupWatcher::start(&directory, report).map_err(|source| StartError::Watch {
+        path: directory.display().to_string(),
+        source,
+    })?;
+    // What has come between the first scan and the watch.
+    core.rescan();
+    if core.resolves() {
+        let answers = inputs.clone();
+        tokio::spawn(resolver::run(wanted_hosts, move |answer| {
+            // As above.
+            let _ = answers.send(Input::Resolved(answer));
+        }));
+    }
+    let thread = thread::Builder::new()
+        .name("weir-core".to_owned())
+        .spawn(move || core.run(&received))
+        .map_err(StartError::Thread)?;
+    Ok(Daemon {
+        handle: Handle { inputs },
+        thread,
+        _watcher: watcher,
+    })
+}
+
+impl Daemon {
+    /// Takes over what the kernel has counted and ends. The programs stay attached unless the
+    /// configuration says otherwise.
+    pub fn stop(self) {
+        let Self {
+            handle,
+            thread,
+            _watcher,
+        } = self;
+        // An error means that the thread has ended already.
+        let _ = handle.inputs.send(Input::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the agent's thread panicked");
+        }
+    }
+}

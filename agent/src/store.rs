@@ -1,1 +1,61 @@
-//! .
+//! What must survive: names and their numbers, objects made over the API, usage, events.
+//!
+//! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
+//! committed; a power failure may lose the last second, never the file. The daemon is the only
+//! writer. Nothing here reads a clock.
+
+mod counters;
+mod error;
+mod events;
+mod names;
+mod objects;
+mod schema;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+pub use self::{
+    error::StoreError,
+    events::{EventFilter, EventRecord},
+    names::{KnownIdentity, Names, RuleKind},
+    objects::{Removed, Snapshot, StoredObject},
+};
+
+pub struct Store {
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the database at `path`; makes it, or brings it up to date, if need be.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
+    /// is, and the message says what to do.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        schema::open(path).map(|connection| Self { connection })
+    }
+}
+
+/// Microseconds since 1970, the form of every instant in the database.
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or_default()
+}
+
+/// Counts are stored bit for bit: SQLite has no unsigned integers, and nothing compares them there.
+fn to_sql(count: u64) -> i64 {
+    count.cast_signed()
+}
+
+fn from_sql(count: i64) -> u64 {
+    count.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,260 @@
-//! .
+//! Usage: counts per identity, endpoint and grant, and how they add up. Pure.
+
+use std::collections::BTreeMap;
+
+use agent_common::{
+    counter::Counters, destination::EndpointId, identity::IdentityId, policy::RuleId,
+    verdict::Reason,
+};
+use jiff::Timestamp;
+
+/// What has been counted for one combination of who, where, under which rule and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub rule: RuleId,
+    pub reason: Reason,
+    pub counts: Counts,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+/// Counts without identity: see [`Counters`] for the meaning of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub connects_allowed: u64,
+    pub connects_denied: u64,
+    pub connects_would_deny: u64,
+    pub datagrams_allowed: u64,
+    pub datagrams_denied: u64,
+    pub datagrams_would_deny: u64,
+    pub udp_connects: u64,
+    pub closed: u64,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+}
+
+impl From<&Counters> for Counts {
+    fn from(counters: &Counters) -> Self {
+        let Counters {
+            connects_allowed,
+            connects_denied,
+            connects_would_deny,
+            datagrams_allowed,
+            datagrams_denied,
+            datagrams_would_deny,
+            udp_connects,
+            closed,
+            bytes_out,
+            bytes_in,
+            first_ns: _,
+            last_ns: _,
+        } = *counters;
+        Self {
+            connects_allowed,
+            connects_denied,
+            connects_would_deny,
+            datagrams_allowed,
+            datagrams_denied,
+            datagrams_would_deny,
+            udp_connects,
+            closed,
+            bytes_out,
+            bytes_in,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        let Self {
+            connects_allowed,
+            connects_denied,
+            connects_would_deny,
+            datagrams_allowed,
+            datagrams_denied,
+            datagrams_would_deny,
+            udp_connects,
+            closed,
+            bytes_out,
+            bytes_in,
+        } = other;
+        for (sum, more) in [
+            (&mut self.connects_allowed, connects_allowed),
+            (&mut self.connects_denied, connects_denied),
+            (&mut self.connects_would_deny, connects_would_deny),
+            (&mut self.datagrams_allowed, datagrams_allowed),
+            (&mut self.datagrams_denied, datagrams_denied),
+            (&mut self.datagrams_would_deny, datagrams_would_deny),
+            (&mut self.udp_connects, udp_connects),
+            (&mut self.closed, closed),
+            (&mut self.bytes_out, bytes_out),
+            (&mut self.bytes_in, bytes_in),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    const fn connects(&self) -> u64 {
+        self.connects_allowed
+            .saturating_add(self.connects_denied)
+            .saturating_add(self.connects_would_deny)
+    }
+}
+
+/// What to group by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Identity,
+    Endpoint,
+    /// The grant or deny rule that decided.
+    Rule,
+    Reason,
+}
+
+/// One value of a [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    Identity(IdentityId),
+    Endpoint(EndpointId),
+    Rule(RuleId),
+    Reason(Reason),
+}
+
+/// How a number was obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    Exact,
+    Inferred,
+    Unknown,
+}
+
+/// Everything that has the same values of the keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub values: Vec<Value>,
+    pub counts: Counts,
+    pub bytes_quality: Quality,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+impl Group {
+    /// Allowed connections whose bytes are not counted: still open, or UDP.
+    #[must_use]
+    pub const fn connections_without_bytes(&self) -> u64 {
+        let counts = &self.counts;
+        counts
+            .connects_allowed
+            .saturating_add(counts.connects_would_deny)
+            .saturating_sub(counts.closed)
+    }
+
+    /// `None` when no connection has ended yet: unknown, not zero.
+    #[must_use]
+    pub fn bytes(&self) -> Option<(u64, u64)> {
+        (self.counts.closed > 0).then_some((self.counts.bytes_out, self.counts.bytes_in))
+    }
+}
+
+/// Adds rows up, most connections first.
+///
+/// Bytes are counted when a connection ends, under the rule that holds then: exact for identity
+/// and endpoint, which cannot change, but only inferred for rule and reason, which can.
+#[must_use]
+pub fn group(rows: &[UsageRow], by: &[Key]) -> Vec<Group> {
+    let mut groups: BTreeMap<Vec<Value>, Group> = BTreeMap::new();
+    for row in rows {
+        let values: Vec<_> = by.iter().map(|key| value(row, *key)).collect();
+        let group = groups.entry(values.clone()).or_insert_with(|| Group {
+            values,
+            counts: Counts::default(),
+            bytes_quality: Quality::Unknown,
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
+        });
+        group.counts.add(&row.counts);
+        group.first_seen = group.first_seen.min(row.first_seen);
+        group.last_seen = group.last_seen.max(row.last_seen);
+    }
+    let is_inferred = by.iter().any(|key| matches!(key, Key::Rule | Key::Reason));
+    let mut groups: Vec<_> = groups.into_values().collect();
+    for group in &mut groups {
+        group.bytes_quality = match (group.counts.closed, is_inferred) {
+            (0, _) => Quality::Unknown,
+            (_, true) => Quality::Inferred,
+            (_, false) => Quality::Exact,
+        };
+    }
+    groups.sort_by(|a, b| {
+        let most = b.counts.connects().cmp(&a.counts.connects());
+        most.then_with(|| a.values.cmp(&b.values))
+    });
+    groups
+}
+
+fn value(row: &UsageRow, key: Key) -> Value {
+    match key {
+        Key::Identity => Value::Identity(row.identity),
+        Key::Endpoint => Value::Endpoint(row.endpoint),
+        Key::Rule => Value::Rule(row.rule),
+        Key::Reason => Value::Reason(row.reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(identity: u32, endpoint: u32, rule: u32, counts: Counts, seen: i64) -> UsageRow {
+        let seen = Timestamp::from_second(seen).expect("a time");
+        UsageRow {
+            identity: IdentityId::from_raw(identity),
+            endpoint: EndpointId::from_raw(endpoint),
+            rule: RuleId::from_raw(rule),
+            reason: Reason::Granted,
+            counts,
+            first_seen: seen,
+            last_seen: seen,
+        }
+    }
+
+    fn allowed(connects: u64, closed: u64, bytes: u64) -> Counts {
+        Counts {
+            connects_allowed: connects,
+            closed,
+            bytes_out: bytes,
+            bytes_in: 2 * bytes,
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn rows_with_the_same_key_add_up_and_the_busiest_comes_first() {
+        let rows = [
+            row(1, 1, 1, allowed(1, 1, 10), 100),
+            row(2, 1, 0, allowed(5, 0, 0), 50),
+            row(1, 2, 2, allowed(2, 1, 5), 70),
+        ];
+        let groups = group(&rows, &[Key::Identity]);
+        let [busiest, other] = groups.as_slice() else {
+            panic!("two groups, found {groups:?}");
+        };
+        assert_eq!(busiest.values, [Value::Identity(IdentityId::from_raw(2))]);
+        assert_eq!((busiest.bytes(), busiest.bytes_quality), (None, Quality::Unknown));
+        assert_eq!(busiest.connections_without_bytes(), 5);
+        assert_eq!((other.bytes(), other.bytes_quality), (Some((15, 30)), Quality::Exact));
+        assert_eq!(other.connections_without_bytes(), 1);
+        assert_eq!(other.first_seen.as_second(), 70);
+        assert_eq!(other.last_seen.as_second(), 100);
+    }
+
+    #[test]
+    fn bytes_by_rule_are_inferred() {
+        let rows = [row(1, 1, 7, allowed(1, 1, 10), 1)];
+        let groups = group(&rows, &[Key::Endpoint, Key::Rule]);
+        assert_eq!(groups[0].bytes_quality, Quality::Inferred);
+        assert_eq!(groups[0].values.len(), 2);
+    }
+}

@@ -47,6 +47,17 @@ pub struct Attached {
     _links: Vec<PinnedLink>,
 }
 
+impl Attached {
+    /// Nothing yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            coverage: Vec::new(),
+            _links: Vec::new(),
+        }
+    }
+}
+
 impl Loaded {
     /// Attaches everything that was loaded. The policy maps must be filled by now.
     ///

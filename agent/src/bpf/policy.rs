@@ -10,8 +10,9 @@ use agent_common::{
     address::Address,
     destination::{AddressKey, Destination, EndpointId, PrefixKey},
     identity::IdentityId,
-    policy::{RuleEntry, RuleKey},
+    policy::{PolicyLookup, RuleEntry, RuleKey},
     settings::{ActivePolicy, Slot, config},
+    verdict::{Decision, decide},
 };
 use aya::{
     Ebpf,
@@ -48,6 +49,21 @@ pub struct PolicyMaps {
     prefixes: LpmTrie<MapData, PrefixKey, Destination>,
     rules: HashMap<MapData, RuleKey, RuleEntry>,
     active: ActivePolicy,
+    /// What the live slot holds but for single addresses, which come and go between revisions.
+    live: PolicyTables,
+}
+
+/// How much of the maps the live revision uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    pub prefixes: usize,
+    pub rules: usize,
+}
+
+impl PolicyLookup for PolicyTables {
+    fn rule(&self, identity: IdentityId, endpoint: EndpointId) -> Option<&RuleEntry> {
+        self.rules.get(&(identity, endpoint))
+    }
 }
 
 impl PolicyMaps {
@@ -68,6 +84,7 @@ impl PolicyMaps {
             rules: HashMap::try_from(take(ebpf, map::RULES)?)
                 .map_err(|source| open(map::RULES, source))?,
             active: ActivePolicy::from_raw(raw),
+            live: PolicyTables::default(),
         })
     }
 
@@ -86,6 +103,7 @@ impl PolicyMaps {
         }
         let former = self.active.slot;
         self.activate(tables.active(slot))?;
+        self.live = tables.clone();
         // Until no program works with the former slot any more, it has to stay as it is; where
         // the kernel cannot tell, it stays until the next revision needs it.
         if sys::wait_for_running_programs().is_ok() {
@@ -105,8 +123,37 @@ impl PolicyMaps {
     ) -> Result<(), KernelError> {
         for ((identity, endpoint), entry) in rules {
             self.put_rule(RuleKey::new(*identity, *endpoint, self.active.slot), entry)?;
+            self.live.rules.insert((*identity, *endpoint), *entry);
         }
         Ok(())
+    }
+
+    #[must_use]
+    pub fn installed(&self) -> Installed {
+        Installed {
+            prefixes: self.live.prefixes.len(),
+            rules: self.live.rules.len(),
+        }
+    }
+
+    /// What the kernel decides about `destination` at `now_ns`, from the agent's own copy.
+    #[must_use]
+    pub fn decide(&self, identity: IdentityId, destination: &Destination, now_ns: u64) -> Decision {
+        decide(&self.live, identity, destination, now_ns)
+    }
+
+    /// What the kernel finds for an address among the prefixes: one for this port (host order),
+    /// one for every port.
+    #[must_use]
+    pub fn prefix_matches(&self, address: Address, port: u16) -> Vec<Destination> {
+        [port, 0]
+            .into_iter()
+            .filter_map(|port| {
+                let key = prefix_key(address, 128, port, self.active.slot);
+                // Absent and unreadable are the same to the one who asks.
+                self.prefixes.get(&key, 0).ok()
+            })
+            .collect()
     }
 
     /// Adds or replaces one address in the live revision.

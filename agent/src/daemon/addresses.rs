@@ -109,7 +109,9 @@ mod tests {
         let mut uses = HostUse::new();
         for (host, endpoint) in rows {
             let endpoint = EndpointId::from_raw(*endpoint);
-            uses.entry((*host).to_owned()).or_default().insert((endpoint, 443));
+            uses.entry((*host).to_owned())
+                .or_default()
+                .insert((endpoint, 443));
         }
         uses
     }

@@ -10,6 +10,9 @@ use crate::policy::{Located, Object, PolicyError, Position, parse};
 /// What a file must end in to be read.
 const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
 
+/// A policy file's name and text.
+pub type Text = (String, String);
+
 /// All policy files in `directory`, in the order of their names; none if it does not exist.
 ///
 /// # Errors
@@ -24,7 +27,10 @@ pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("");
         let is_policy = path
             .extension()
             .and_then(|extension| extension.to_str())
@@ -38,25 +44,48 @@ pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Parses `files`; the mistakes of all of them are reported together.
+/// Reads `files` as text.
 ///
 /// # Errors
 ///
-/// Every mistake, in the order of the files.
-pub fn read(files: &[PathBuf]) -> Result<Vec<Located<Object>>, Vec<PolicyError>> {
-    let mut objects = Vec::new();
+/// Every file that cannot be read.
+pub fn read(files: &[PathBuf]) -> Result<Vec<Text>, Vec<PolicyError>> {
+    let mut texts = Vec::new();
     let mut errors = Vec::new();
     for file in files {
         let name = file.display().to_string();
         match fs::read_to_string(file) {
-            Ok(text) => match parse(&name, &text) {
-                Ok(found) => objects.extend(found),
-                Err(found) => errors.extend(found),
-            },
+            Ok(text) => texts.push((name, text)),
             Err(error) => {
                 let message = format!("cannot be read: {error}");
-                errors.push(PolicyError::new(&name, Position::default(), "file", message));
+                errors.push(PolicyError::new(
+                    &name,
+                    Position::default(),
+                    "file",
+                    message,
+                ));
             }
+        }
+    }
+    if errors.is_empty() {
+        Ok(texts)
+    } else {
+        Err(errors)
+    }
+}
+
+/// Parses texts; the mistakes of all of them are reported together.
+///
+/// # Errors
+///
+/// Every mistake, in the order of the files.
+pub fn parse_all(texts: &[Text]) -> Result<Vec<Located<Object>>, Vec<PolicyError>> {
+    let mut objects = Vec::new();
+    let mut errors = Vec::new();
+    for (file, text) in texts {
+        match parse(file, text) {
+            Ok(found) => objects.extend(found),
+            Err(found) => errors.extend(found),
         }
     }
     if errors.is_empty() {
@@ -81,5 +110,16 @@ mod tests {
         assert_eq!(names, ["a.yml", "b.yaml"]);
         let absent = list(&directory.path().join("absent")).expect("no directory is no policy");
         assert!(absent.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let absent = [PathBuf::from("/nonexistent/policy.yaml")];
+        let errors = read(&absent).expect_err("absent");
+        let text = errors.first().map(ToString::to_string).unwrap_or_default();
+        assert!(
+            text.starts_with("/nonexistent/policy.yaml:0:0: file: cannot be read: "),
+            "{text}"
+        );
     }
 }

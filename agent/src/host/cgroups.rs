@@ -14,7 +14,6 @@ use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{CreateKind, RemoveKind},
 };
-use tokio::sync::mpsc;
 
 /// Id and path below the root (`/` first) of `directory` and every cgroup below it.
 ///
@@ -46,7 +45,9 @@ pub fn scan(root: &Path, directory: &Path) -> io::Result<BTreeMap<u64, String>> 
     Ok(found)
 }
 
-fn path_below(root: &Path, path: &Path) -> String {
+/// Path of a directory below the cgroup root, `/` first.
+#[must_use]
+pub fn path_below(root: &Path, path: &Path) -> String {
     match path.strip_prefix(root) {
         Ok(below) => format!("/{}", below.display()),
         Err(_) => path.display().to_string(),
@@ -76,13 +77,10 @@ impl CgroupWatcher {
     /// When the kernel allows no more watches (`fs.inotify.max_user_watches`).
     pub fn start(
         directory: &Path,
-        changes: mpsc::UnboundedSender<Change>,
+        report: impl Fn(Change) + Send + 'static,
     ) -> Result<Self, notify::Error> {
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            for change in interpret(event) {
-                // The receiver is gone only while the agent shuts down.
-                let _ = changes.send(change);
-            }
+            interpret(event).into_iter().for_each(&report);
         })?;
         watcher.watch(directory, RecursiveMode::Recursive)?;
         Ok(Self { _watcher: watcher })
@@ -128,15 +126,16 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_new_directory_is_noticed() {
+    #[test]
+    fn a_new_directory_is_noticed() {
         let root = tempfile::tempdir().expect("a directory");
-        let (sender, mut changes) = mpsc::unbounded_channel();
-        let _watcher = CgroupWatcher::start(root.path(), sender).expect("a watcher");
+        let (sender, changes) = std::sync::mpsc::channel();
+        let report = move |change| sender.send(change).expect("the test listens");
+        let _watcher = CgroupWatcher::start(root.path(), report).expect("a watcher");
         let made = root.path().join("new.service");
         fs::create_dir(&made).expect("a directory");
-        assert_eq!(changes.recv().await, Some(Change::Made(made.clone())));
+        assert_eq!(changes.recv(), Ok(Change::Made(made.clone())));
         fs::remove_dir(&made).expect("removed");
-        assert_eq!(changes.recv().await, Some(Change::Removed(made)));
+        assert_eq!(changes.recv(), Ok(Change::Removed(made)));
     }
 }

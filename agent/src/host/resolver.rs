@@ -10,11 +10,7 @@ use std::{
 };
 
 use hickory_resolver::{TokioResolver, config::LookupIpStrategy};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time::sleep_until,
-};
+use tokio::{sync::watch, task::JoinSet, time::sleep_until};
 
 /// One host's addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +30,8 @@ const RETRY: Duration = Duration::from_secs(60);
 /// Look-ups under way at once: the resolver is shared with everybody else on the host.
 const CONCURRENCY: usize = 8;
 
-/// Resolves the hosts in `hosts` whenever they are due until the receiver of `answers` is gone.
-pub async fn run(
-    mut hosts: watch::Receiver<BTreeSet<String>>,
-    answers: mpsc::UnboundedSender<Answer>,
-) {
+/// Resolves the hosts in `hosts` whenever they are due, until the sender of `hosts` is gone.
+pub async fn run(mut hosts: watch::Receiver<BTreeSet<String>>, report: impl Fn(Answer) + Send) {
     let mut due: BTreeMap<String, Instant> = BTreeMap::new();
     let mut running = JoinSet::new();
     let mut resolver = None;
@@ -80,9 +73,7 @@ pub async fn run(
                 match done {
                     Ok(Ok(answer)) => {
                         due.insert(answer.host.clone(), Instant::now() + answer.ttl);
-                        if answers.send(answer).is_err() {
-                            return;
-                        }
+                        report(answer);
                     }
                     // The configuration may have changed: read it again next time.
                     Ok(Err(())) | Err(_) => resolver = None,
@@ -137,8 +128,9 @@ mod tests {
     #[tokio::test]
     async fn a_host_of_the_hosts_file_is_resolved() {
         let (sender, hosts) = watch::channel(BTreeSet::from(["localhost".to_owned()]));
-        let (answers, mut receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(hosts, answers));
+        let (answers, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let report = move |answer| answers.send(answer).expect("the test listens");
+        let task = tokio::spawn(run(hosts, report));
         let answer = receiver.recv().await.expect("an answer");
         assert_eq!(answer.host, "localhost");
         assert!(answer.addresses.iter().all(IpAddr::is_loopback));

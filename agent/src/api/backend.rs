@@ -1,0 +1,259 @@
+//! Answers the API's questions from the daemon: wire types in, wire types out.
+
+mod policy;
+mod views;
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+
+use super::{
+    error::{ApiError, ErrorCode},
+    metrics::MetricsSnapshot,
+    server::{Backend, Peer},
+    types::{
+        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
+        UsageReport,
+    },
+};
+use crate::{
+    daemon::{Core, Handle, Place, Question, Stopped, Subject},
+    error_chain,
+    policy::Kind,
+};
+
+/// The daemon behind the API.
+#[derive(Clone)]
+pub struct DaemonBackend {
+    handle: Handle,
+}
+
+impl DaemonBackend {
+    #[must_use]
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Core) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        match self.handle.ask(question).await {
+            Ok(answer) => answer,
+            Err(Stopped) => Err(ApiError::new(ErrorCode::Unavailable, Stopped.to_string())),
+        }
+    }
+}
+
+/// Something went wrong that the caller cannot help: the chain goes to the log.
+fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
+    tracing::error!(error = error_chain(error), what, "request failed");
+    ApiError::new(ErrorCode::Internal, format!("cannot {what}: see the agent's log"))
+}
+
+fn bad(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, message)
+}
+
+impl Backend for DaemonBackend {
+    async fn status(&self) -> Result<Status, ApiError> {
+        self.ask(|core| {
+            let view = core.status().map_err(|error| internal("read the status", &error))?;
+            Ok(views::status(view))
+        })
+        .await
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError> {
+        self.ask(move |core| views::usage(core, &query)).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<EventList, ApiError> {
+        self.ask(move |core| views::events(core, &query)).await
+    }
+
+    async fn identities(&self) -> Result<IdentityList, ApiError> {
+        self.ask(|core| views::identities(core)).await
+    }
+
+    async fn endpoints(&self) -> Result<EndpointList, ApiError> {
+        self.ask(|core| {
+            let endpoints = core.endpoints();
+            let endpoints = endpoints
+                .iter()
+                .map(|(endpoint, addresses)| views::endpoint(endpoint, addresses));
+            Ok(EndpointList {
+                endpoints: endpoints.collect(),
+            })
+        })
+        .await
+    }
+
+    async fn match_host(&self, host: String) -> Result<EndpointMatches, ApiError> {
+        self.ask(move |core| Ok(views::matches(core.catalogue(), &host))).await
+    }
+
+    async fn explain(&self, query: ExplainQuery) -> Result<Explanation, ApiError> {
+        let question = question(query)?;
+        self.ask(move |core| views::explain(core, question)).await
+    }
+
+    async fn grants(&self, include_ended: bool) -> Result<GrantList, ApiError> {
+        self.ask(move |core| {
+            let grants = core
+                .grants(include_ended)
+                .map_err(|error| internal("list grants", &error))?;
+            Ok(GrantList {
+                grants: grants.into_iter().map(policy::grant).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
+        let text = policy::grant_document(&request);
+        self.ask(move |core| {
+            core.create(Kind::InvocationGrant, &text, &peer.name())
+                .map_err(policy::change_error)?;
+            policy::grant_named(core, &request.name)
+        })
+        .await
+    }
+
+    async fn revoke_grant(
+        &self,
+        name: String,
+        removal: Removal,
+        peer: Peer,
+    ) -> Result<Grant, ApiError> {
+        self.ask(move |core| {
+            core.remove(Kind::InvocationGrant, &name, &peer.name(), removal.why)
+                .map_err(policy::change_error)?;
+            policy::grant_named(core, &name)
+        })
+        .await
+    }
+
+    async fn denies(&self) -> Result<RuleList, ApiError> {
+        self.ask(|core| {
+            Ok(RuleList {
+                denies: core.denies().into_iter().map(policy::rule).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
+        let text = policy::deny_document(&request);
+        self.ask(move |core| {
+            core.create(Kind::EgressDeny, &text, &peer.name())
+                .map_err(policy::change_error)?;
+            let denies = core.denies();
+            let found = denies.into_iter().find(|(name, _, _)| *name == request.name);
+            found
+                .map(policy::rule)
+                .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
+        })
+        .await
+    }
+
+    async fn remove_deny(
+        &self,
+        name: String,
+        removal: Removal,
+        peer: Peer,
+    ) -> Result<(), ApiError> {
+        self.ask(move |core| {
+            core.remove(Kind::EgressDeny, &name, &peer.name(), removal.why)
+                .map(drop)
+                .map_err(policy::change_error)
+        })
+        .await
+    }
+
+    async fn policy(&self) -> Result<PolicyView, ApiError> {
+        self.ask(|core| policy::view(core.policy())).await
+    }
+
+    async fn check(&self, documents: PolicyDocuments) -> Result<CheckReport, ApiError> {
+        let texts = policy::texts(documents);
+        self.ask(move |core| Ok(policy::check_report(core.check(&texts)))).await
+    }
+
+    async fn diff(&self, documents: PolicyDocuments) -> Result<PolicyDiff, ApiError> {
+        let texts = policy::texts(documents);
+        self.ask(move |core| policy::diff(core.diff(&texts))).await
+    }
+
+    async fn apply(
+        &self,
+        documents: PolicyDocuments,
+        peer: Peer,
+    ) -> Result<ApplyResult, ApiError> {
+        let texts = policy::texts(documents);
+        self.ask(move |core| {
+            core.apply(&texts, &peer.name())
+                .map(policy::applied)
+                .map_err(policy::change_error)
+        })
+        .await
+    }
+
+    async fn remove_object(
+        &self,
+        kind: String,
+        name: String,
+        removal: Removal,
+        peer: Peer,
+    ) -> Result<ApplyResult, ApiError> {
+        let kind = policy::kind(&kind)?;
+        self.ask(move |core| {
+            core.remove(kind, &name, &peer.name(), removal.why)
+                .map(policy::applied)
+                .map_err(policy::change_error)
+        })
+        .await
+    }
+
+    async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
+        self.ask(views::metrics).await
+    }
+}
+
+fn question(query: ExplainQuery) -> Result<Question, ApiError> {
+    let ExplainQuery {
+        pid,
+        cgroup,
+        identity,
+        event,
+        endpoint,
+        host,
+        address,
+    } = query;
+    let subject = match (pid, cgroup, identity, event) {
+        (None, None, None, Some(id)) => return Ok(Question::Event(id)),
+        (Some(pid), None, None, None) => Subject::Pid(pid),
+        (None, Some(cgroup), None, None) => Subject::Cgroup(cgroup),
+        (None, None, Some(identity), None) => Subject::Identity(identity),
+        _ => return Err(bad("give exactly one of pid, cgroup, identity and event")),
+    };
+    let place = match (endpoint, host, address) {
+        (Some(endpoint), None, None) => Place::Endpoint(endpoint),
+        (None, Some(host), None) => Place::Host(host),
+        (None, None, Some(address)) => {
+            let parsed: Result<SocketAddr, _> = address.parse();
+            Place::Address(parsed.map_err(|_| {
+                bad(format!("`{address}` is no address: write IP:PORT or [IP]:PORT"))
+            })?)
+        }
+        _ => return Err(bad("give exactly one of endpoint, host and address")),
+    };
+    Ok(Question::About { subject, place })
+}
+
+/// `now` for what is left open.
+fn until(query: Option<Timestamp>) -> Timestamp {
+    query.unwrap_or_else(Timestamp::now)
+}

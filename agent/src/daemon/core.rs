@@ -1,0 +1,445 @@
+//! The state, and the loop that changes it.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use agent_common::{address::Address, identity::IdentityId, settings::CloseSource};
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::sync::watch;
+
+use super::{
+    Input, StartError,
+    addresses::{AddressBook, Wanted},
+    policy::Running,
+    sources,
+    telling::Telling,
+    workloads::Workloads,
+};
+use crate::{
+    bpf::{Attached, Loaded, Maps, Options, detach_all, probe},
+    config::Config,
+    error_chain,
+    host::{
+        cgroups::{self, Change},
+        clock::{Now, now},
+        resolver::Answer,
+    },
+    identity::Labels,
+    store::Store,
+};
+
+/// How often the event ring is looked at while there are events, and while there are none.
+const POLL_BUSY: Duration = Duration::from_millis(5);
+const POLL_IDLE: Duration = Duration::from_millis(50);
+/// How often the kernel's counters are taken over.
+const DRAIN_EVERY: Duration = Duration::from_secs(2);
+/// How often the policy directory is compared with what was read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often everything is checked that should have been noticed by itself.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Everything that the agent knows.
+pub struct Core {
+    pub(super) config: Config,
+    pub(super) host: probe::Host,
+    pub(super) store: Store,
+    pub(super) maps: Maps,
+    pub(super) attached: Attached,
+    pub(super) close_source: CloseSource,
+    pub(super) close_fallback: Option<String>,
+    pub(super) running: Running,
+    pub(super) workloads: Workloads,
+    pub(super) book: AddressBook,
+    pub(super) installed_addresses: Wanted,
+    pub(super) telling: Telling,
+    pub(super) started_at: Timestamp,
+    /// Mistakes in the newest policy files, while an older revision stays.
+    pub(super) policy_errors: Vec<String>,
+    files_seen: FilesSeen,
+    hosts: watch::Sender<BTreeSet<String>>,
+    scope: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// What tells whether a file has changed.
+type FilesSeen = Vec<(PathBuf, Option<SystemTime>, u64)>;
+
+impl Core {
+    /// Store, kernel programs, policy, identities, and only then attach.
+    pub(super) fn start(
+        config: Config,
+        hosts: watch::Sender<BTreeSet<String>>,
+    ) -> Result<Self, StartError> {
+        let host = probe::check()?;
+        let lock = lock_state_dir(&config.state_dir)?;
+        let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let scope = config
+            .cgroup
+            .clone()
+            .unwrap_or_else(|| host.cgroup_root.clone());
+        probe::check_cgroup(&scope)?;
+        if probe::prepare_pin_dir(&config.pin_dir)? {
+            tracing::info!("mounted a BPF file system at /sys/fs/bpf");
+        }
+        let (mut loaded, maps) = Loaded::load(Options {
+            pin_dir: config.pin_dir.clone(),
+            cgroup: scope.clone(),
+            scoped: scope != host.cgroup_root,
+            mode: config.mode,
+        })?;
+        let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
+        let mut core = Self {
+            files_seen: files_seen(&config.policy_dir),
+            close_source: loaded.close_source,
+            close_fallback: loaded.close_fallback.clone(),
+            attached: Attached::none(),
+            workloads: Workloads::default(),
+            book: AddressBook::default(),
+            installed_addresses: Wanted::new(),
+            telling: Telling::default(),
+            started_at: now().wall,
+            config,
+            host,
+            store,
+            maps,
+            running,
+            policy_errors,
+            hosts,
+            scope,
+            _lock: lock,
+        };
+        core.forget_stale_cgroups()?;
+        core.rescan();
+        core.install()
+            .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
+        core.attached = loaded.attach()?;
+        tracing::info!(
+            mode = core.config.mode.name(),
+            revision = core.running.number,
+            cgroup = %core.scope.display(),
+            "in force"
+        );
+        Ok(core)
+    }
+
+    /// Takes inputs until it is told to stop.
+    pub(super) fn run(mut self, inputs: &Receiver<Input>) {
+        let mut due = Due::new();
+        let mut poll = POLL_IDLE;
+        loop {
+            match inputs.recv_timeout(poll) {
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            poll = if self.take_events() {
+                POLL_BUSY
+            } else {
+                POLL_IDLE
+            };
+            self.do_what_is_due(&mut due);
+        }
+        self.take_events();
+        self.drain();
+        if self.config.detach_on_exit {
+            match detach_all(&self.config.pin_dir) {
+                Ok(_) => tracing::info!("detached"),
+                Err(error) => tracing::error!(error = error_chain(&error), "not detached"),
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Ask(question) => question(self),
+            Input::Cgroup(Change::Made(path)) => self.discover(&path),
+            Input::Cgroup(Change::Removed(path)) => {
+                let below = cgroups::path_below(&self.host.cgroup_root, &path);
+                self.workloads.remove_below(&below, now().boot_ns);
+            }
+            Input::Cgroup(Change::Missed) => self.rescan(),
+            Input::Resolved(answer) => self.learn(&answer),
+            Input::Reload => self.reload(),
+            Input::Stop => {}
+        }
+    }
+
+    fn do_what_is_due(&mut self, due: &mut Due) {
+        let at = Instant::now();
+        if due.drain <= at {
+            due.drain = at + DRAIN_EVERY;
+            self.drain();
+        }
+        if due.look <= at {
+            due.look = at + LOOK_EVERY;
+            if files_seen(&self.config.policy_dir) != self.files_seen {
+                self.reload();
+            } else if self.running.needs_refill(now().boot_ns) {
+                self.reinstall("windows of grants have passed");
+            }
+        }
+        if due.sweep <= at {
+            due.sweep = at + SWEEP_EVERY;
+            self.sweep();
+        }
+    }
+
+    pub(super) fn cgroup_directory(&self) -> &Path {
+        &self.scope
+    }
+
+    pub(super) const fn resolves(&self) -> bool {
+        self.config.resolve
+    }
+
+    /// Makes the running revision what the kernel looks up.
+    pub(super) fn install(&mut self) -> Result<(), crate::bpf::KernelError> {
+        let uses = self.running.revision.hosts();
+        let addresses = self.book.wanted(&uses);
+        let identities = self.workloads.identities();
+        let mut tables = self.running.tables(&identities, &now())?;
+        tables.addresses = addresses.clone();
+        self.maps.policy.install(&tables)?;
+        self.installed_addresses = addresses;
+        self.hosts.send_replace(uses.into_keys().collect());
+        Ok(())
+    }
+
+    fn reinstall(&mut self, why: &str) {
+        match self.install() {
+            Ok(()) => tracing::info!(why, "installed the running revision again"),
+            Err(error) => tracing::error!(error = error_chain(&error), why, "not installed"),
+        }
+    }
+
+    /// Reads the policy files again; one with a mistake never replaces the running revision.
+    pub(super) fn reload(&mut self) {
+        self.files_seen = files_seen(&self.config.policy_dir);
+        match self.replace_files() {
+            Ok(()) => {
+                self.policy_errors.clear();
+                tracing::info!(revision = self.running.number, "installed a new revision");
+            }
+            Err(errors) => {
+                tracing::error!(
+                    ?errors,
+                    revision = self.running.number,
+                    "policy not installed"
+                );
+                self.policy_errors = errors;
+            }
+        }
+    }
+
+    /// Looks for cgroups that nobody has reported.
+    pub(super) fn rescan(&mut self) {
+        let at = now();
+        match cgroups::scan(&self.host.cgroup_root, &self.scope) {
+            Ok(found) => {
+                self.workloads.retain(&found, at.boot_ns);
+                for (cgroup, path) in found {
+                    self.name(cgroup, &path, &at);
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot list cgroups"),
+        }
+    }
+
+    fn discover(&mut self, directory: &Path) {
+        let at = now();
+        // A cgroup that is gone again has nothing to be named.
+        let found = cgroups::scan(&self.host.cgroup_root, directory).unwrap_or_default();
+        for (cgroup, path) in found {
+            self.name(cgroup, &path, &at);
+        }
+    }
+
+    /// Gives a cgroup its identity, rules first, so that it is never judged without them.
+    fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
+        if self.workloads.knows(cgroup) {
+            return;
+        }
+        if let Err(error) = self.try_name(cgroup, path, at) {
+            tracing::error!(
+                error = error_chain(&*error),
+                path,
+                "cgroup keeps its ancestor's identity"
+            );
+        }
+    }
+
+    fn try_name(
+        &mut self,
+        cgroup: u64,
+        path: &str,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let labels = Labels::from_cgroup_path(path);
+        let id = self
+            .store
+            .identity_number(&labels.key(), &labels, at.wall)?;
+        if self.workloads.add(cgroup, id, labels)
+            && let Some(identity) = self.workloads.identity(id)
+        {
+            let rules = self.running.revision.compile_identity(identity, at)?;
+            self.maps.policy.add_rules(&rules)?;
+        }
+        self.maps.identities.set(cgroup, id)?;
+        Ok(())
+    }
+
+    /// Rows that an earlier agent left for cgroups that are gone. Kept are those that the kernel
+    /// may still need: the scan that follows replaces them.
+    fn forget_stale_cgroups(&mut self) -> Result<(), StartError> {
+        let found = cgroups::scan(&self.host.cgroup_root, &self.scope).unwrap_or_default();
+        for cgroup in self.maps.identities.all()?.into_keys() {
+            if !found.contains_key(&cgroup) {
+                self.maps.identities.remove(cgroup)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, answer: &Answer) {
+        let at = now();
+        let Answer {
+            host,
+            addresses,
+            ttl,
+        } = answer;
+        self.book.learn(host, addresses, *ttl, at.boot_ns);
+        self.update_addresses();
+    }
+
+    /// Brings the address map from what is installed to what is wanted, entry by entry.
+    fn update_addresses(&mut self) {
+        let wanted = self.book.wanted(&self.running.revision.hosts());
+        let changed: Vec<_> = wanted
+            .iter()
+            .filter(|(key, destination)| self.installed_addresses.get(key) != Some(destination))
+            .map(|(key, destination)| (*key, *destination))
+            .collect();
+        let gone: Vec<(Address, u16)> = self
+            .installed_addresses
+            .keys()
+            .filter(|key| !wanted.contains_key(key))
+            .copied()
+            .collect();
+        let result = changed
+            .into_iter()
+            .try_for_each(|((address, port), destination)| {
+                self.maps.policy.put_address(address, port, destination)
+            })
+            .and_then(|()| {
+                gone.into_iter()
+                    .try_for_each(|(address, port)| self.maps.policy.remove_address(address, port))
+            });
+        match result {
+            Ok(()) => self.installed_addresses = wanted,
+            Err(error) => tracing::error!(error = error_chain(&error), "addresses not updated"),
+        }
+    }
+
+    fn sweep(&mut self) {
+        let at = now();
+        self.rescan();
+        for cgroup in self.workloads.sweep(at.boot_ns) {
+            if let Err(error) = self.maps.identities.remove(cgroup) {
+                tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
+            }
+        }
+        self.book.expire(at.boot_ns);
+        self.update_addresses();
+        self.telling.forget_old(at.boot_ns);
+    }
+
+    /// Takes over what the kernel has counted since the last time.
+    pub(super) fn drain(&mut self) {
+        let at = now();
+        let result = self
+            .maps
+            .counters
+            .read()
+            .map_err(|error| error_chain(&error))
+            .and_then(|rows| {
+                let clock = |boot_ns| at.wall_of(boot_ns);
+                self.store
+                    .drain(self.maps.generation, &rows, &clock, at.wall)
+                    .map_err(|error| error_chain(&error))
+            });
+        if let Err(error) = result {
+            // Nothing is lost: the kernel keeps counting and the next drain takes it all.
+            tracing::error!(error, "counters not taken over");
+        }
+    }
+
+    /// Stores what the kernel has told. True if there was anything.
+    fn take_events(&mut self) -> bool {
+        const BATCH: usize = 8_192;
+        let events = self.maps.events.take(BATCH);
+        if events.is_empty() {
+            return false;
+        }
+        let at = now();
+        let records = self.telling.records(&events, &self.workloads, &at);
+        if let Err(error) = self.store.add_events(&records, self.config.kept_events) {
+            tracing::error!(error = error_chain(&error), "events not stored");
+        }
+        true
+    }
+
+    /// Name of an identity for people.
+    pub(super) fn identity_name(&self, id: IdentityId) -> Option<String> {
+        self.workloads.identity(id).map(|identity| identity.key())
+    }
+}
+
+struct Due {
+    drain: Instant,
+    look: Instant,
+    sweep: Instant,
+}
+
+impl Due {
+    fn new() -> Self {
+        let at = Instant::now();
+        Self {
+            drain: at + DRAIN_EVERY,
+            look: at + LOOK_EVERY,
+            sweep: at + SWEEP_EVERY,
+        }
+    }
+}
+
+fn files_seen(directory: &Path) -> FilesSeen {
+    // A directory that cannot be read is reported when it is read for its content.
+    sources::list(directory)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|path| {
+            let metadata = fs::metadata(&path).ok();
+            let modified = metadata
+                .as_ref()
+                .and_then(|metadata| metadata.modified().ok());
+            let length = metadata.map_or(0, |metadata| metadata.len());
+            (path, modified, length)
+        })
+        .collect()
+}
+
+fn lock_state_dir(directory: &Path) -> Result<Flock<File>, StartError> {
+    let failed = |source| StartError::StateDir {
+        path: directory.display().to_string(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::create(directory.join("lock")).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, _)| StartError::Running(directory.to_owned()))
+}

@@ -1,0 +1,303 @@
+//! Would X reach Y, and why? Answered by the function that the kernel runs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use agent_common::{
+    address::Address,
+    destination::{Destination, EndpointId},
+    identity::IdentityId,
+    verdict::{Decision, Reason, Verdict, settle},
+};
+use thiserror::Error;
+
+use super::Core;
+use crate::{
+    error_chain,
+    host::{clock::now, process},
+    identity::{Identity, Labels},
+    policy::{Considered, ExplainError, PostureSource, explain},
+    store::StoreError,
+};
+
+/// Who is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Pid(u32),
+    /// Path below the cgroup root, or the directory itself.
+    Cgroup(String),
+    /// Stable name, as `weir identities` prints it.
+    Identity(String),
+}
+
+/// Where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Endpoint(String),
+    Host(String),
+    Address(SocketAddr),
+}
+
+/// The whole question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    About {
+        subject: Subject,
+        place: Place,
+    },
+    /// The attempt that an event tells of, judged by the policy of now.
+    Event(u64),
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    pub identity: String,
+    pub labels: Labels,
+    pub found_by: String,
+    pub cgroup: Option<String>,
+    pub pid: Option<u32>,
+    pub asked: String,
+    /// Endpoint, how it was recognised, and whether the address stands for others too.
+    pub targets: Vec<(String, String, bool)>,
+    pub decision: Decision,
+    pub verdict: Verdict,
+    pub rule: Option<String>,
+    pub posture: Option<PostureSource>,
+    pub considered: Vec<Considered>,
+}
+
+#[derive(Debug, Error)]
+pub enum QuestionError {
+    #[error("no process {0}: it has ended, or runs in another pid namespace")]
+    NoProcess(u32),
+    #[error("no identity `{0}`; `weir identities` lists all")]
+    NoIdentity(String),
+    #[error("cgroup `{0}` is not below the governed one")]
+    NoCgroup(String),
+    #[error("no event {0}; `weir events --json` shows their ids")]
+    NoEvent(u64),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The caller of the attempt.
+struct Caller {
+    identity: Identity,
+    found_by: String,
+    cgroup: Option<String>,
+    pid: Option<u32>,
+}
+
+impl Core {
+    /// # Errors
+    ///
+    /// When caller or target cannot be found.
+    pub fn explain(&self, question: Question) -> Result<Explained, QuestionError> {
+        match question {
+            Question::About { subject, place } => self.about(self.caller(subject)?, place),
+            Question::Event(id) => {
+                let event = self.store.event(id)?.ok_or(QuestionError::NoEvent(id))?;
+                let name = self.store.names()?.identities.remove(&event.identity);
+                let mut caller = self.caller(Subject::Identity(name.unwrap_or_default()))?;
+                caller.found_by = format!("event {id}");
+                caller.pid = event.pid;
+                caller.cgroup = event.cgroup;
+                let ip = event.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
+                self.about(caller, Place::Address(SocketAddr::new(ip, event.port)))
+            }
+        }
+    }
+
+    fn caller(&self, subject: Subject) -> Result<Caller, QuestionError> {
+        match subject {
+            Subject::Pid(pid) => {
+                let path = process::cgroup_path(pid).map_err(|_| QuestionError::NoProcess(pid))?;
+                let mut caller = self.in_cgroup(&path)?;
+                caller.found_by = format!("process {pid} is in cgroup {path}");
+                caller.pid = Some(pid);
+                Ok(caller)
+            }
+            Subject::Cgroup(path) => {
+                let root = self.host.cgroup_root.display().to_string();
+                let below = path.strip_prefix(&root).unwrap_or(&path);
+                self.in_cgroup(if below.is_empty() { "/" } else { below })
+            }
+            Subject::Identity(name) => {
+                let known = self.store.identities()?;
+                let found = known.into_iter().find(|known| known.key == name);
+                let found = found.ok_or(QuestionError::NoIdentity(name))?;
+                Ok(Caller {
+                    identity: Identity {
+                        id: found.id,
+                        labels: found.labels,
+                    },
+                    found_by: "by its name".to_owned(),
+                    cgroup: None,
+                    pid: None,
+                })
+            }
+        }
+    }
+
+    fn in_cgroup(&self, path: &str) -> Result<Caller, QuestionError> {
+        let found = self.workloads.at_path(path);
+        let (identity, at) = found.ok_or_else(|| QuestionError::NoCgroup(path.to_owned()))?;
+        let found_by = if at == path {
+            format!("cgroup {path}")
+        } else {
+            format!("cgroup {path} inherits from {at}")
+        };
+        Ok(Caller {
+            identity: identity.clone(),
+            found_by,
+            cgroup: Some(path.to_owned()),
+            pid: None,
+        })
+    }
+
+    fn about(&self, caller: Caller, place: Place) -> Result<Explained, QuestionError> {
+        let asked = match &place {
+            Place::Endpoint(name) => format!("endpoint {name}"),
+            Place::Host(host) => format!("host {host}"),
+            Place::Address(address) => format!("address {address}"),
+        };
+        let targets = self.targets(&place);
+        let mut decision = Decision::UNGOVERNED;
+        let mut posture = None;
+        let mut considered: Vec<Considered> = Vec::new();
+        for (endpoint, _, _) in &targets {
+            let revision = &self.running.revision;
+            let said = explain(
+                &revision.set,
+                &revision.numbers,
+                &caller.identity,
+                endpoint,
+                now().wall,
+            )?;
+            decision = decision.or_stricter(said.decision);
+            posture.get_or_insert(said.posture);
+            for one in said.considered {
+                if !considered.contains(&one) {
+                    considered.push(one);
+                }
+            }
+        }
+        if let Place::Address(address) = &place {
+            decision = decision.or_stricter(self.decide_address(&caller.identity, *address));
+        }
+        let names = self.store.names()?;
+        let rule = names
+            .rules
+            .get(&decision.rule())
+            .map(|(_, name)| name.clone());
+        Ok(Explained {
+            identity: caller.identity.key(),
+            labels: caller.identity.labels,
+            found_by: caller.found_by,
+            cgroup: caller.cgroup,
+            pid: caller.pid,
+            asked,
+            targets,
+            verdict: settle(self.config.mode, decision.is_entitled()),
+            decision,
+            rule,
+            posture,
+            considered,
+        })
+    }
+
+    fn targets(&self, place: &Place) -> Vec<(String, String, bool)> {
+        let catalogue = self.running.revision.set.catalogue();
+        match place {
+            Place::Endpoint(name) => vec![(name.clone(), "its name".to_owned(), false)],
+            Place::Host(host) => {
+                let matches = catalogue.match_host(host);
+                let is_shared = matches.len() > 1;
+                let known = self.book.addresses_of(host).len();
+                let describe =
+                    |pattern: &str| format!("host pattern {pattern}; {known} addresses are known");
+                matches
+                    .iter()
+                    .map(|found| {
+                        let name = found.endpoint.name.clone();
+                        (name, describe(found.pattern.as_str()), is_shared)
+                    })
+                    .collect()
+            }
+            Place::Address(address) => self.targets_at(*address),
+        }
+    }
+
+    /// The endpoints that the kernel's tables have for an address.
+    fn targets_at(&self, address: SocketAddr) -> Vec<(String, String, bool)> {
+        let hosts = self.book.hosts_of(address.ip());
+        let mut targets = Vec::new();
+        for destination in self.destinations(address) {
+            for endpoint in endpoints_of(&destination) {
+                let Some(name) = self.endpoint_name(endpoint) else {
+                    continue;
+                };
+                let how = if hosts.is_empty() {
+                    "a network that the policy names".to_owned()
+                } else {
+                    format!("the address of {}", hosts.join(", "))
+                };
+                targets.push((name, how, destination.is_shared()));
+            }
+        }
+        targets
+    }
+
+    fn destinations(&self, address: SocketAddr) -> Vec<Destination> {
+        let key = Address::from_ip(address.ip());
+        let by_address = [address.port(), 0]
+            .into_iter()
+            .filter_map(|port| self.installed_addresses.get(&(key, port)).copied());
+        by_address
+            .chain(self.maps.policy.prefix_matches(key, address.port()))
+            .collect()
+    }
+
+    /// By the rules in the kernel, prefixes of deny rules included.
+    fn decide_address(&self, identity: &Identity, address: SocketAddr) -> Decision {
+        let now_ns = now().boot_ns;
+        self.destinations(address)
+            .iter()
+            .fold(Decision::UNGOVERNED, |strictest, destination| {
+                strictest.or_stricter(self.maps.policy.decide(identity.id, destination, now_ns))
+            })
+    }
+
+    fn endpoint_name(&self, id: EndpointId) -> Option<String> {
+        let numbers = &self.running.revision.numbers;
+        numbers
+            .endpoints
+            .iter()
+            .find(|(_, known)| **known == id)
+            .map(|(name, _)| name.clone())
+    }
+}
+
+fn endpoints_of(destination: &Destination) -> impl Iterator<Item = EndpointId> {
+    destination
+        .endpoints
+        .into_iter()
+        .filter(|endpoint| *endpoint != EndpointId::ANY && !endpoint.is_denied_prefix())
+}
+
+/// A reason as a sentence.
+#[must_use]
+pub const fn sentence(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Ungoverned => "no model endpoint is known there, so nothing is governed",
+        Reason::Granted => "a live grant entitles the identity",
+        Reason::DefaultAllow => "no grant entitles the identity, and its posture allows that",
+        Reason::NoGrant => "no grant entitles the identity, and its posture refuses that",
+        Reason::DeniedByRule => "a deny rule refuses, whatever grants say",
+        Reason::Expired => "the grant has ended",
+        Reason::NotYetValid => "the grant has not begun",
+        Reason::NoPolicy => "no policy is installed",
+    }
+}

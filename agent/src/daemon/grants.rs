@@ -1,0 +1,161 @@
+//! The objects in force, for listing.
+
+use jiff::Timestamp;
+
+use super::Core;
+use crate::{
+    host::clock::now,
+    policy::{EgressDeny, InvocationGrant, Kind, Object, Span, Spec, parse},
+    store::{Removed, StoreError, StoredObject},
+};
+
+/// Where a grant is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    NotYet,
+    Live,
+    Expired,
+    Revoked,
+}
+
+impl GrantState {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotYet => "not-yet",
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn at(span: Span, now: Timestamp) -> Self {
+        if span.not_after.is_some_and(|end| end <= now) {
+            return Self::Expired;
+        }
+        if span.not_before.is_some_and(|start| now < start) {
+            return Self::NotYet;
+        }
+        Self::Live
+    }
+}
+
+/// One grant with everything that is known about it.
+#[derive(Clone, Debug)]
+pub struct GrantView {
+    pub name: String,
+    pub state: GrantState,
+    pub grant: InvocationGrant,
+    pub span: Span,
+    pub source: String,
+    pub issued_by: Option<String>,
+    pub removed: Option<Removed>,
+}
+
+impl Core {
+    /// Running grants by name; with `ended`, also those that were revoked.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn grants(&self, ended: bool) -> Result<Vec<GrantView>, StoreError> {
+        let stored = self.store.objects()?;
+        let at = now().wall;
+        let mut views = Vec::new();
+        for object in self.running.revision.set.objects() {
+            let Spec::InvocationGrant(grant) = &object.spec else {
+                continue;
+            };
+            let name = object.name().to_owned();
+            let span = self
+                .running
+                .revision
+                .set
+                .span_of_grant(&name)
+                .unwrap_or_default();
+            views.push(GrantView {
+                state: GrantState::at(span, at),
+                grant: grant.clone(),
+                span,
+                source: self
+                    .source(Kind::InvocationGrant, &name)
+                    .unwrap_or_default(),
+                issued_by: creator(&stored, Kind::InvocationGrant, &name),
+                removed: None,
+                name,
+            });
+        }
+        if ended {
+            let removed = self.store.removed_objects(Kind::InvocationGrant.name())?;
+            views.extend(removed.into_iter().filter_map(revoked));
+        } else {
+            views.retain(|view| view.state != GrantState::Expired);
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(views)
+    }
+
+    /// Running deny rules by name, with their sources.
+    #[must_use]
+    pub fn denies(&self) -> Vec<(String, EgressDeny, String)> {
+        let mut denies: Vec<_> = self
+            .running
+            .revision
+            .set
+            .objects()
+            .filter_map(|object| match &object.spec {
+                Spec::EgressDeny(deny) => {
+                    let name = object.name().to_owned();
+                    let source = self.source(Kind::EgressDeny, &name).unwrap_or_default();
+                    Some((name, deny.clone(), source))
+                }
+                Spec::ModelEndpoint(_) | Spec::InvocationGrant(_) | Spec::Posture(_) => None,
+            })
+            .collect();
+        denies.sort_by(|a, b| a.0.cmp(&b.0));
+        denies
+    }
+
+    /// Revision and everything in it, in order of kind and name.
+    #[must_use]
+    pub fn policy(&self) -> (u64, Vec<(Object, String)>) {
+        let mut objects: Vec<_> = self
+            .running
+            .revision
+            .set
+            .objects()
+            .map(|object| {
+                let source = self
+                    .source(object.kind(), object.name())
+                    .unwrap_or_default();
+                (object.clone(), source)
+            })
+            .collect();
+        objects.sort_by(|(a, _), (b, _)| (a.kind(), a.name()).cmp(&(b.kind(), b.name())));
+        (self.running.number, objects)
+    }
+}
+
+fn creator(stored: &[StoredObject], kind: Kind, name: &str) -> Option<String> {
+    stored
+        .iter()
+        .find(|object| object.kind == kind.name() && object.name == name)
+        .map(|object| object.created_by.clone())
+}
+
+/// `None` for an object whose text this version no longer reads.
+fn revoked((object, removed): (StoredObject, Removed)) -> Option<GrantView> {
+    let parsed = parse("removed", &object.yaml).ok()?;
+    let Spec::InvocationGrant(grant) = &parsed.first()?.value.spec else {
+        return None;
+    };
+    Some(GrantView {
+        name: object.name,
+        state: GrantState::Revoked,
+        grant: grant.clone(),
+        span: grant.validity.since(object.created_at),
+        source: super::revision::API_SOURCE.to_owned(),
+        issued_by: Some(object.created_by),
+        removed: Some(removed),
+    })
+}

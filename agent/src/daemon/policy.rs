@@ -1,0 +1,212 @@
+//! The running revision: where it comes from, and how another takes its place.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::{
+    Core, StartError,
+    revision::{API_SOURCE, Revision, RevisionError, tables},
+    sources::{self, Text},
+};
+use crate::{
+    bpf::{KernelError, policy::PolicyTables},
+    endpoint::Catalogue,
+    error_chain,
+    host::clock::{Now, now},
+    identity::Identity,
+    policy::{
+        BuildOptions, Change, Located, Object, OnExpired, PolicyError, PolicySet, diff, parse,
+    },
+    store::{Store, StoreError},
+};
+
+/// What is in force.
+pub(super) struct Running {
+    pub(super) revision: Revision,
+    /// Counter of installed policy sets.
+    pub(super) number: u64,
+    pub(super) installed_at: Timestamp,
+    /// When the kernel's copy lacks grants that begin later.
+    refill_at_ns: Option<u64>,
+}
+
+impl Running {
+    /// The policy to start with: the files, or, if they have mistakes, what ran last; then with
+    /// the mistakes.
+    pub(super) fn first(
+        directory: &Path,
+        store: &mut Store,
+    ) -> Result<(Self, Vec<String>), StartError> {
+        let at = now().wall;
+        let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
+            path: directory.display().to_string(),
+            source,
+        })?;
+        let texts = sources::read(&files).map_err(|errors| lines(&errors));
+        let built = texts.and_then(|texts| {
+            let revision = build(&texts, store, at)?;
+            Ok((texts, revision))
+        });
+        match built {
+            Ok((texts, revision)) => {
+                let number = store.next_revision()?;
+                store.save_snapshot(&texts, number, at)?;
+                Ok((Self::new(revision, number, at), Vec::new()))
+            }
+            Err(errors) => match store.snapshot()? {
+                Some(last) => {
+                    tracing::error!(
+                        ?errors,
+                        revision = last.revision,
+                        "policy has mistakes: the last good revision runs"
+                    );
+                    let revision = build(&last.files, store, at).map_err(StartError::Policy)?;
+                    Ok((
+                        Self::new(revision, last.revision, last.installed_at),
+                        errors,
+                    ))
+                }
+                None => Err(StartError::Policy(errors)),
+            },
+        }
+    }
+
+    fn new(revision: Revision, number: u64, installed_at: Timestamp) -> Self {
+        Self {
+            revision,
+            number,
+            installed_at,
+            refill_at_ns: None,
+        }
+    }
+
+    pub(super) fn needs_refill(&self, now_ns: u64) -> bool {
+        self.refill_at_ns.is_some_and(|at| at <= now_ns)
+    }
+
+    /// What the kernel gets, but for the addresses.
+    pub(super) fn tables(
+        &mut self,
+        identities: &[Identity],
+        at: &Now,
+    ) -> Result<PolicyTables, KernelError> {
+        let compiled = self
+            .revision
+            .compile(identities, at)
+            .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
+        self.refill_at_ns = compiled.refill_at_ns;
+        Ok(tables(&compiled))
+    }
+}
+
+impl Core {
+    /// Reads the files again and installs them with the objects of the API.
+    pub(super) fn replace_files(&mut self) -> Result<(), Vec<String>> {
+        let files = sources::list(&self.config.policy_dir)
+            .map_err(|error| vec![format!("{}: {error}", self.config.policy_dir.display())])?;
+        let texts = sources::read(&files).map_err(|errors| lines(&errors))?;
+        let revision = build(&texts, &mut self.store, now().wall)?;
+        self.replace(revision)?;
+        self.store
+            .save_snapshot(&texts, self.running.number, now().wall)
+            .map_err(|error| vec![error_chain(&error)])
+    }
+
+    /// Installs `revision`; if the kernel has no room for it, the former one stays.
+    pub(super) fn replace(&mut self, revision: Revision) -> Result<(), Vec<String>> {
+        let at = now().wall;
+        let number = self
+            .store
+            .next_revision()
+            .map_err(|error| vec![error_chain(&error)])?;
+        let former = std::mem::replace(&mut self.running, Running::new(revision, number, at));
+        if let Err(error) = self.install() {
+            self.running = former;
+            return Err(vec![error_chain(&error)]);
+        }
+        for warning in &self.running.revision.warnings {
+            tracing::warn!(%warning, "policy");
+        }
+        Ok(())
+    }
+
+    /// The objects of the running files, and those of the API.
+    pub(super) fn objects(&self) -> Result<Vec<Located<Object>>, Vec<String>> {
+        let snapshot = self
+            .store
+            .snapshot()
+            .map_err(|error| vec![error_chain(&error)])?;
+        let texts = snapshot.map(|snapshot| snapshot.files).unwrap_or_default();
+        let mut objects = sources::parse_all(&texts).map_err(|errors| lines(&errors))?;
+        objects.extend(api_objects(&self.store)?);
+        Ok(objects)
+    }
+
+    /// What `new` would change.
+    pub(super) fn changes_by(&self, new: &Revision) -> Vec<Change> {
+        diff(&self.running.revision.set, &new.set)
+    }
+}
+
+/// The revision of these files together with the objects of the API.
+fn build(texts: &[Text], store: &mut Store, at: Timestamp) -> Result<Revision, Vec<String>> {
+    let mut objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
+    objects.extend(api_objects(store)?);
+    Revision::build(objects, store, at).map_err(explain)
+}
+
+fn api_objects(store: &Store) -> Result<Vec<Located<Object>>, Vec<String>> {
+    let stored = store
+        .objects()
+        .map_err(|error: StoreError| vec![error_chain(&error)])?;
+    let mut objects = Vec::new();
+    for object in stored {
+        objects.extend(parse(API_SOURCE, &object.yaml).map_err(|errors| lines(&errors))?);
+    }
+    Ok(objects)
+}
+
+/// One line for each thing that is wrong.
+pub(super) fn explain(error: RevisionError) -> Vec<String> {
+    match error {
+        RevisionError::Invalid(errors) => lines(&errors),
+        RevisionError::Compile(_) | RevisionError::Store(_) => vec![error_chain(&error)],
+    }
+}
+
+pub(super) fn lines(errors: &[PolicyError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// Checks files without an agent: what they contain, mistakes and warnings.
+///
+/// # Errors
+///
+/// Every mistake, one line each.
+pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<(usize, Vec<String>), Vec<String>> {
+    let texts = sources::read(files).map_err(|errors| lines(&errors))?;
+    check_texts(&texts, at)
+}
+
+/// As [`check_files`], on texts.
+///
+/// # Errors
+///
+/// Every mistake, one line each.
+pub(super) fn check_texts(
+    texts: &[Text],
+    at: Timestamp,
+) -> Result<(usize, Vec<String>), Vec<String>> {
+    let objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
+    let n_objects = objects.len();
+    let options = BuildOptions {
+        now: at,
+        on_expired: OnExpired::Refuse,
+        issued_at: &|_, _| at,
+    };
+    let built = PolicySet::build(objects, Catalogue::builtin(), &options);
+    built
+        .map(|built| (n_objects, lines(&built.warnings)))
+        .map_err(|errors| lines(&errors))
+}

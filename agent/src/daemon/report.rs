@@ -1,0 +1,115 @@
+//! What the agent says about itself.
+
+use agent_common::{abi, loss::Loss, settings::CloseSource};
+use jiff::Timestamp;
+
+use super::Core;
+use crate::{
+    bpf::{Coverage, KernelError},
+    endpoint::Endpoint,
+};
+
+/// `weir status`.
+#[derive(Clone, Debug)]
+pub struct StatusView {
+    pub mode: agent_common::settings::Mode,
+    pub revision: u64,
+    pub revision_installed_at: Timestamp,
+    pub policy_errors: Vec<String>,
+    pub policy_warnings: Vec<String>,
+    pub cgroup: String,
+    pub started_at: Timestamp,
+    pub kernel: String,
+    pub coverage: Vec<Coverage>,
+    pub close_source: CloseSource,
+    pub close_fallback: Option<String>,
+    pub capacity: Vec<CapacityUse>,
+    pub losses: Vec<(Loss, u64)>,
+    pub identities: usize,
+    pub endpoints: usize,
+    pub grants: usize,
+    pub hosts: usize,
+    pub hosts_resolved: usize,
+}
+
+/// How full one kernel map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapacityUse {
+    pub what: &'static str,
+    pub used: usize,
+    pub limit: u32,
+}
+
+impl Core {
+    /// # Errors
+    ///
+    /// When the kernel's maps cannot be read.
+    pub fn status(&self) -> Result<StatusView, KernelError> {
+        let revision = &self.running.revision;
+        let hosts = revision.hosts();
+        let has_address = |host: &&String| !self.book.addresses_of(host).is_empty();
+        Ok(StatusView {
+            mode: self.config.mode,
+            revision: self.running.number,
+            revision_installed_at: self.running.installed_at,
+            policy_errors: self.policy_errors.clone(),
+            policy_warnings: super::policy::lines(&revision.warnings),
+            cgroup: self.cgroup_directory().display().to_string(),
+            started_at: self.started_at,
+            kernel: self.host.kernel.clone(),
+            coverage: self.attached.coverage.clone(),
+            close_source: self.close_source,
+            close_fallback: self.close_fallback.clone(),
+            capacity: self.capacity()?,
+            losses: self.maps.counters.losses()?,
+            identities: self.workloads.identities().len(),
+            endpoints: revision.set.endpoint_names().count(),
+            grants: revision.set.grant_names().count(),
+            hosts_resolved: hosts.keys().filter(has_address).count(),
+            hosts: hosts.len(),
+        })
+    }
+
+    fn capacity(&self) -> Result<Vec<CapacityUse>, KernelError> {
+        let installed = self.maps.policy.installed();
+        let rows = [
+            (
+                "addresses",
+                self.installed_addresses.len(),
+                abi::MAX_ADDRESSES,
+            ),
+            ("prefixes", installed.prefixes, abi::MAX_PREFIXES),
+            ("rules", installed.rules, abi::MAX_RULES),
+            ("cgroups", self.workloads.n_cgroups(), abi::MAX_CGROUPS),
+            (
+                "counters",
+                self.maps.counters.read()?.len(),
+                abi::MAX_COUNTERS,
+            ),
+        ];
+        Ok(rows
+            .map(|(what, used, limit)| CapacityUse { what, used, limit })
+            .to_vec())
+    }
+
+    /// Every endpoint with the addresses that are known now.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(Endpoint, Vec<String>)> {
+        let catalogue = self.running.revision.set.catalogue();
+        catalogue
+            .iter()
+            .map(|endpoint| (endpoint.clone(), self.addresses_of(endpoint)))
+            .collect()
+    }
+
+    fn addresses_of(&self, endpoint: &Endpoint) -> Vec<String> {
+        let mut addresses: Vec<_> = endpoint
+            .hosts
+            .iter()
+            .flat_map(|host| self.book.addresses_of(host.as_str()))
+            .collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses.iter().map(ToString::to_string).collect()
+    }
+}

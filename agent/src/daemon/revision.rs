@@ -1,0 +1,177 @@
+//! From policy objects to the tables that the kernel looks up. Asks the store for numbers.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use agent_common::{
+    address::Address, destination::EndpointId, identity::IdentityId, policy::RuleEntry,
+};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::addresses::HostUse;
+use crate::{
+    bpf::policy::PolicyTables,
+    endpoint::Catalogue,
+    host::clock::Now,
+    identity::Identity,
+    policy::{
+        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Kind, Located, Numbers, Object,
+        OnExpired, PolicyError, PolicySet, compile, compile_identity,
+    },
+    store::{RuleKind, Store, StoreError},
+};
+
+/// A set of objects that has been checked and numbered.
+#[derive(Clone, Debug)]
+pub(super) struct Revision {
+    pub(super) set: PolicySet,
+    pub(super) numbers: Numbers,
+    pub(super) warnings: Vec<PolicyError>,
+    /// Where each object comes from: a file, or [`API_SOURCE`].
+    pub(super) sources: BTreeMap<(Kind, String), String>,
+}
+
+/// Source of objects that were made over the API.
+pub(super) const API_SOURCE: &str = "api";
+
+/// Why objects did not become a revision.
+#[derive(Debug, thiserror::Error)]
+pub enum RevisionError {
+    #[error("the policy has mistakes")]
+    Invalid(Vec<PolicyError>),
+    #[error("compile the policy")]
+    Compile(#[from] CompileError),
+    #[error("number the policy's names")]
+    Store(#[from] StoreError),
+}
+
+impl Revision {
+    /// Checks `objects` together and gives every name its number.
+    pub(super) fn build(
+        objects: Vec<Located<Object>>,
+        store: &mut Store,
+        now: Timestamp,
+    ) -> Result<Self, RevisionError> {
+        let sources = objects
+            .iter()
+            .map(|object| {
+                let key = (object.value.kind(), object.value.name().to_owned());
+                (key, object.file.clone())
+            })
+            .collect();
+        let failed = RefCell::new(None);
+        let built = {
+            let store = RefCell::new(&mut *store);
+            let issued_at = |name: &str, digest: &str| {
+                let seen =
+                    store
+                        .borrow_mut()
+                        .first_seen(Kind::InvocationGrant.name(), name, digest, now);
+                seen.unwrap_or_else(|error| {
+                    failed.replace(Some(error));
+                    now
+                })
+            };
+            let options = BuildOptions {
+                now,
+                on_expired: OnExpired::Warn,
+                issued_at: &issued_at,
+            };
+            PolicySet::build(objects, Catalogue::builtin(), &options)
+        };
+        if let Some(error) = failed.into_inner() {
+            return Err(error.into());
+        }
+        let built = built.map_err(RevisionError::Invalid)?;
+        Ok(Self {
+            numbers: number(&built.set, store)?,
+            set: built.set,
+            warnings: built.warnings,
+            sources,
+        })
+    }
+
+    pub(super) fn compile(
+        &self,
+        identities: &[Identity],
+        now: &Now,
+    ) -> Result<CompiledPolicy, CompileError> {
+        compile(&self.set, &self.numbers, identities, &anchor(now))
+    }
+
+    /// The rules of one identity that has just appeared.
+    pub(super) fn compile_identity(
+        &self,
+        identity: &Identity,
+        now: &Now,
+    ) -> Result<BTreeMap<(IdentityId, EndpointId), RuleEntry>, CompileError> {
+        let rules = compile_identity(&self.set, &self.numbers, identity, &anchor(now))?;
+        Ok(rules
+            .into_iter()
+            .map(|(endpoint, entry)| ((identity.id, endpoint), entry))
+            .collect())
+    }
+
+    /// Hosts to resolve, with the endpoints and ports that they stand for.
+    pub(super) fn hosts(&self) -> HostUse {
+        let mut hosts = HostUse::new();
+        for (endpoint, host) in self.set.catalogue().resolvable_hosts() {
+            let Some(id) = self.numbers.endpoints.get(&endpoint.name) else {
+                continue;
+            };
+            let uses = hosts.entry(host.to_owned()).or_default();
+            uses.extend(endpoint.ports.iter().map(|port| (*id, *port)));
+        }
+        hosts
+    }
+}
+
+/// What the kernel gets, but for the addresses.
+pub(super) fn tables(compiled: &CompiledPolicy) -> PolicyTables {
+    let prefixes = compiled.prefixes.iter().map(|row| {
+        let (address, length) = mapped(row.net);
+        ((address, length, row.port), row.destination)
+    });
+    PolicyTables {
+        addresses: BTreeMap::new(),
+        prefixes: prefixes.collect(),
+        rules: compiled.rules.clone(),
+    }
+}
+
+fn mapped(net: IpNet) -> (Address, u32) {
+    let length = u32::from(net.prefix_len());
+    let address = Address::from_network(net.network());
+    match net {
+        IpNet::V4(_) => (address, 96 + length),
+        IpNet::V6(_) => (address, length),
+    }
+}
+
+fn anchor(now: &Now) -> ClockAnchor {
+    ClockAnchor {
+        wall: now.wall,
+        boot_ns: now.boot_ns,
+    }
+}
+
+fn number(set: &PolicySet, store: &mut Store) -> Result<Numbers, StoreError> {
+    let mut numbers = Numbers::default();
+    for name in set.endpoint_names() {
+        let number = store.endpoint_number(name)?;
+        numbers.endpoints.insert(name.to_owned(), number);
+    }
+    for name in set.prefix_names() {
+        let number = store.prefix_number(&name)?;
+        numbers.prefixes.insert(name, number);
+    }
+    for name in set.grant_names() {
+        let number = store.rule_number(RuleKind::Grant, name)?;
+        numbers.grants.insert(name.to_owned(), number);
+    }
+    for name in set.deny_names() {
+        let number = store.rule_number(RuleKind::Deny, name)?;
+        numbers.denies.insert(name.to_owned(), number);
+    }
+    Ok(numbers)
+}

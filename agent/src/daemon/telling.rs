@@ -1,0 +1,177 @@
+//! Turns kernel events into records for people: times, processes, durations.
+//!
+//! Everything added here is best effort and says so: a process that is gone has no name, a close
+//! whose connect was not seen has no duration.
+
+use std::collections::BTreeMap;
+
+use agent_common::event::{Event, EventKind};
+
+use super::workloads::Workloads;
+use crate::{
+    host::{
+        clock::Now,
+        process::{self, Process},
+    },
+    store::EventRecord,
+};
+
+/// How long a name is believed: a process id is not used again within that time.
+const NAME_NS: u64 = 1_000_000_000;
+/// How many open connections are remembered for their duration.
+const MAX_OPEN: usize = 65_536;
+/// How long a connection is remembered that never closes.
+const OPEN_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    names: BTreeMap<u32, (u64, Process)>,
+    /// By socket cookie.
+    open: BTreeMap<u64, Open>,
+}
+
+/// What a connect knew that its close will want.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    at_ns: u64,
+    cgroup: u64,
+    pid: u32,
+}
+
+impl Telling {
+    pub(super) fn records(
+        &mut self,
+        events: &[Event],
+        workloads: &Workloads,
+        at: &Now,
+    ) -> Vec<EventRecord> {
+        events
+            .iter()
+            .filter_map(|event| self.record(event, workloads, at))
+            .collect()
+    }
+
+    pub(super) fn forget_old(&mut self, now_ns: u64) {
+        self.names.retain(|_, (seen, _)| *seen + NAME_NS > now_ns);
+        self.open.retain(|_, open| open.at_ns + OPEN_NS > now_ns);
+    }
+
+    /// `None` for a record of a kind that this version does not know.
+    fn record(&mut self, event: &Event, workloads: &Workloads, at: &Now) -> Option<EventRecord> {
+        let kind = event.kind()?;
+        let verdict = event.verdict()?;
+        let reason = event.reason()?;
+        let is_close = kind == EventKind::Close;
+        let open = if is_close {
+            self.open.remove(&event.cookie)
+        } else {
+            let [cgroup, pid] = event.detail;
+            let open = Open {
+                at_ns: event.at_ns,
+                cgroup,
+                pid: pid as u32,
+            };
+            if kind == EventKind::Connect && !event.has(Event::UDP) && self.open.len() < MAX_OPEN {
+                self.open.insert(event.cookie, open);
+            }
+            Some(open)
+        };
+        let process = match open {
+            Some(open) => self.process(open.pid, at.boot_ns),
+            None => Process::default(),
+        };
+        let [bytes_out, bytes_in] = event.detail;
+        Some(EventRecord {
+            at: at.wall_of(event.at_ns),
+            kind,
+            verdict,
+            reason,
+            identity: event.identity,
+            endpoint: event.endpoint,
+            rule: event.rule,
+            address: event.address.to_ip().to_string(),
+            port: event.port(),
+            is_udp: event.has(Event::UDP),
+            is_shared: event.has(Event::SHARED),
+            pid: open.map(|open| open.pid),
+            comm: process.comm,
+            exe: process.exe,
+            cgroup: open.and_then(|open| workloads.path(open.cgroup).map(ToOwned::to_owned)),
+            bytes_out: is_close.then_some(bytes_out),
+            bytes_in: is_close.then_some(bytes_in),
+            duration_ms: open
+                .filter(|_| is_close)
+                .map(|open| event.at_ns.saturating_sub(open.at_ns) / 1_000_000),
+        })
+    }
+
+    fn process(&mut self, pid: u32, now_ns: u64) -> Process {
+        if let Some((seen, process)) = self.names.get(&pid)
+            && *seen + NAME_NS > now_ns
+        {
+            return process.clone();
+        }
+        let process = process::look_up(pid);
+        self.names.insert(pid, (now_ns, process.clone()));
+        process
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::{
+        address::Address,
+        destination::EndpointId,
+        identity::IdentityId,
+        policy::RuleId,
+        verdict::{Reason, Verdict},
+    };
+
+    use super::*;
+
+    const AT: Now = Now {
+        wall: jiff::Timestamp::UNIX_EPOCH,
+        boot_ns: 10_000_000_000,
+    };
+
+    fn event(kind: EventKind, at_ns: u64, detail: [u64; 2]) -> Event {
+        Event {
+            at_ns,
+            cookie: 7,
+            detail,
+            address: Address::LOCALHOST_V4,
+            identity: IdentityId::from_raw(1),
+            endpoint: EndpointId::from_raw(2),
+            rule: RuleId::NONE,
+            port: 443_u16.to_be(),
+            kind_and_verdict: Event::pack_kind(kind, Verdict::Allow as u8),
+            reason_and_flags: Reason::DefaultAllow as u8,
+        }
+    }
+
+    #[test]
+    fn a_close_has_the_process_and_the_duration_of_its_connect() {
+        let mut telling = Telling::default();
+        let own = u64::from(std::process::id());
+        let events = [
+            event(EventKind::Connect, 1_000_000_000, [5, own]),
+            event(EventKind::Close, 3_500_000_000, [100, 200]),
+        ];
+        let records = telling.records(&events, &Workloads::default(), &AT);
+        let close = records.last().expect("two records");
+        assert_eq!((close.bytes_out, close.bytes_in), (Some(100), Some(200)));
+        assert_eq!(close.duration_ms, Some(2_500));
+        assert_eq!(close.pid, Some(std::process::id()));
+        assert!(close.comm.is_some());
+    }
+
+    #[test]
+    fn a_close_without_its_connect_has_bytes_only() {
+        let mut telling = Telling::default();
+        let close = event(EventKind::Close, 1, [100, 200]);
+        let records = telling.records(&[close], &Workloads::default(), &AT);
+        let record = records.first().expect("one record");
+        assert_eq!((record.pid, record.duration_ms), (None, None));
+        assert_eq!(record.bytes_in, Some(200));
+    }
+}

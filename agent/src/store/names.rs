@@ -1,0 +1,255 @@
+//! Names and the numbers that the kernel knows them by.
+
+use std::collections::BTreeMap;
+
+use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleId};
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::{Store, StoreError, error::Attempt, micros, timestamp};
+use crate::identity::Labels;
+
+/// Which object a rule number stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleKind {
+    Grant,
+    Deny,
+}
+
+impl RuleKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Deny => "deny",
+        }
+    }
+
+    fn from_name(name: &str) -> Self {
+        if name == "grant" { Self::Grant } else { Self::Deny }
+    }
+}
+
+/// An identity that has been seen at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownIdentity {
+    pub id: IdentityId,
+    pub key: String,
+    pub labels: Labels,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+/// The name behind every number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub identities: BTreeMap<IdentityId, String>,
+    /// Endpoints and the networks of deny rules.
+    pub endpoints: BTreeMap<EndpointId, String>,
+    pub rules: BTreeMap<RuleId, (RuleKind, String)>,
+}
+
+impl Store {
+    /// The number of the identity called `key`, the same for ever; notes that it was seen.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn identity_number(
+        &mut self,
+        key: &str,
+        labels: &Labels,
+        now: Timestamp,
+    ) -> Result<IdentityId, StoreError> {
+        let Labels {
+            cgroup,
+            unit,
+            slice,
+            container,
+            pod,
+        } = labels;
+        let at = micros(now);
+        let number: i64 = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO identity (key, cgroup, unit, slice, container, pod, first_seen, last_seen)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+                 ON CONFLICT (key) DO UPDATE SET cgroup = ?2, unit = ?3, slice = ?4,
+                     container = ?5, pod = ?6, last_seen = ?7
+                 RETURNING number",
+            )
+            .and_then(|mut statement| {
+                let values = params![key, cgroup, unit, slice, container, pod, at];
+                statement.query_row(values, |row| row.get(0))
+            })
+            .attempt("number an identity")?;
+        number_below(number, u32::MAX, "identity").map(IdentityId::from_raw)
+    }
+
+    /// The number of the endpoint called `name`, the same for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails or all numbers are taken.
+    pub fn endpoint_number(&mut self, name: &str) -> Result<EndpointId, StoreError> {
+        let number = self.number("endpoint", name)?;
+        let limit = EndpointId::OVERFLOW.to_raw();
+        number_below(number, limit, "endpoint").map(EndpointId::from_raw)
+    }
+
+    /// The number of a network that deny rules name, the same for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails or all numbers are taken.
+    pub fn prefix_number(&mut self, name: &str) -> Result<EndpointId, StoreError> {
+        let number = self.number("prefix", name)?;
+        let limit = EndpointId::FIRST_PREFIX;
+        number_below(number, limit, "network")
+            .map(|number| EndpointId::from_raw(EndpointId::FIRST_PREFIX + number))
+    }
+
+    /// The number of a grant or deny rule, the same for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails or all numbers are taken.
+    pub fn rule_number(&mut self, kind: RuleKind, name: &str) -> Result<RuleId, StoreError> {
+        let what = "number a rule";
+        let found = self
+            .connection
+            .prepare_cached("SELECT number FROM rule WHERE kind = ?1 AND name = ?2")
+            .and_then(|mut statement| {
+                let mut rows = statement.query(params![kind.name(), name])?;
+                rows.next()?.map(|row| row.get::<_, i64>(0)).transpose()
+            })
+            .attempt(what)?;
+        let number = match found {
+            Some(number) => number,
+            None => self
+                .connection
+                .prepare_cached("INSERT INTO rule (kind, name) VALUES (?1, ?2) RETURNING number")
+                .and_then(|mut statement| {
+                    statement.query_row(params![kind.name(), name], |row| row.get(0))
+                })
+                .attempt(what)?,
+        };
+        number_below(number, u32::MAX, "rule").map(RuleId::from_raw)
+    }
+
+    /// Every identity that has been seen, in the order of its number.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn identities(&self) -> Result<Vec<KnownIdentity>, StoreError> {
+        self.rows(
+            "SELECT number, key, cgroup, unit, slice, container, pod, first_seen, last_seen
+             FROM identity ORDER BY number",
+            |row| {
+                Ok(KnownIdentity {
+                    id: IdentityId::from_raw(row.get(0)?),
+                    key: row.get(1)?,
+                    labels: Labels {
+                        cgroup: row.get(2)?,
+                        unit: row.get(3)?,
+                        slice: row.get(4)?,
+                        container: row.get(5)?,
+                        pod: row.get(6)?,
+                    },
+                    first_seen: timestamp(row.get(7)?),
+                    last_seen: timestamp(row.get(8)?),
+                })
+            },
+        )
+    }
+
+    /// The name behind every number.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn names(&self) -> Result<Names, StoreError> {
+        let identities = self.rows("SELECT number, key FROM identity", |row| {
+            Ok((IdentityId::from_raw(row.get(0)?), row.get(1)?))
+        })?;
+        let endpoints = self.rows("SELECT number, name FROM endpoint", |row| {
+            Ok((EndpointId::from_raw(row.get(0)?), row.get(1)?))
+        })?;
+        let prefixes = self.rows("SELECT number, name FROM prefix", |row| {
+            let number: u32 = row.get(0)?;
+            Ok((EndpointId::from_raw(EndpointId::FIRST_PREFIX + number), row.get(1)?))
+        })?;
+        let rules = self.rows("SELECT number, kind, name FROM rule", |row| {
+            let kind = RuleKind::from_name(&row.get::<_, String>(1)?);
+            Ok((RuleId::from_raw(row.get(0)?), (kind, row.get(2)?)))
+        })?;
+        Ok(Names {
+            identities: identities.into_iter().collect(),
+            endpoints: endpoints.into_iter().chain(prefixes).collect(),
+            rules: rules.into_iter().collect(),
+        })
+    }
+
+    /// When exactly this object was first seen, which is now if it never was.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn first_seen(
+        &mut self,
+        kind: &str,
+        name: &str,
+        digest: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO first_seen (kind, name, digest, at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET at = at RETURNING at",
+            )
+            .and_then(|mut statement| {
+                let values = params![kind, name, digest, micros(now)];
+                statement.query_row(values, |row| row.get(0))
+            })
+            .map(timestamp)
+            .attempt("remember an object")
+    }
+
+    /// `table` is one of ours, never input.
+    fn number(&mut self, table: &'static str, name: &str) -> Result<i64, StoreError> {
+        let what = "number a name";
+        let found = self
+            .connection
+            .prepare_cached(&format!("SELECT number FROM {table} WHERE name = ?1"))
+            .and_then(|mut statement| {
+                let mut rows = statement.query([name])?;
+                rows.next()?.map(|row| row.get(0)).transpose()
+            })
+            .attempt(what)?;
+        if let Some(number) = found {
+            return Ok(number);
+        }
+        self.connection
+            .prepare_cached(&format!("INSERT INTO {table} (name) VALUES (?1) RETURNING number"))
+            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
+            .attempt(what)
+    }
+
+    pub(super) fn rows<T>(
+        &self,
+        sql: &str,
+        read: impl Fn(&Row<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map([], read)?.collect())
+            .attempt("read names")
+    }
+}
+
+fn number_below(number: i64, limit: u32, what: &'static str) -> Result<u32, StoreError> {
+    match u32::try_from(number) {
+        Ok(number) if number < limit => Ok(number),
+        Ok(_) | Err(_) => Err(StoreError::Exhausted { what }),
+    }
+}

@@ -1,0 +1,1 @@
+//! The store against restarts, crashes and foreign files.
