@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod host;
 pub mod identity;
 pub mod policy;
+pub mod run;
 pub mod selftest;
 pub mod store;
 pub mod usage;

@@ -242,9 +242,15 @@ mod tests {
             panic!("two groups, found {groups:?}");
         };
         assert_eq!(busiest.values, [Value::Identity(IdentityId::from_raw(2))]);
-        assert_eq!((busiest.bytes(), busiest.bytes_quality), (None, Quality::Unknown));
+        assert_eq!(
+            (busiest.bytes(), busiest.bytes_quality),
+            (None, Quality::Unknown)
+        );
         assert_eq!(busiest.connections_without_bytes(), 5);
-        assert_eq!((other.bytes(), other.bytes_quality), (Some((15, 30)), Quality::Exact));
+        assert_eq!(
+            (other.bytes(), other.bytes_quality),
+            (Some((15, 30)), Quality::Exact)
+        );
         assert_eq!(other.connections_without_bytes(), 1);
         assert_eq!(other.first_seen.as_second(), 70);
         assert_eq!(other.last_seen.as_second(), 100);

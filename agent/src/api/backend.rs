@@ -3,9 +3,11 @@
 mod policy;
 mod views;
 
+pub(crate) use self::views::{endpoint, matches};
+
 use std::net::SocketAddr;
 
-use jiff::Timestamp;
+use async_trait::async_trait;
 
 use super::{
     error::{ApiError, ErrorCode},
@@ -50,17 +52,23 @@ impl DaemonBackend {
 /// Something went wrong that the caller cannot help: the chain goes to the log.
 fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     tracing::error!(error = error_chain(error), what, "request failed");
-    ApiError::new(ErrorCode::Internal, format!("cannot {what}: see the agent's log"))
+    ApiError::new(
+        ErrorCode::Internal,
+        format!("cannot {what}: see the agent's log"),
+    )
 }
 
 fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorCode::BadRequest, message)
 }
 
+#[async_trait]
 impl Backend for DaemonBackend {
     async fn status(&self) -> Result<Status, ApiError> {
         self.ask(|core| {
-            let view = core.status().map_err(|error| internal("read the status", &error))?;
+            let view = core
+                .status()
+                .map_err(|error| internal("read the status", &error))?;
             Ok(views::status(view))
         })
         .await
@@ -92,7 +100,8 @@ impl Backend for DaemonBackend {
     }
 
     async fn match_host(&self, host: String) -> Result<EndpointMatches, ApiError> {
-        self.ask(move |core| Ok(views::matches(core.catalogue(), &host))).await
+        self.ask(move |core| Ok(views::matches(core.catalogue(), &host)))
+            .await
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Explanation, ApiError> {
@@ -151,7 +160,9 @@ impl Backend for DaemonBackend {
             core.create(Kind::EgressDeny, &text, &peer.name())
                 .map_err(policy::change_error)?;
             let denies = core.denies();
-            let found = denies.into_iter().find(|(name, _, _)| *name == request.name);
+            let found = denies
+                .into_iter()
+                .find(|(name, _, _)| *name == request.name);
             found
                 .map(policy::rule)
                 .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
@@ -179,7 +190,8 @@ impl Backend for DaemonBackend {
 
     async fn check(&self, documents: PolicyDocuments) -> Result<CheckReport, ApiError> {
         let texts = policy::texts(documents);
-        self.ask(move |core| Ok(policy::check_report(core.check(&texts)))).await
+        self.ask(move |core| Ok(policy::check_report(core.check(&texts))))
+            .await
     }
 
     async fn diff(&self, documents: PolicyDocuments) -> Result<PolicyDiff, ApiError> {
@@ -187,11 +199,7 @@ impl Backend for DaemonBackend {
         self.ask(move |core| policy::diff(core.diff(&texts))).await
     }
 
-    async fn apply(
-        &self,
-        documents: PolicyDocuments,
-        peer: Peer,
-    ) -> Result<ApplyResult, ApiError> {
+    async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
         self.ask(move |core| {
             core.apply(&texts, &peer.name())
@@ -245,15 +253,12 @@ fn question(query: ExplainQuery) -> Result<Question, ApiError> {
         (None, None, Some(address)) => {
             let parsed: Result<SocketAddr, _> = address.parse();
             Place::Address(parsed.map_err(|_| {
-                bad(format!("`{address}` is no address: write IP:PORT or [IP]:PORT"))
+                bad(format!(
+                    "`{address}` is no address: write IP:PORT or [IP]:PORT"
+                ))
             })?)
         }
         _ => return Err(bad("give exactly one of endpoint, host and address")),
     };
     Ok(Question::About { subject, place })
-}
-
-/// `now` for what is left open.
-fn until(query: Option<Timestamp>) -> Timestamp {
-    query.unwrap_or_else(Timestamp::now)
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use agent_common::{address::Address, identity::IdentityId, settings::CloseSource};
+use agent_common::{address::Address, settings::CloseSource};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
@@ -392,11 +392,6 @@ impl Core {
             tracing::error!(error = error_chain(&error), "events not stored");
         }
         true
-    }
-
-    /// Name of an identity for people.
-    pub(super) fn identity_name(&self, id: IdentityId) -> Option<String> {
-        self.workloads.identity(id).map(|identity| identity.key())
     }
 }
 

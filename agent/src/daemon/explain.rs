@@ -5,14 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use agent_common::{
     address::Address,
     destination::{Destination, EndpointId},
-    identity::IdentityId,
     verdict::{Decision, Reason, Verdict, settle},
 };
 use thiserror::Error;
 
 use super::Core;
 use crate::{
-    error_chain,
     host::{clock::now, process},
     identity::{Identity, Labels},
     policy::{Considered, ExplainError, PostureSource, explain},

@@ -1,18 +1,26 @@
 //! What the agent says about itself.
 
-use agent_common::{abi, loss::Loss, settings::CloseSource};
+use agent_common::{
+    abi,
+    destination::EndpointId,
+    identity::IdentityId,
+    loss::Loss,
+    settings::{CloseSource, Mode},
+};
 use jiff::Timestamp;
 
 use super::Core;
 use crate::{
     bpf::{Coverage, KernelError},
-    endpoint::Endpoint,
+    endpoint::{Catalogue, Endpoint},
+    store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
+    usage::UsageRow,
 };
 
 /// `weir status`.
 #[derive(Clone, Debug)]
 pub struct StatusView {
-    pub mode: agent_common::settings::Mode,
+    pub mode: Mode,
     pub revision: u64,
     pub revision_installed_at: Timestamp,
     pub policy_errors: Vec<String>,
@@ -111,5 +119,83 @@ impl Core {
         addresses.sort();
         addresses.dedup();
         addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        self.running.revision.set.catalogue()
+    }
+
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.config.mode
+    }
+
+    /// The name behind every number.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn names(&self) -> Result<Names, StoreError> {
+        let mut names = self.store.names()?;
+        names
+            .identities
+            .insert(IdentityId::UNKNOWN, "unknown".to_owned());
+        names
+            .endpoints
+            .insert(EndpointId::OVERFLOW, "overflow".to_owned());
+        Ok(names)
+    }
+
+    /// Usage up to this moment: what the kernel has counted is taken over first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn usage(
+        &mut self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        identity: Option<IdentityId>,
+        endpoint: Option<EndpointId>,
+    ) -> Result<Vec<UsageRow>, StoreError> {
+        self.drain();
+        self.store.usage(since, until, identity, endpoint)
+    }
+
+    /// Events that have been taken over, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<(u64, EventRecord)>, StoreError> {
+        self.store.events(filter)
+    }
+
+    /// Events that the kernel could not deliver.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's maps cannot be read.
+    pub fn lost_events(&self) -> Result<u64, KernelError> {
+        let losses = self.maps.counters.losses()?;
+        let full = losses.iter().find(|(loss, _)| *loss == Loss::EventRingFull);
+        Ok(full.map_or(0, |(_, count)| *count))
+    }
+
+    /// Every identity that has been seen, with the cgroups that have it now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn known_identities(&self) -> Result<Vec<(KnownIdentity, Vec<String>)>, StoreError> {
+        let known = self.store.identities()?;
+        Ok(known
+            .into_iter()
+            .map(|known| {
+                let cgroups = self.workloads.paths_of(known.id);
+                (known, cgroups)
+            })
+            .collect())
     }
 }

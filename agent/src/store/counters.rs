@@ -88,7 +88,8 @@ impl Store {
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut statement| {
-                let rows = statement.query_map(params![first, last, identity, endpoint], usage_row)?;
+                let rows =
+                    statement.query_map(params![first, last, identity, endpoint], usage_row)?;
                 rows.collect()
             })
             .attempt("add up usage")

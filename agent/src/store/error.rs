@@ -15,7 +15,11 @@ pub enum StoreError {
         "the store `{path}` has version {found}, this weir knows {known}: run the newer weir that \
          wrote it, or move it away to start with an empty one"
     )]
-    Newer { path: String, found: i64, known: i64 },
+    Newer {
+        path: String,
+        found: i64,
+        known: i64,
+    },
     #[error("open the store `{path}`")]
     Open {
         path: String,

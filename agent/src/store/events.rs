@@ -134,9 +134,8 @@ impl Store {
         self.connection
             .prepare_cached(&sql)
             .and_then(|mut statement| {
-                let rows = statement.query_map(values, |row| {
-                    Ok((from_sql(row.get(0)?), record(row, 1)?))
-                })?;
+                let rows = statement
+                    .query_map(values, |row| Ok((from_sql(row.get(0)?), record(row, 1)?)))?;
                 rows.collect()
             })
             .attempt("read events")

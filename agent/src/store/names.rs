@@ -25,7 +25,11 @@ impl RuleKind {
     }
 
     fn from_name(name: &str) -> Self {
-        if name == "grant" { Self::Grant } else { Self::Deny }
+        if name == "grant" {
+            Self::Grant
+        } else {
+            Self::Deny
+        }
     }
 }
 
@@ -177,7 +181,10 @@ impl Store {
         })?;
         let prefixes = self.rows("SELECT number, name FROM prefix", |row| {
             let number: u32 = row.get(0)?;
-            Ok((EndpointId::from_raw(EndpointId::FIRST_PREFIX + number), row.get(1)?))
+            Ok((
+                EndpointId::from_raw(EndpointId::FIRST_PREFIX + number),
+                row.get(1)?,
+            ))
         })?;
         let rules = self.rows("SELECT number, kind, name FROM rule", |row| {
             let kind = RuleKind::from_name(&row.get::<_, String>(1)?);
@@ -230,7 +237,9 @@ impl Store {
             return Ok(number);
         }
         self.connection
-            .prepare_cached(&format!("INSERT INTO {table} (name) VALUES (?1) RETURNING number"))
+            .prepare_cached(&format!(
+                "INSERT INTO {table} (name) VALUES (?1) RETURNING number"
+            ))
             .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
             .attempt(what)
     }

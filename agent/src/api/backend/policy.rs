@@ -29,7 +29,10 @@ pub(super) fn grant_document(request: &GrantRequest) -> String {
         ttl,
     } = request;
     let mut spec = Map::new();
-    spec.insert("subjects".to_owned(), subjects.iter().map(subject).collect());
+    spec.insert(
+        "subjects".to_owned(),
+        subjects.iter().map(subject).collect(),
+    );
     spec.insert("endpoints".to_owned(), json!(endpoints));
     if !planes.is_empty() {
         spec.insert("planes".to_owned(), json!(planes));
@@ -55,7 +58,10 @@ pub(super) fn deny_document(request: &DenyRequest) -> String {
         reason,
     } = request;
     let mut spec = Map::new();
-    spec.insert("subjects".to_owned(), subjects.iter().map(subject).collect());
+    spec.insert(
+        "subjects".to_owned(),
+        subjects.iter().map(subject).collect(),
+    );
     for (field, list) in [("endpoints", endpoints), ("cidrs", cidrs)] {
         if !list.is_empty() {
             spec.insert(field.to_owned(), json!(list));
@@ -130,7 +136,9 @@ pub(super) fn change_error(error: ChangeError) -> ApiError {
 }
 
 fn without_place(line: String) -> String {
-    let rest = line.strip_prefix("request:").and_then(|rest| rest.split_once(": "));
+    let rest = line
+        .strip_prefix("request:")
+        .and_then(|rest| rest.split_once(": "));
     match rest {
         Some((_, message)) => message.to_owned(),
         None => line,
@@ -138,7 +146,9 @@ fn without_place(line: String) -> String {
 }
 
 pub(super) fn kind(name: &str) -> Result<Kind, ApiError> {
-    let found = Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name));
+    let found = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.name().eq_ignore_ascii_case(name));
     found.ok_or_else(|| {
         let all = Kind::ALL.map(Kind::name).join(", ");
         super::bad(format!("unknown kind `{name}`: one of {all}"))
@@ -214,13 +224,17 @@ fn change(change: Change) -> PolicyChange {
     }
 }
 
-pub(super) fn view((revision, objects): (u64, Vec<(Object, String)>)) -> Result<PolicyView, ApiError> {
+pub(super) fn view(
+    (revision, objects): (u64, Vec<(Object, String)>),
+) -> Result<PolicyView, ApiError> {
     let objects = objects.into_iter().map(|(object, source)| {
         Ok(PolicyObject {
             kind: object.kind().name().to_owned(),
             name: object.name().to_owned(),
             source,
-            yaml: object.to_yaml().map_err(|error| internal("render the policy", &error))?,
+            yaml: object
+                .to_yaml()
+                .map_err(|error| internal("render the policy", &error))?,
         })
     });
     Ok(PolicyView {
@@ -231,7 +245,9 @@ pub(super) fn view((revision, objects): (u64, Vec<(Object, String)>)) -> Result<
 
 /// The newest grant of this name, in force or not.
 pub(super) fn grant_named(core: &Core, name: &str) -> Result<Grant, ApiError> {
-    let grants = core.grants(true).map_err(|error| internal("list grants", &error))?;
+    let grants = core
+        .grants(true)
+        .map_err(|error| internal("list grants", &error))?;
     let found = grants.into_iter().rfind(|view| view.name == name);
     found
         .map(grant)
@@ -253,7 +269,11 @@ pub(super) fn grant(view: GrantView) -> Grant {
         state: state.name().to_owned(),
         subjects: grant.subjects.iter().map(subject_text).collect(),
         endpoints: grant.endpoints,
-        planes: grant.planes.iter().map(|plane| plane.name().to_owned()).collect(),
+        planes: grant
+            .planes
+            .iter()
+            .map(|plane| plane.name().to_owned())
+            .collect(),
         purpose: grant.purpose,
         not_before: span.not_before,
         not_after: span.not_after,
@@ -334,7 +354,10 @@ mod tests {
     fn a_request_is_a_policy_document() {
         let parsed = parse("request", &grant_document(&request())).expect("valid");
         let object = &parsed.first().expect("one object").value;
-        assert_eq!((object.kind(), object.name()), (Kind::InvocationGrant, "nightly"));
+        assert_eq!(
+            (object.kind(), object.name()),
+            (Kind::InvocationGrant, "nightly")
+        );
         let deny = DenyRequest {
             name: "no-internet".to_owned(),
             subjects: vec![SubjectSpec {
@@ -346,7 +369,10 @@ mod tests {
             reason: "incident 4711".to_owned(),
         };
         let parsed = parse("request", &deny_document(&deny)).expect("valid");
-        assert_eq!(parsed.first().map(|object| object.value.kind()), Some(Kind::EgressDeny));
+        assert_eq!(
+            parsed.first().map(|object| object.value.kind()),
+            Some(Kind::EgressDeny)
+        );
     }
 
     #[test]

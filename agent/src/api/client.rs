@@ -1,0 +1,212 @@
+//! Asks a running agent over its Unix socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, client::conn::http1, header::CONTENT_TYPE};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::{
+    error::{ApiError, ErrorBody},
+    types::{
+        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
+        UsageReport,
+    },
+};
+
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error(
+        "no agent is listening on `{path}`: start it with `weir agent`, or set WEIR_SOCKET to the \
+         socket of the one that runs"
+    )]
+    NoAgent { path: String },
+    #[error("not allowed to open `{path}`: run as root, or as a member of the socket's group")]
+    Forbidden { path: String },
+    #[error("connect to `{path}`")]
+    Connect {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("talk to the agent")]
+    Http(#[from] hyper::Error),
+    #[error("form the request")]
+    Request(#[from] hyper::http::Error),
+    #[error("the agent's answer is not understood: is it another version?")]
+    Answer(#[from] serde_json::Error),
+    #[error("{}", .0.message)]
+    Api(ApiError),
+}
+
+/// One agent's socket. Each request has its own connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+impl Client {
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// When the agent cannot be reached or refuses. So for every request below.
+    pub async fn status(&self) -> Answer<Status> {
+        self.get("/v1/status", &()).await
+    }
+
+    pub async fn usage(&self, query: &UsageQuery) -> Answer<UsageReport> {
+        self.get("/v1/usage", query).await
+    }
+
+    pub async fn events(&self, query: &EventQuery) -> Answer<EventList> {
+        self.get("/v1/events", query).await
+    }
+
+    pub async fn identities(&self) -> Answer<IdentityList> {
+        self.get("/v1/identities", &()).await
+    }
+
+    pub async fn endpoints(&self) -> Answer<EndpointList> {
+        self.get("/v1/endpoints", &()).await
+    }
+
+    pub async fn match_host(&self, host: &str) -> Answer<EndpointMatches> {
+        self.get("/v1/endpoints/match", &[("host", host)]).await
+    }
+
+    pub async fn explain(&self, query: &ExplainQuery) -> Answer<Explanation> {
+        self.get("/v1/explain", query).await
+    }
+
+    pub async fn grants(&self, all: bool) -> Answer<GrantList> {
+        self.get("/v1/grants", &[("all", all)]).await
+    }
+
+    pub async fn issue_grant(&self, request: &GrantRequest) -> Answer<Grant> {
+        self.send(Method::POST, "/v1/grants", request).await
+    }
+
+    pub async fn revoke_grant(&self, name: &str, removal: &Removal) -> Answer<Grant> {
+        let path = format!("/v1/grants/{}", escaped(name));
+        self.send(Method::DELETE, &path, removal).await
+    }
+
+    pub async fn denies(&self) -> Answer<RuleList> {
+        self.get("/v1/denies", &()).await
+    }
+
+    pub async fn add_deny(&self, request: &DenyRequest) -> Answer<Rule> {
+        self.send(Method::POST, "/v1/denies", request).await
+    }
+
+    pub async fn remove_deny(&self, name: &str, removal: &Removal) -> Answer<()> {
+        let path = format!("/v1/denies/{}", escaped(name));
+        let body = serde_json::to_vec(removal)?;
+        self.request(Method::DELETE, &path, body).await.map(drop)
+    }
+
+    pub async fn policy(&self) -> Answer<PolicyView> {
+        self.get("/v1/policy", &()).await
+    }
+
+    pub async fn check(&self, documents: &PolicyDocuments) -> Answer<CheckReport> {
+        self.send(Method::POST, "/v1/policy/check", documents).await
+    }
+
+    pub async fn diff(&self, documents: &PolicyDocuments) -> Answer<PolicyDiff> {
+        self.send(Method::POST, "/v1/policy/diff", documents).await
+    }
+
+    pub async fn apply(&self, documents: &PolicyDocuments) -> Answer<ApplyResult> {
+        self.send(Method::POST, "/v1/policy/apply", documents).await
+    }
+
+    pub async fn remove_object(
+        &self,
+        kind: &str,
+        name: &str,
+        removal: &Removal,
+    ) -> Answer<ApplyResult> {
+        let path = format!("/v1/policy/{}/{}", escaped(kind), escaped(name));
+        self.send(Method::DELETE, &path, removal).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {
+        // Every query is a flat structure of texts and numbers, which always serialises.
+        let query = serde_urlencoded::to_string(query).unwrap_or_default();
+        let path = if query.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{query}")
+        };
+        let answer = self.request(Method::GET, &path, Vec::new()).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Answer<T> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self.request(method, path, body).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Answer<Bytes> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "weir")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        // It carries the exchange and ends with it; what goes wrong shows in the exchange.
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let answer = response.into_body().collect().await?.to_bytes();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let ErrorBody { error } = serde_json::from_slice(&answer)?;
+        Err(ClientError::Api(error))
+    }
+
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        let path = self.socket.display().to_string();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NoAgent { path }
+            }
+            io::ErrorKind::PermissionDenied => ClientError::Forbidden { path },
+            _ => ClientError::Connect { path, source },
+        }
+    }
+}
+
+/// A name as one segment of a path.
+fn escaped(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

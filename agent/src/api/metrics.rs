@@ -1,0 +1,270 @@
+//! Prometheus metrics. Cardinality is bounded, sums are not touched by that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prometheus_client::{
+    encoding::text::encode as encode_text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// What [`encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Identities that keep their own label; the rest are counted under [`OTHER`].
+const MAX_IDENTITIES: usize = 500;
+const OTHER: &str = "other";
+
+/// Everything that is exported, at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct MetricsSnapshot {
+    pub version: String,
+    pub mode: String,
+    pub revision: u64,
+    pub policy_errors: u64,
+    pub rows: Vec<MetricsRow>,
+    pub losses: Vec<(String, u64)>,
+    /// Map, entries, limit.
+    pub maps: Vec<(String, u64, u64)>,
+    pub hooks: Vec<(String, bool)>,
+}
+
+/// Counts of one identity and endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct MetricsRow {
+    pub identity: String,
+    pub endpoint: String,
+    /// Allowed, denied, would-deny.
+    pub connections: [u64; 3],
+    pub datagrams: [u64; 3],
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+}
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge>;
+
+const VERDICTS: [&str; 3] = ["allow", "deny", "would-deny"];
+
+/// The snapshot in the text format of OpenMetrics.
+#[must_use]
+pub fn encode(snapshot: &MetricsSnapshot) -> String {
+    let mut registry = Registry::with_prefix("weir");
+    register_state(&mut registry, snapshot);
+    register_usage(&mut registry, &bounded(&snapshot.rows));
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = encode_text(&mut text, &registry);
+    text
+}
+
+fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
+    let MetricsSnapshot {
+        version,
+        mode,
+        revision,
+        policy_errors,
+        rows: _,
+        losses,
+        maps,
+        hooks,
+    } = snapshot;
+    let gauge = |value: u64| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge
+    };
+    let build = Gauges::default();
+    build
+        .get_or_create(&vec![("version", version.clone())])
+        .set(1);
+    registry.register("build_info", "The version that runs", build);
+    let modes = Gauges::default();
+    for name in ["observe", "shadow", "enforce"] {
+        let value = i64::from(name == mode);
+        modes
+            .get_or_create(&vec![("mode", name.to_owned())])
+            .set(value);
+    }
+    registry.register("mode", "1 for the mode in force", modes);
+    registry.register(
+        "policy_revision",
+        "Number of the policy in force",
+        gauge(*revision),
+    );
+    registry.register(
+        "policy_errors",
+        "Mistakes in policy files that keep them from being in force",
+        gauge(*policy_errors),
+    );
+    let lost = Counters::default();
+    for (reason, count) in losses {
+        lost.get_or_create(&vec![("reason", reason.clone())])
+            .inc_by(*count);
+    }
+    registry.register("lost", "What the kernel side could not do, by reason", lost);
+    let (entries, limits) = (Gauges::default(), Gauges::default());
+    for (map, used, limit) in maps {
+        let labels = vec![("map", map.clone())];
+        entries
+            .get_or_create(&labels)
+            .set(i64::try_from(*used).unwrap_or(i64::MAX));
+        limits
+            .get_or_create(&labels)
+            .set(i64::try_from(*limit).unwrap_or(i64::MAX));
+    }
+    registry.register("map_entries", "Entries in use of a kernel map", entries);
+    registry.register("map_limit", "Entries that a kernel map can hold", limits);
+    let up = Gauges::default();
+    for (hook, is_up) in hooks {
+        up.get_or_create(&vec![("hook", hook.clone())])
+            .set(i64::from(*is_up));
+    }
+    registry.register("hook_up", "Whether a kernel hook is attached", up);
+}
+
+fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
+    let (connections, datagrams, bytes) = (
+        Counters::default(),
+        Counters::default(),
+        Counters::default(),
+    );
+    for row in rows {
+        let labels = |name, value: &str| {
+            vec![
+                ("identity", row.identity.clone()),
+                ("endpoint", row.endpoint.clone()),
+                (name, value.to_owned()),
+            ]
+        };
+        for (index, verdict) in VERDICTS.into_iter().enumerate() {
+            for (family, counts) in [(&connections, row.connections), (&datagrams, row.datagrams)] {
+                let count = counts.get(index).copied().unwrap_or(0);
+                if count > 0 {
+                    family
+                        .get_or_create(&labels("verdict", verdict))
+                        .inc_by(count);
+                }
+            }
+        }
+        for (direction, count) in [("out", row.bytes_out), ("in", row.bytes_in)] {
+            if count > 0 {
+                bytes
+                    .get_or_create(&labels("direction", direction))
+                    .inc_by(count);
+            }
+        }
+    }
+    registry.register(
+        "connections",
+        "Connections to model endpoints by verdict",
+        connections,
+    );
+    registry.register(
+        "datagrams",
+        "Datagrams sent without a connection, by verdict",
+        datagrams,
+    );
+    registry.register(
+        "bytes",
+        "Payload bytes of TCP connections that have ended",
+        bytes,
+    );
+}
+
+/// The rows with all but the busiest identities added up.
+fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
+    let mut by_identity: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in rows {
+        *by_identity.entry(&row.identity).or_default() += row.connections.iter().sum::<u64>();
+    }
+    let mut busiest: Vec<_> = by_identity.into_iter().collect();
+    busiest.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let kept: BTreeSet<_> = busiest
+        .iter()
+        .take(MAX_IDENTITIES)
+        .map(|(name, _)| *name)
+        .collect();
+    let mut sums: BTreeMap<(String, String), MetricsRow> = BTreeMap::new();
+    for row in rows {
+        let identity = if kept.contains(row.identity.as_str()) {
+            row.identity.clone()
+        } else {
+            OTHER.to_owned()
+        };
+        let key = (identity.clone(), row.endpoint.clone());
+        let sum = sums.entry(key).or_insert_with(|| MetricsRow {
+            identity,
+            endpoint: row.endpoint.clone(),
+            ..MetricsRow::default()
+        });
+        for (sum, more) in sum.connections.iter_mut().zip(row.connections) {
+            *sum += more;
+        }
+        for (sum, more) in sum.datagrams.iter_mut().zip(row.datagrams) {
+            *sum += more;
+        }
+        sum.bytes_out += row.bytes_out;
+        sum.bytes_in += row.bytes_in;
+    }
+    sums.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(identity: &str, allowed: u64) -> MetricsRow {
+        MetricsRow {
+            identity: identity.to_owned(),
+            endpoint: "openai".to_owned(),
+            connections: [allowed, 1, 0],
+            bytes_out: 10,
+            ..MetricsRow::default()
+        }
+    }
+
+    #[test]
+    fn counters_have_their_labels_and_zeros_are_left_out() {
+        let snapshot = MetricsSnapshot {
+            version: "1.2.3".to_owned(),
+            mode: "enforce".to_owned(),
+            rows: vec![row("unit:a.service", 7)],
+            losses: vec![("event-ring-full".to_owned(), 3)],
+            ..MetricsSnapshot::default()
+        };
+        let text = encode(&snapshot);
+        for line in [
+            "weir_build_info{version=\"1.2.3\"} 1",
+            "weir_mode{mode=\"enforce\"} 1",
+            "weir_mode{mode=\"observe\"} 0",
+            "weir_lost_total{reason=\"event-ring-full\"} 3",
+            "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
+            "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("would-deny"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn rare_identities_are_added_up_and_nothing_is_lost() {
+        let rows: Vec<_> = (0..2 * MAX_IDENTITIES)
+            .map(|n| row(&format!("unit:{n}.service"), n as u64))
+            .collect();
+        let bounded = bounded(&rows);
+        assert_eq!(bounded.len(), MAX_IDENTITIES + 1);
+        let sum = |rows: &[MetricsRow]| -> (u64, u64) {
+            let allowed = rows.iter().map(|row| row.connections[0]).sum();
+            (allowed, rows.iter().map(|row| row.bytes_out).sum())
+        };
+        assert_eq!(sum(&bounded), sum(&rows));
+        let other = bounded
+            .iter()
+            .find(|row| row.identity == OTHER)
+            .expect("the rest");
+        assert_eq!(other.connections[1], MAX_IDENTITIES as u64);
+    }
+}

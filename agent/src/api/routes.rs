@@ -1,0 +1,389 @@
+//! One handler for each route; the OpenAPI document is made of the same definitions.
+
+#![expect(
+    unused_qualifications,
+    reason = "utoipa's macros expand to qualified names"
+)]
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{ConnectInfo, Path, Query, State, rejection::JsonRejection},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi, openapi::OpenApi as Document};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    error::{ApiError, ErrorBody, ErrorCode},
+    metrics,
+    server::{Peer, Shared},
+    types::{
+        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
+        UsageReport,
+    },
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weir agent",
+        description = "Which process may call which model endpoint, and how much has it used.",
+        license(name = "Apache-2.0")
+    ),
+    components(schemas(ErrorBody))
+)]
+struct Description;
+
+pub(super) fn all(backend: Shared) -> Router {
+    let (router, document) = documented().split_for_parts();
+    router
+        .route("/v1/openapi.json", get(|| async move { Json(document) }))
+        .route("/metrics", get(read_metrics))
+        .fallback(unknown)
+        .with_state(backend)
+}
+
+pub(super) fn metrics_only(backend: Shared) -> Router {
+    Router::new()
+        .route("/metrics", get(read_metrics))
+        .fallback(unknown)
+        .with_state(backend)
+}
+
+/// The OpenAPI document of the API.
+#[must_use]
+pub(super) fn document() -> Document {
+    documented().split_for_parts().1
+}
+
+fn documented() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status))
+        .routes(routes!(usage))
+        .routes(routes!(events))
+        .routes(routes!(identities))
+        .routes(routes!(endpoints))
+        .routes(routes!(match_host))
+        .routes(routes!(explain))
+        .routes(routes!(list_grants, issue_grant))
+        .routes(routes!(revoke_grant))
+        .routes(routes!(list_denies, add_deny))
+        .routes(routes!(remove_deny))
+        .routes(routes!(policy))
+        .routes(routes!(check))
+        .routes(routes!(diff))
+        .routes(routes!(apply))
+        .routes(routes!(remove_object))
+}
+
+type Answer<T> = Result<Json<T>, ApiError>;
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+/// Only root may change anything.
+fn may_change(peer: Peer) -> Result<Peer, ApiError> {
+    if peer.uid == 0 {
+        return Ok(peer);
+    }
+    Err(ApiError::new(
+        ErrorCode::Forbidden,
+        format!("{} may read but not change anything: ask root", peer.name()),
+    ))
+}
+
+fn body<T>(body: Body<T>) -> Result<T, ApiError> {
+    match body {
+        Ok(Json(value)) => Ok(value),
+        Err(rejection) => Err(ApiError::new(ErrorCode::BadRequest, rejection.body_text())),
+    }
+}
+
+/// A removal may come without a body.
+fn removal(bytes: &Bytes) -> Result<Removal, ApiError> {
+    if bytes.is_empty() {
+        return Ok(Removal::default());
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(ErrorCode::BadRequest, format!("the body: {error}")))
+}
+
+async fn unknown() -> ApiError {
+    ApiError::new(
+        ErrorCode::NotFound,
+        "no such route: /v1/openapi.json describes all",
+    )
+}
+
+async fn read_metrics(State(backend): State<Shared>) -> Result<impl IntoResponse, ApiError> {
+    let text = metrics::encode(&backend.metrics().await?);
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+}
+
+/// Is the agent in force, with what coverage?
+#[utoipa::path(get, path = "/v1/status", responses((status = OK, body = Status)))]
+async fn status(State(backend): State<Shared>) -> Answer<Status> {
+    backend.status().await.map(Json)
+}
+
+/// How much has whom used?
+#[utoipa::path(
+    get, path = "/v1/usage", params(UsageQuery),
+    responses((status = OK, body = UsageReport), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn usage(
+    State(backend): State<Shared>,
+    Query(query): Query<UsageQuery>,
+) -> Answer<UsageReport> {
+    backend.usage(query).await.map(Json)
+}
+
+/// What happened, one connection at a time.
+#[utoipa::path(
+    get, path = "/v1/events", params(EventQuery),
+    responses((status = OK, body = EventList), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn events(
+    State(backend): State<Shared>,
+    Query(query): Query<EventQuery>,
+) -> Answer<EventList> {
+    backend.events(query).await.map(Json)
+}
+
+/// Every identity that has been seen.
+#[utoipa::path(get, path = "/v1/identities", responses((status = OK, body = IdentityList)))]
+async fn identities(State(backend): State<Shared>) -> Answer<IdentityList> {
+    backend.identities().await.map(Json)
+}
+
+/// Every model endpoint that is known.
+#[utoipa::path(get, path = "/v1/endpoints", responses((status = OK, body = EndpointList)))]
+async fn endpoints(State(backend): State<Shared>) -> Answer<EndpointList> {
+    backend.endpoints().await.map(Json)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct HostQuery {
+    /// Host name to look for.
+    host: String,
+}
+
+/// Which endpoints does a host name belong to?
+#[utoipa::path(
+    get, path = "/v1/endpoints/match", params(HostQuery),
+    responses((status = OK, body = EndpointMatches))
+)]
+async fn match_host(
+    State(backend): State<Shared>,
+    Query(HostQuery { host }): Query<HostQuery>,
+) -> Answer<EndpointMatches> {
+    backend.match_host(host).await.map(Json)
+}
+
+/// Would X reach Y, and why?
+#[utoipa::path(
+    get, path = "/v1/explain", params(ExplainQuery),
+    responses(
+        (status = OK, body = Explanation),
+        (status = BAD_REQUEST, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+    )
+)]
+async fn explain(
+    State(backend): State<Shared>,
+    Query(query): Query<ExplainQuery>,
+) -> Answer<Explanation> {
+    backend.explain(query).await.map(Json)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct GrantQuery {
+    /// Also grants that have ended or were revoked.
+    #[serde(default)]
+    all: bool,
+}
+
+/// Grants by name.
+#[utoipa::path(
+    get, path = "/v1/grants", params(GrantQuery),
+    responses((status = OK, body = GrantList))
+)]
+async fn list_grants(
+    State(backend): State<Shared>,
+    Query(GrantQuery { all }): Query<GrantQuery>,
+) -> Answer<GrantList> {
+    backend.grants(all).await.map(Json)
+}
+
+/// Issues a grant.
+#[utoipa::path(
+    post, path = "/v1/grants", request_body = GrantRequest,
+    responses(
+        (status = OK, body = Grant),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+        (status = UNPROCESSABLE_ENTITY, body = ErrorBody),
+    )
+)]
+async fn issue_grant(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<GrantRequest>,
+) -> Answer<Grant> {
+    let peer = may_change(peer)?;
+    backend.issue_grant(body(request)?, peer).await.map(Json)
+}
+
+/// Revokes a grant that was issued over the API.
+#[utoipa::path(
+    delete, path = "/v1/grants/{name}", request_body = Option<Removal>,
+    params(("name" = String, Path, description = "Name of the grant")),
+    responses(
+        (status = OK, body = Grant),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+    )
+)]
+async fn revoke_grant(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Answer<Grant> {
+    let peer = may_change(peer)?;
+    backend
+        .revoke_grant(name, removal(&bytes)?, peer)
+        .await
+        .map(Json)
+}
+
+/// Deny rules by name.
+#[utoipa::path(get, path = "/v1/denies", responses((status = OK, body = RuleList)))]
+async fn list_denies(State(backend): State<Shared>) -> Answer<RuleList> {
+    backend.denies().await.map(Json)
+}
+
+/// Adds a deny rule.
+#[utoipa::path(
+    post, path = "/v1/denies", request_body = DenyRequest,
+    responses(
+        (status = OK, body = Rule),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+        (status = UNPROCESSABLE_ENTITY, body = ErrorBody),
+    )
+)]
+async fn add_deny(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<DenyRequest>,
+) -> Answer<Rule> {
+    let peer = may_change(peer)?;
+    backend.add_deny(body(request)?, peer).await.map(Json)
+}
+
+/// Removes a deny rule that was added over the API.
+#[utoipa::path(
+    delete, path = "/v1/denies/{name}", request_body = Option<Removal>,
+    params(("name" = String, Path, description = "Name of the deny rule")),
+    responses(
+        (status = NO_CONTENT),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+    )
+)]
+async fn remove_deny(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let peer = may_change(peer)?;
+    backend.remove_deny(name, removal(&bytes)?, peer).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The policy in force.
+#[utoipa::path(get, path = "/v1/policy", responses((status = OK, body = PolicyView)))]
+async fn policy(State(backend): State<Shared>) -> Answer<PolicyView> {
+    backend.policy().await.map(Json)
+}
+
+/// Checks policy files together with what is in force.
+#[utoipa::path(
+    post, path = "/v1/policy/check", request_body = PolicyDocuments,
+    responses((status = OK, body = CheckReport), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn check(
+    State(backend): State<Shared>,
+    documents: Body<PolicyDocuments>,
+) -> Answer<CheckReport> {
+    backend.check(body(documents)?).await.map(Json)
+}
+
+/// Says what applying policy files would change.
+#[utoipa::path(
+    post, path = "/v1/policy/diff", request_body = PolicyDocuments,
+    responses((status = OK, body = PolicyDiff), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn diff(
+    State(backend): State<Shared>,
+    documents: Body<PolicyDocuments>,
+) -> Answer<PolicyDiff> {
+    backend.diff(body(documents)?).await.map(Json)
+}
+
+/// Installs all objects of policy files, or none.
+#[utoipa::path(
+    post, path = "/v1/policy/apply", request_body = PolicyDocuments,
+    responses(
+        (status = OK, body = ApplyResult),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+        (status = UNPROCESSABLE_ENTITY, body = ErrorBody),
+    )
+)]
+async fn apply(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    documents: Body<PolicyDocuments>,
+) -> Answer<ApplyResult> {
+    let peer = may_change(peer)?;
+    backend.apply(body(documents)?, peer).await.map(Json)
+}
+
+/// Removes an object that was installed over the API.
+#[utoipa::path(
+    delete, path = "/v1/policy/{kind}/{name}", request_body = Option<Removal>,
+    params(
+        ("kind" = String, Path, description = "Kind of the object"),
+        ("name" = String, Path, description = "Name of the object"),
+    ),
+    responses(
+        (status = OK, body = ApplyResult),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+    )
+)]
+async fn remove_object(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path((kind, name)): Path<(String, String)>,
+    bytes: Bytes,
+) -> Answer<ApplyResult> {
+    let peer = may_change(peer)?;
+    let removal = removal(&bytes)?;
+    backend
+        .remove_object(kind, name, removal, peer)
+        .await
+        .map(Json)
+}

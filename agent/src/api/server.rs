@@ -1,0 +1,186 @@
+//! Serves the API on a Unix socket, and metrics on an optional TCP port.
+//!
+//! Who calls is known from the socket's peer credentials: everybody who may open the socket may
+//! read, only root may change anything.
+
+use std::{
+    fs, io,
+    os::unix::{fs::PermissionsExt, net::UnixStream as StdUnixStream},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, connect_info::Connected},
+    http::StatusCode,
+    serve::IncomingStream,
+};
+use tokio::net::{TcpListener, UnixListener};
+use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
+use tower_http::timeout::TimeoutLayer;
+
+use super::{
+    error::ApiError,
+    metrics::MetricsSnapshot,
+    routes,
+    types::{
+        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
+        UsageReport,
+    },
+};
+
+/// Largest request: a policy file of some ten thousand grants.
+const MAX_BODY: usize = 16 << 20;
+const MAX_REQUESTS: usize = 64;
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The owner's group may open the socket, nobody else.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub uid: u32,
+    pub pid: Option<i32>,
+}
+
+impl Peer {
+    /// For logs and for the history of an object.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.uid {
+            0 => "root".to_owned(),
+            uid => format!("uid {uid}"),
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        match stream.io().peer_cred() {
+            Ok(credentials) => Self {
+                uid: credentials.uid(),
+                pid: credentials.pid(),
+            },
+            // Nobody: such a peer may read and not write.
+            Err(_) => Self {
+                uid: u32::MAX,
+                pid: None,
+            },
+        }
+    }
+}
+
+/// What the API needs of the agent.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    async fn status(&self) -> Result<Status, ApiError>;
+    async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError>;
+    async fn events(&self, query: EventQuery) -> Result<EventList, ApiError>;
+    async fn identities(&self) -> Result<IdentityList, ApiError>;
+    async fn endpoints(&self) -> Result<EndpointList, ApiError>;
+    async fn match_host(&self, host: String) -> Result<EndpointMatches, ApiError>;
+    async fn explain(&self, query: ExplainQuery) -> Result<Explanation, ApiError>;
+    async fn grants(&self, include_ended: bool) -> Result<GrantList, ApiError>;
+    async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError>;
+    async fn revoke_grant(
+        &self,
+        name: String,
+        removal: Removal,
+        peer: Peer,
+    ) -> Result<Grant, ApiError>;
+    async fn denies(&self) -> Result<RuleList, ApiError>;
+    async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError>;
+    async fn remove_deny(&self, name: String, removal: Removal, peer: Peer)
+    -> Result<(), ApiError>;
+    async fn policy(&self) -> Result<PolicyView, ApiError>;
+    async fn check(&self, documents: PolicyDocuments) -> Result<CheckReport, ApiError>;
+    async fn diff(&self, documents: PolicyDocuments) -> Result<PolicyDiff, ApiError>;
+    async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError>;
+    async fn remove_object(
+        &self,
+        kind: String,
+        name: String,
+        removal: Removal,
+        peer: Peer,
+    ) -> Result<ApplyResult, ApiError>;
+    async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
+}
+
+/// The backend as handlers see it.
+pub type Shared = Arc<dyn Backend>;
+
+/// Binds the socket. One that nobody answers on is a leftover and is replaced.
+///
+/// # Errors
+///
+/// When another agent answers there, or the directory cannot be written.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    match StdUnixStream::connect(path) {
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another agent is listening there",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        // Nothing is there yet; anything else shows when binding.
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+/// Serves everything until `shutdown`.
+///
+/// # Errors
+///
+/// When accepting connections fails for good.
+pub async fn serve(
+    listener: UnixListener,
+    backend: Shared,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = guarded(routes::all(backend)).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+/// Serves `/metrics` and nothing else until `shutdown`.
+///
+/// # Errors
+///
+/// When accepting connections fails for good.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    backend: Shared,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener, guarded(routes::metrics_only(backend)))
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+fn guarded(router: Router) -> Router {
+    router.layer(
+        ServiceBuilder::new()
+            .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS))
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::REQUEST_TIMEOUT,
+                TIMEOUT,
+            ))
+            .layer(DefaultBodyLimit::max(MAX_BODY)),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! `weir explain`
+
+use super::{Answer, output::Out};
+use crate::api::{
+    client::Client,
+    types::{ExplainQuery, Explanation},
+};
+
+/// Explain whether an identity would reach an endpoint, and why
+///
+/// The answer comes from the function that the kernel runs, with the policy in force now. Exit
+/// code 1 means that policy refuses, whatever the mode makes of it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  weir explain --pid 4711 --host api.openai.com\n  weir explain --event 12"
+)]
+#[group(id = "who", required = true, args = ["pid", "cgroup", "identity", "event"])]
+#[group(id = "place", args = ["endpoint", "host", "address"])]
+pub(super) struct Args {
+    /// A running process
+    #[arg(long, value_name = "PID", help_heading = "Who")]
+    pid: Option<u32>,
+    /// A cgroup
+    #[arg(long, value_name = "PATH", help_heading = "Who")]
+    cgroup: Option<String>,
+    /// An identity, as `weir identities` prints it
+    #[arg(long, value_name = "NAME", help_heading = "Who")]
+    identity: Option<String>,
+    /// Who and where of an event, by its id
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with = "place",
+        help_heading = "Who"
+    )]
+    event: Option<u64>,
+    /// A model endpoint by name
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["host", "address", "event"], help_heading = "Where")]
+    endpoint: Option<String>,
+    /// A host name
+    #[arg(long, value_name = "HOST", help_heading = "Where")]
+    host: Option<String>,
+    /// An address and port, as in 192.0.2.1:443
+    #[arg(long, value_name = "IP:PORT", help_heading = "Where")]
+    address: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        let explanation = client
+            .explain(&ExplainQuery {
+                pid: self.pid,
+                cgroup: self.cgroup,
+                identity: self.identity,
+                event: self.event,
+                endpoint: self.endpoint,
+                host: self.host,
+                address: self.address,
+            })
+            .await?;
+        if self.json {
+            out.json(&explanation)?;
+        } else {
+            print(&explanation, out)?;
+        }
+        Ok(if is_refused(&explanation) {
+            Answer::No
+        } else {
+            Answer::Done
+        })
+    }
+}
+
+fn is_refused(explanation: &Explanation) -> bool {
+    !matches!(
+        explanation.reason.as_str(),
+        "ungoverned" | "granted" | "default-allow"
+    )
+}
+
+pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let Explanation {
+        who,
+        target,
+        verdict,
+        reason,
+        summary,
+        mode,
+        revision,
+        rule,
+        posture,
+        posture_name,
+        considered,
+        suggestion,
+    } = explanation;
+    out.line(format!("who       {} ({})", who.identity, who.found_by))?;
+    if target.endpoints.is_empty() {
+        out.line(format!(
+            "where     {}: no model endpoint is known there",
+            target.asked
+        ))?;
+    }
+    for endpoint in &target.endpoints {
+        out.line(format!(
+            "where     {} ({}: recognised by {}, {})",
+            endpoint.endpoint, target.asked, endpoint.recognised_by, endpoint.certainty
+        ))?;
+    }
+    let rule = rule
+        .as_ref()
+        .map(|rule| format!(", by {rule}"))
+        .unwrap_or_default();
+    out.line(format!(
+        "verdict   {verdict} ({reason}{rule}) in mode {mode}, revision {revision}"
+    ))?;
+    out.line(format!("because   {summary}"))?;
+    let posture_name = posture_name.as_deref().unwrap_or("the built-in default");
+    out.line(format!(
+        "posture   {posture} without a grant ({posture_name})"
+    ))?;
+    if !considered.is_empty() {
+        out.line("\nconsidered")?;
+        for object in considered {
+            let mark = if object.applies { "+" } else { "-" };
+            out.line(format!(
+                "  {mark} {} {}: {}",
+                object.kind, object.name, object.text
+            ))?;
+        }
+    }
+    if let Some(suggestion) = suggestion {
+        out.line(format!("\nto allow it\n  {suggestion}"))?;
+    }
+    Ok(())
+}

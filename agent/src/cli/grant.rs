@@ -1,0 +1,176 @@
+//! `weir grant`
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::{
+    Answer,
+    args::SubjectArgs,
+    output::{Out, relative},
+};
+use crate::api::{
+    client::Client,
+    types::{Grant, GrantRequest, Removal, SubjectSpec},
+};
+
+/// Issue, list and revoke grants
+///
+/// A grant is the right of an identity to invoke model endpoints, for a purpose and until a time.
+/// It ends in the kernel, whether the agent runs or not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  weir grant list --all")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Issue a grant; it is in force when the command returns
+    #[command(
+        after_help = "Example:\n  weir grant issue nightly --unit batch.service --endpoint openai \\\n      --purpose \"nightly summaries\" --ttl 8h"
+    )]
+    Issue(Issue),
+    /// List grants in force or to come
+    #[command(after_help = "Example:\n  weir grant list")]
+    List {
+        /// Also those that have ended or were revoked
+        #[arg(long)]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`
+    #[command(after_help = "Example:\n  weir grant revoke nightly --why \"incident 4711\"")]
+    Revoke {
+        name: String,
+        /// Kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Issue {
+    name: String,
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Endpoint or provider; `*` for all. May be given again
+    #[arg(
+        long = "endpoint",
+        value_name = "NAME",
+        required = true,
+        help_heading = "What"
+    )]
+    endpoints: Vec<String>,
+    /// invoke or manage [default: invoke]
+    #[arg(long = "plane", value_name = "PLANE", help_heading = "What")]
+    planes: Vec<String>,
+    /// What for
+    #[arg(long, value_name = "TEXT", help_heading = "What")]
+    purpose: String,
+    /// How long, as in 8h
+    #[arg(
+        long,
+        value_name = "DURATION",
+        conflicts_with = "not_after",
+        help_heading = "When"
+    )]
+    ttl: Option<String>,
+    /// First time at which it no longer holds
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    not_after: Option<Timestamp>,
+    /// First time at which it holds
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    not_before: Option<Timestamp>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        match self.command {
+            Command::Issue(issue) => issue.run(client, out).await?,
+            Command::List { all, json } => {
+                let list = client.grants(all).await?;
+                if json {
+                    out.json(&list)?;
+                } else {
+                    print(&list.grants, out)?;
+                }
+            }
+            Command::Revoke { name, why, json } => {
+                let grant = client
+                    .revoke_grant(&name, &Removal { why: Some(why) })
+                    .await?;
+                if json {
+                    out.json(&grant)?;
+                } else {
+                    out.line(format!("revoked {name}"))?;
+                }
+            }
+        }
+        Ok(Answer::Done)
+    }
+}
+
+impl Issue {
+    async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<()> {
+        let grant = client
+            .issue_grant(&GrantRequest {
+                name: self.name,
+                subjects: vec![SubjectSpec::from(self.subject)],
+                endpoints: self.endpoints,
+                planes: self.planes,
+                purpose: self.purpose,
+                not_before: self.not_before,
+                not_after: self.not_after,
+                ttl: self.ttl,
+            })
+            .await?;
+        if self.json {
+            return out.json(&grant);
+        }
+        let end = grant
+            .not_after
+            .map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
+        out.line(format!("issued {}, {end}", grant.name))
+    }
+}
+
+pub(super) fn print(grants: &[Grant], out: &mut Out<'_>) -> anyhow::Result<()> {
+    if grants.is_empty() {
+        return out.line("no grants: `weir grant issue --help` shows how to issue one");
+    }
+    let now = out.now;
+    let rows = grants.iter().map(|grant| {
+        vec![
+            grant.name.clone(),
+            grant.state.clone(),
+            grant.subjects.join(" or "),
+            grant.endpoints.join(", "),
+            grant.purpose.clone(),
+            match grant.not_after {
+                Some(end) => relative(Some(end), now),
+                None => "never".to_owned(),
+            },
+            grant.source.clone(),
+        ]
+    });
+    let rows = rows.collect();
+    let header = [
+        "NAME",
+        "STATE",
+        "WHOM",
+        "ENDPOINTS",
+        "PURPOSE",
+        "ENDS",
+        "SOURCE",
+    ];
+    out.table(&header, &[], rows)
+}

@@ -1,0 +1,137 @@
+//! `weir usage`
+
+use super::{
+    Answer, args,
+    output::{Out, relative, size},
+};
+use crate::api::{
+    client::Client,
+    types::{Quality, UsageKey, UsageQuery, UsageReport},
+};
+
+/// Show how much each identity has used
+///
+/// Connections are counted in the kernel and exact, whatever was lost of events. Bytes are the
+/// payload of TCP connections that have ended; a dash means that none has ended yet.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --by grant --json"
+)]
+pub(super) struct Args {
+    /// Group by one of these, or by two with a comma
+    #[arg(long, value_delimiter = ',', num_args = 1..=2, default_value = "identity")]
+    by: Vec<UsageKey>,
+    /// From this time on: RFC 3339, or how long ago, as in 90m or 7d
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only this identity
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+    /// Only this endpoint
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        let by: Vec<_> = self.by.iter().map(|key| word(*key)).collect();
+        let report = client
+            .usage(&UsageQuery {
+                by: Some(by.join(",")),
+                since: self.since.as_deref().map(args::moment).transpose()?,
+                until: self.until.as_deref().map(args::moment).transpose()?,
+                identity: self.identity,
+                endpoint: self.endpoint,
+            })
+            .await?;
+        if self.json {
+            out.json(&report)?;
+        } else {
+            print(&report, out)?;
+        }
+        Ok(Answer::Done)
+    }
+}
+
+const fn word(key: UsageKey) -> &'static str {
+    match key {
+        UsageKey::Identity => "identity",
+        UsageKey::Endpoint => "endpoint",
+        UsageKey::Grant => "grant",
+        UsageKey::Reason => "reason",
+    }
+}
+
+pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
+    if report.rows.is_empty() {
+        return out.line("no usage: nothing has called a model endpoint in that time");
+    }
+    let datagrams = |row: &crate::api::types::UsageRow| {
+        row.datagrams_allowed + row.datagrams_denied + row.datagrams_would_deny
+    };
+    let has_datagrams = report.rows.iter().any(|row| datagrams(row) > 0);
+    let keys: Vec<_> = report
+        .by
+        .iter()
+        .map(|key| word(*key).to_uppercase())
+        .collect();
+    let mut header: Vec<&str> = keys.iter().map(String::as_str).collect();
+    header.extend(["ALLOWED", "DENIED", "WOULD-DENY"]);
+    if has_datagrams {
+        header.push("DATAGRAMS");
+    }
+    header.extend(["BYTES OUT", "BYTES IN", "FIRST SEEN", "LAST SEEN"]);
+    let now = out.now;
+    let rows = report.rows.iter().map(|row| {
+        let mut cells = row.key.clone();
+        cells.extend([
+            row.connections_allowed.to_string(),
+            row.connections_denied.to_string(),
+            row.connections_would_deny.to_string(),
+        ]);
+        if has_datagrams {
+            cells.push(datagrams(row).to_string());
+        }
+        cells.extend([
+            size(row.bytes_out),
+            size(row.bytes_in),
+            relative(row.first_seen, now),
+            relative(row.last_seen, now),
+        ]);
+        cells
+    });
+    let rows: Vec<_> = rows.collect();
+    let numbers = [
+        "ALLOWED",
+        "DENIED",
+        "WOULD-DENY",
+        "DATAGRAMS",
+        "BYTES OUT",
+        "BYTES IN",
+    ];
+    out.table(&header, &numbers, rows)?;
+    let open: u64 = report
+        .rows
+        .iter()
+        .map(|row| row.connections_without_bytes)
+        .sum();
+    if open > 0 {
+        out.line(format!(
+            "\n{open} allowed connections are still open, never opened, or UDP: their bytes are not counted"
+        ))?;
+    }
+    if report
+        .rows
+        .iter()
+        .any(|row| row.bytes_quality == Quality::Inferred)
+    {
+        out.line("\nbytes by grant are inferred: they count for the grant that holds when a connection ends")?;
+    }
+    Ok(())
+}
