@@ -4,5 +4,6 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod memory;
 pub mod process;
 pub mod resolver;

@@ -91,7 +91,7 @@ impl Backend for DaemonBackend {
             let endpoints = core.endpoints();
             let endpoints = endpoints
                 .iter()
-                .map(|(endpoint, addresses)| views::endpoint(endpoint, addresses));
+                .map(|(known, addresses)| endpoint(known, addresses));
             Ok(EndpointList {
                 endpoints: endpoints.collect(),
             })
@@ -100,7 +100,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn match_host(&self, host: String) -> Result<EndpointMatches, ApiError> {
-        self.ask(move |core| Ok(views::matches(core.catalogue(), &host)))
+        self.ask(move |core| Ok(matches(core.catalogue(), &host)))
             .await
     }
 

@@ -1,5 +1,7 @@
 //! `weir explain`
 
+use clap::ArgGroup;
+
 use super::{Answer, output::Out};
 use crate::api::{
     client::Client,
@@ -14,8 +16,8 @@ use crate::api::{
 #[command(
     after_help = "Examples:\n  weir explain --pid 4711 --host api.openai.com\n  weir explain --event 12"
 )]
-#[group(id = "who", required = true, args = ["pid", "cgroup", "identity", "event"])]
-#[group(id = "place", args = ["endpoint", "host", "address"])]
+#[command(group(ArgGroup::new("who").required(true).args(["pid", "cgroup", "identity", "event"])))]
+#[command(group(ArgGroup::new("place").args(["endpoint", "host", "address"])))]
 pub(super) struct Args {
     /// A running process
     #[arg(long, value_name = "PID", help_heading = "Who")]

@@ -36,7 +36,7 @@ use crate::{
 
 /// How often the event ring is looked at while there are events, and while there are none.
 const POLL_BUSY: Duration = Duration::from_millis(5);
-const POLL_IDLE: Duration = Duration::from_millis(50);
+const POLL_IDLE: Duration = Duration::from_millis(10);
 /// How often the kernel's counters are taken over.
 const DRAIN_EVERY: Duration = Duration::from_secs(2);
 /// How often the policy directory is compared with what was read.
@@ -125,6 +125,7 @@ impl Core {
             cgroup = %core.scope.display(),
             "in force"
         );
+        crate::host::memory::give_back();
         Ok(core)
     }
 
