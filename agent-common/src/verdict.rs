@@ -132,7 +132,7 @@ pub struct Decision {
     endpoint: EndpointId,
 }
 
-/// `0` ungoverned, `1` entitled, `2` refused.
+/// `0` ungoverned, `1` entitled, `2` refused for want of a grant, `3` refused by a rule.
 const STRICTNESS_SHIFT: u32 = 62;
 const REASON_SHIFT: u32 = 32;
 
@@ -150,6 +150,8 @@ impl Decision {
             0
         } else if reason.is_entitled() {
             1
+        } else if matches!(reason, Reason::DeniedByRule) {
+            3
         } else {
             2
         };
@@ -213,7 +215,7 @@ impl Decision {
         self.endpoint
     }
 
-    /// The refusal, if there is one; of two alike, the first.
+    /// The stricter one: a deny rule before a missing grant before a right; of two alike, the first.
     #[inline(always)]
     #[must_use]
     pub const fn or_stricter(self, other: Self) -> Self {

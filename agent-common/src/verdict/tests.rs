@@ -194,7 +194,10 @@ fn reference(
     let allowed = [Reason::Granted, Reason::DefaultAllow];
     verdicts
         .iter()
-        .find(|(reason, _, _)| !allowed.contains(reason))
+        .find(|(reason, _, _)| *reason == Reason::DeniedByRule)
+        .or(verdicts
+            .iter()
+            .find(|(reason, _, _)| !allowed.contains(reason)))
         .or(verdicts.first())
         .copied()
 }

@@ -77,13 +77,9 @@ fn machine() -> String {
 
 fn table(rows: &[Comparison]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header([
-        "VARIANT",
-        "ONE CALL",
-        "ADDED",
-        "QUARTILES",
-        "RATIO",
-    ]);
+    table
+        .load_style(NOTHING)
+        .set_header(["VARIANT", "ONE CALL", "ADDED", "QUARTILES", "RATIO"]);
     for row in rows {
         let (low, high) = row.added_ns_quartiles;
         table.add_row([

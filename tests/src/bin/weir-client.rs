@@ -1,0 +1,109 @@
+//! What workloads of the end-to-end tests run: enters a cgroup, calls something, prints three
+//! numbers: attempts that went through, were refused with EPERM, or failed otherwise.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
+};
+
+use anyhow::{Context, bail};
+
+#[derive(Default)]
+struct Tally {
+    ok: AtomicU32,
+    refused: AtomicU32,
+    other: AtomicU32,
+}
+
+impl Tally {
+    fn note<T>(&self, result: io::Result<T>) {
+        let counter = match result {
+            Ok(_) => &self.ok,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => &self.refused,
+            Err(_) => &self.other,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the test reads it")]
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let [_, cgroup, what, address, rest @ ..] = args.as_slice() else {
+        bail!("usage: weir-client CGROUP WHAT ADDRESS ...");
+    };
+    fs::write(
+        Path::new(cgroup).join("cgroup.procs"),
+        std::process::id().to_string(),
+    )
+    .context("enter the cgroup")?;
+    let address: SocketAddr = address.parse()?;
+    let number = |index: usize| -> anyhow::Result<u32> {
+        Ok(rest.get(index).context("a number is missing")?.parse()?)
+    };
+    let tally = Tally::default();
+    match *what {
+        "tcp" => {
+            let (count, threads) = (number(0)?, number(1)?);
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        for _ in 0..count {
+                            tally.note(TcpStream::connect(address));
+                        }
+                    });
+                }
+            });
+        }
+        "exchange" => tally.note(exchange(address, number(0)? as usize)),
+        "udp" => {
+            for _ in 0..number(0)? {
+                tally.note(any_udp(address).and_then(|socket| socket.send_to(b"prompt", address)));
+            }
+        }
+        "udp-connect" => tally.note(any_udp(address).and_then(|socket| socket.connect(address))),
+        "busy" => {
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        tally.note(TcpStream::connect(address));
+                    }
+                });
+                // Ends when the test closes its end.
+                let _ = io::stdin().read_to_end(&mut Vec::new());
+                stop.store(true, Ordering::Relaxed);
+            });
+        }
+        other => bail!("unknown `{other}`"),
+    }
+    let Tally { ok, refused, other } = tally;
+    println!(
+        "{} {} {}",
+        ok.into_inner(),
+        refused.into_inner(),
+        other.into_inner()
+    );
+    Ok(())
+}
+
+fn exchange(address: SocketAddr, out: usize) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(&vec![1; out])?;
+    stream.shutdown(Shutdown::Write)?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn any_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
+    UdpSocket::bind(if peer.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    })
+}

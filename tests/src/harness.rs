@@ -1,0 +1,40 @@
+//! A host of its own for each test: network namespace, cgroup, agent, workloads.
+//!
+//! Everything has a name made of the test's and is removed when it is dropped. Nothing outside is
+//! touched: programs are attached at the test's own cgroup only.
+
+mod agent;
+mod host;
+mod workload;
+
+pub use self::{
+    agent::{Agent, AgentBuilder, Output},
+    host::Host,
+    workload::{Attempts, Workload},
+};
+
+use std::time::{Duration, Instant};
+
+/// Longest time that anything may take to become true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls `probe` until it answers.
+///
+/// # Panics
+///
+/// When it does not answer in time: with `what` was waited for.
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        pause(Duration::from_millis(20));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "`eventually` has a deadline")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

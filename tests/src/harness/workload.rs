@@ -1,0 +1,135 @@
+//! Processes in a cgroup that call something.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// A cgroup in which the test's client program is run.
+pub struct Workload {
+    cgroup: PathBuf,
+    client: PathBuf,
+}
+
+/// How many attempts went through, were refused with EPERM, or failed otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    pub ok: u32,
+    pub refused: u32,
+    pub other: u32,
+}
+
+impl Attempts {
+    pub const fn all_ok(ok: u32) -> Self {
+        Self {
+            ok,
+            refused: 0,
+            other: 0,
+        }
+    }
+
+    pub const fn all_refused(refused: u32) -> Self {
+        Self {
+            ok: 0,
+            refused,
+            other: 0,
+        }
+    }
+}
+
+impl Workload {
+    pub(super) fn new(cgroup: PathBuf, client: PathBuf) -> Self {
+        Self { cgroup, client }
+    }
+
+    /// One TCP connection.
+    pub fn connect(&self, address: SocketAddr) -> Attempts {
+        self.connects(address, 1, 1)
+    }
+
+    /// `count` TCP connections by each of `threads` threads.
+    pub fn connects(&self, address: SocketAddr, count: u32, threads: u32) -> Attempts {
+        self.run(&[
+            "tcp",
+            &address.to_string(),
+            &count.to_string(),
+            &threads.to_string(),
+        ])
+    }
+
+    /// One connection that sends `out` bytes and reads to the end.
+    pub fn exchange(&self, address: SocketAddr, out: usize) -> Attempts {
+        self.run(&["exchange", &address.to_string(), &out.to_string()])
+    }
+
+    /// `count` datagrams without `connect()`.
+    pub fn datagrams(&self, address: SocketAddr, count: u32) -> Attempts {
+        self.run(&["udp", &address.to_string(), &count.to_string()])
+    }
+
+    /// One UDP `connect()`.
+    pub fn udp_connect(&self, address: SocketAddr) -> Attempts {
+        self.run(&["udp-connect", &address.to_string()])
+    }
+
+    /// Keeps connecting until its standard input closes; the count comes from [`Busy::stop`].
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be run.
+    pub fn busy(&self, address: SocketAddr) -> Busy {
+        let child = self
+            .command(&["busy", &address.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Busy {
+            child: child.expect("the client runs"),
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Attempts {
+        let output = self.command(args).output().expect("the client runs");
+        assert!(output.status.success(), "{output:?}");
+        attempts(&output.stdout)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.client);
+        command.arg(&self.cgroup).args(args);
+        command
+    }
+}
+
+/// A client that runs beside the test.
+pub struct Busy {
+    child: Child,
+}
+
+impl Busy {
+    /// # Panics
+    ///
+    /// When the client failed.
+    pub fn stop(mut self) -> Attempts {
+        drop(self.child.stdin.take());
+        let output = self.child.wait_with_output().expect("the client ends");
+        attempts(&output.stdout)
+    }
+}
+
+fn attempts(stdout: &[u8]) -> Attempts {
+    let text = String::from_utf8_lossy(stdout);
+    let numbers: Vec<u32> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    match numbers.as_slice() {
+        [ok, refused, other] => Attempts {
+            ok: *ok,
+            refused: *refused,
+            other: *other,
+        },
+        _ => panic!("the client printed `{text}`"),
+    }
+}

@@ -1,0 +1,53 @@
+//! End to end: the release binary, real sockets, real cgroups. Needs root.
+//!
+//! Run by `cargo xtask test`, which builds the binary and names it in `WEIR_BIN`.
+
+mod e2e {
+    mod accounting;
+    mod bad_input;
+    mod enforcement;
+    mod lifecycle;
+    mod objects;
+    mod policy;
+
+    use std::path::Path;
+
+    use weir_tests::harness::Host;
+
+    /// A host of its own for the calling test.
+    pub(crate) fn host() -> Host {
+        Host::new(Path::new(env!("CARGO_BIN_EXE_weir-client")))
+    }
+
+    /// An endpoint `model` at these networks and ports, and nothing allowed by default.
+    pub(crate) fn model(cidrs: &str, ports: &str) -> String {
+        format!(
+            "apiVersion: weir.dev/v1alpha1
+kind: ModelEndpoint
+metadata: {{name: model}}
+spec: {{provider: test, cidrs: [{cidrs}], ports: [{ports}]}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: Posture
+metadata: {{name: closed}}
+spec: {{default: true, ungranted: deny}}
+"
+        )
+    }
+
+    /// A grant of `model` for one cgroup.
+    pub(crate) fn grant(name: &str, cgroup: &str, rest: &str) -> String {
+        format!(
+            "---
+apiVersion: weir.dev/v1alpha1
+kind: InvocationGrant
+metadata: {{name: {name}}}
+spec:
+  subjects: [{{cgroup: {cgroup}}}]
+  endpoints: [model]
+  purpose: a test
+  {rest}
+"
+        )
+    }
+}

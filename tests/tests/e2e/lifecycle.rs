@@ -1,0 +1,62 @@
+//! Starting, stopping, and what an agent leaves behind.
+
+use std::os::unix::net::UnixDatagram;
+
+use weir_tests::harness::Attempts;
+
+use super::{host, model};
+
+#[test]
+fn the_service_manager_is_told_when_the_agent_is_in_force() {
+    let host = host();
+    let path = host.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let agent = host.agent().env("NOTIFY_SOCKET", path).start();
+    let mut message = [0; 256];
+    let length = socket.recv(&mut message).expect("a message");
+    assert!(
+        message[..length].starts_with(b"READY=1"),
+        "{:?}",
+        &message[..length]
+    );
+    agent.stop();
+    let length = socket.recv(&mut message).expect("a message");
+    assert!(
+        message[..length].starts_with(b"STOPPING=1"),
+        "{:?}",
+        &message[..length]
+    );
+}
+
+#[test]
+fn a_stopped_agent_leaves_the_policy_in_force_and_detach_removes_it() {
+    let host = host();
+    let server = host.tcp_server("127.0.0.1:0", 0);
+    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let agent = host.agent().start();
+    let pins = agent.json(&["status"])["hooks"].as_array().map(Vec::len);
+    assert_eq!(pins, Some(5));
+    agent.stop();
+    let workload = host.workload("other");
+    assert_eq!(workload.connect(server), Attempts::all_refused(1));
+
+    let agent = host.agent().arg("--detach-on-exit").start();
+    agent.stop();
+    assert_eq!(workload.connect(server), Attempts::all_ok(1));
+}
+
+#[test]
+fn a_second_agent_on_the_same_state_refuses_to_start() {
+    let host = host();
+    let _agent = host.agent().start();
+    let second = host.agent().arg("--socket").arg("/nonexistent").fail();
+    assert!(
+        second.stderr.contains("cannot be used multiple times"),
+        "{second:?}"
+    );
+    let second = host.agent().fail().expect(2);
+    assert!(
+        second.stderr.contains("another agent is listening there"),
+        "{second:?}"
+    );
+}
