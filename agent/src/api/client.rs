@@ -196,13 +196,14 @@ impl Client {
 
     fn unreachable(&self, source: io::Error) -> ClientError {
         let path = self.socket.display().to_string();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NoAgent { path }
-            }
-            io::ErrorKind::PermissionDenied => ClientError::Forbidden { path },
-            _ => ClientError::Connect { path, source },
+        let kind = source.kind();
+        if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+            return ClientError::NoAgent { path };
         }
+        if kind == io::ErrorKind::PermissionDenied {
+            return ClientError::Forbidden { path };
+        }
+        ClientError::Connect { path, source }
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{
     routing::get,
 };
 use serde::Deserialize;
-use utoipa::{IntoParams, OpenApi, openapi::OpenApi as Document};
+use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -54,12 +54,6 @@ pub(super) fn metrics_only(backend: Shared) -> Router {
         .route("/metrics", get(read_metrics))
         .fallback(unknown)
         .with_state(backend)
-}
-
-/// The OpenAPI document of the API.
-#[must_use]
-pub(super) fn document() -> Document {
-    documented().split_for_parts().1
 }
 
 fn documented() -> OpenApiRouter<Shared> {

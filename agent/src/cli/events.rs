@@ -70,7 +70,10 @@ impl Args {
         let mut newest = list.events.last().map_or(0, |event| event.id);
         let mut has_header = !list.events.is_empty();
         query.limit = Some(10_000);
-        while self.follow {
+        if !self.follow {
+            return Ok(Answer::Done);
+        }
+        loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
             query.after = Some(newest);
             let list = client.events(&query).await?;
@@ -80,7 +83,6 @@ impl Args {
                 has_header = true;
             }
         }
-        Ok(Answer::Done)
     }
 }
 

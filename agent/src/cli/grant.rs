@@ -30,7 +30,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  weir grant issue nightly --unit batch.service --endpoint openai \\\n      --purpose \"nightly summaries\" --ttl 8h"
     )]
-    Issue(Issue),
+    Issue(Box<Issue>),
     /// List grants in force or to come
     #[command(after_help = "Example:\n  weir grant list")]
     List {

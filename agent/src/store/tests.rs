@@ -1,1 +1,406 @@
 //! The store against restarts, crashes and foreign files.
+
+use std::{fs, path::PathBuf};
+
+use agent_common::{
+    counter::{CounterKey, Counters},
+    destination::EndpointId,
+    event::EventKind,
+    identity::IdentityId,
+    policy::RuleId,
+    verdict::{Reason, Verdict},
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{error_chain, identity::Labels, usage::UsageRow};
+
+const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+fn directory() -> (TempDir, PathBuf) {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("weir.db");
+    (directory, path)
+}
+
+fn open(path: &Path) -> Store {
+    Store::open(path).expect("a store")
+}
+
+fn later(seconds: i64) -> Timestamp {
+    NOW + jiff::SignedDuration::from_secs(seconds)
+}
+
+fn key(identity: u32) -> CounterKey {
+    CounterKey {
+        identity: IdentityId::from_raw(identity),
+        endpoint: EndpointId::from_raw(2),
+        rule: RuleId::from_raw(3),
+        reason: Reason::Granted as u32,
+    }
+}
+
+fn counters(allowed: u64, bytes: u64) -> Counters {
+    Counters {
+        connects_allowed: allowed,
+        closed: allowed,
+        bytes_out: bytes,
+        first_ns: 1,
+        last_ns: 2,
+        ..Counters::ZERO
+    }
+}
+
+fn drain(
+    store: &mut Store,
+    generation: u64,
+    rows: &[(CounterKey, Counters)],
+    at: Timestamp,
+) -> u64 {
+    store.drain(generation, rows, &|_| at, at).expect("a drain")
+}
+
+fn total(store: &Store) -> (u64, u64) {
+    let rows = store.usage(None, None, None, None).expect("usage");
+    let sum = |of: fn(&UsageRow) -> u64| rows.iter().map(of).sum();
+    (
+        sum(|row| row.counts.connects_allowed),
+        sum(|row| row.counts.bytes_out),
+    )
+}
+
+#[test]
+fn every_count_is_taken_over_once_whatever_ends_the_agent() {
+    let (_directory, path) = directory();
+    let mut kernel = counters(0, 0);
+    for round in 0..50 {
+        // The kernel goes on counting while the agent is killed and started again.
+        kernel.connects_allowed += round;
+        kernel.bytes_out += 1_000 * round;
+        let mut store = open(&path);
+        drain(
+            &mut store,
+            7,
+            &[(key(1), kernel)],
+            later(round.cast_signed() * 7),
+        );
+        // A second look at the same counters adds nothing.
+        assert_eq!(drain(&mut store, 7, &[(key(1), kernel)], later(400)), 0);
+        assert_eq!(total(&store), (kernel.connects_allowed, kernel.bytes_out));
+        // No orderly close: a killed process runs no destructor.
+        std::mem::forget(store);
+    }
+}
+
+#[test]
+fn a_drain_that_fails_takes_over_nothing() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    drain(&mut store, 7, &[(key(1), counters(5, 50))], NOW);
+    store
+        .connection
+        .execute_batch("ALTER TABLE usage RENAME TO away")
+        .expect("sabotage");
+    let rows = [(key(1), counters(9, 90))];
+    assert!(store.drain(7, &rows, &|_| NOW, NOW).is_err());
+    store
+        .connection
+        .execute_batch("ALTER TABLE away RENAME TO usage")
+        .expect("repair");
+    assert_eq!(drain(&mut store, 7, &rows, NOW), 1);
+    assert_eq!(total(&store), (9, 90));
+}
+
+#[test]
+fn counters_of_new_maps_start_from_zero() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    drain(&mut store, 7, &[(key(1), counters(100, 0))], NOW);
+    // After a reboot the kernel's count is smaller than before.
+    drain(&mut store, 8, &[(key(1), counters(3, 0))], NOW);
+    assert_eq!(total(&store).0, 103);
+    drain(&mut store, 8, &[(key(1), counters(4, 0))], NOW);
+    assert_eq!(total(&store).0, 104);
+}
+
+#[test]
+fn usage_is_found_by_minute_identity_and_endpoint() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    drain(&mut store, 7, &[(key(1), counters(1, 0))], NOW);
+    let both = [(key(1), counters(3, 0)), (key(2), counters(10, 0))];
+    drain(&mut store, 7, &both, later(3_600));
+    let allowed = |since, until, identity: Option<u32>, endpoint: Option<u32>| -> u64 {
+        let identity = identity.map(IdentityId::from_raw);
+        let endpoint = endpoint.map(EndpointId::from_raw);
+        let rows = store
+            .usage(since, until, identity, endpoint)
+            .expect("usage");
+        rows.iter().map(|row| row.counts.connects_allowed).sum()
+    };
+    assert_eq!(allowed(None, None, None, None), 13);
+    assert_eq!(allowed(Some(later(1_800)), None, None, None), 12);
+    assert_eq!(allowed(None, Some(later(1_800)), None, None), 1);
+    assert_eq!(allowed(None, None, Some(2), None), 10);
+    assert_eq!(allowed(None, None, None, Some(9)), 0);
+}
+
+#[test]
+fn counts_keep_all_their_bits() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    drain(
+        &mut store,
+        u64::MAX,
+        &[(key(1), counters(1, u64::MAX))],
+        NOW,
+    );
+    assert_eq!(total(&store), (1, u64::MAX));
+}
+
+#[test]
+fn a_number_stays_with_its_name_for_ever() {
+    let (_directory, path) = directory();
+    let labels = Labels::from_cgroup_path("/a.slice/b.service");
+    let numbers = |store: &mut Store| {
+        (
+            store
+                .identity_number(&labels.key(), &labels, NOW)
+                .expect("a number"),
+            store.endpoint_number("openai").expect("a number"),
+            store.prefix_number("10.0.0.0/8").expect("a number"),
+            store.rule_number(RuleKind::Grant, "x").expect("a number"),
+            store.rule_number(RuleKind::Deny, "x").expect("a number"),
+        )
+    };
+    let mut store = open(&path);
+    let first = numbers(&mut store);
+    let other = store.endpoint_number("anthropic").expect("a number");
+    drop(store);
+    let mut store = open(&path);
+    assert_eq!(numbers(&mut store), first);
+    assert_ne!(other, first.1);
+    assert_ne!(first.3, first.4);
+    assert!(first.2.is_denied_prefix());
+    let names = store.names().expect("names");
+    assert_eq!(
+        names.identities.get(&first.0).map(String::as_str),
+        Some("unit:b.service")
+    );
+    assert_eq!(
+        names.endpoints.get(&first.2).map(String::as_str),
+        Some("10.0.0.0/8")
+    );
+    assert_eq!(
+        names.rules.get(&first.4),
+        Some(&(RuleKind::Deny, "x".to_owned()))
+    );
+}
+
+#[test]
+fn a_ttl_counts_from_the_first_sight_of_this_very_object() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let mut seen = |digest, at| {
+        store
+            .first_seen("InvocationGrant", "x", digest, at)
+            .expect("a time")
+    };
+    assert_eq!(seen("one", NOW), NOW);
+    assert_eq!(seen("one", later(60)), NOW);
+    assert_eq!(seen("two", later(60)), later(60));
+}
+
+#[test]
+fn a_removed_object_goes_to_the_history() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let object = StoredObject {
+        kind: "InvocationGrant".to_owned(),
+        name: "x".to_owned(),
+        yaml: "text".to_owned(),
+        created_by: "root".to_owned(),
+        created_at: NOW,
+    };
+    store.put_object(&object).expect("kept");
+    let removed = Removed {
+        by: "uid 7".to_owned(),
+        at: later(1),
+        why: Some("done".to_owned()),
+    };
+    let found = store
+        .remove_object("InvocationGrant", "x", &removed)
+        .expect("removed");
+    assert_eq!(found, Some(object.clone()));
+    assert_eq!(store.objects().expect("objects"), []);
+    let history = store.removed_objects("InvocationGrant").expect("history");
+    assert_eq!(history, [(object, removed.clone())]);
+    assert_eq!(
+        store
+            .remove_object("InvocationGrant", "x", &removed)
+            .expect("nothing"),
+        None
+    );
+}
+
+#[test]
+fn the_last_good_policy_is_kept() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    assert_eq!(store.snapshot().expect("none"), None);
+    let files = vec![
+        ("b".to_owned(), "2".to_owned()),
+        ("a".to_owned(), "1".to_owned()),
+    ];
+    let revision = store.next_revision().expect("a number");
+    store.save_snapshot(&files, revision, NOW).expect("kept");
+    drop(store);
+    let mut store = open(&path);
+    let snapshot = store.snapshot().expect("kept").expect("a snapshot");
+    assert_eq!(
+        (snapshot.files, snapshot.revision, snapshot.installed_at),
+        (files, 1, NOW)
+    );
+    assert_eq!(store.next_revision().expect("a number"), 2);
+}
+
+fn event(second: i64, verdict: Verdict) -> EventRecord {
+    EventRecord {
+        at: later(second),
+        kind: EventKind::Connect,
+        verdict,
+        reason: Reason::NoGrant,
+        identity: IdentityId::from_raw(1),
+        endpoint: EndpointId::from_raw(2),
+        rule: RuleId::NONE,
+        address: "192.0.2.1".to_owned(),
+        port: 443,
+        is_udp: false,
+        is_shared: true,
+        pid: Some(7),
+        comm: Some("curl".to_owned()),
+        exe: None,
+        cgroup: None,
+        bytes_out: None,
+        bytes_in: Some(u64::MAX),
+        duration_ms: None,
+    }
+}
+
+#[test]
+fn the_newest_events_are_kept_and_filtered() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let events: Vec<_> = (0..10)
+        .map(|n| {
+            event(
+                n,
+                if n % 2 == 0 {
+                    Verdict::Deny
+                } else {
+                    Verdict::Allow
+                },
+            )
+        })
+        .collect();
+    store.add_events(&events, 4).expect("kept");
+    let filter = EventFilter {
+        limit: 100,
+        ..EventFilter::default()
+    };
+    let ids = |filter: &EventFilter| -> Vec<u64> {
+        let found = store.events(filter).expect("events");
+        found.into_iter().map(|(id, _)| id).collect()
+    };
+    assert_eq!(ids(&filter), [7, 8, 9, 10]);
+    assert_eq!(ids(&EventFilter { limit: 2, ..filter }), [9, 10]);
+    assert_eq!(
+        ids(&EventFilter {
+            after: Some(9),
+            ..filter
+        }),
+        [10]
+    );
+    assert_eq!(
+        ids(&EventFilter {
+            verdict: Some(Verdict::Deny),
+            ..filter
+        }),
+        [7, 9]
+    );
+    assert_eq!(
+        ids(&EventFilter {
+            since: Some(later(8)),
+            ..filter
+        }),
+        [9, 10]
+    );
+    let nobody = Some(IdentityId::from_raw(9));
+    assert_eq!(
+        ids(&EventFilter {
+            identity: nobody,
+            ..filter
+        }),
+        [0; 0]
+    );
+    assert_eq!(store.event(10).expect("an answer"), events.last().cloned());
+    assert_eq!(store.event(1).expect("an answer"), None);
+}
+
+fn refused(path: &Path) -> String {
+    match Store::open(path) {
+        Ok(_) => panic!("opened {}", path.display()),
+        Err(error) => error_chain(&error),
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused_and_kept() {
+    let (_directory, path) = directory();
+    let store = open(&path);
+    store
+        .connection
+        .pragma_update(None, "user_version", 99)
+        .expect("a newer weir");
+    drop(store);
+    let before = fs::read(&path).expect("a file");
+    let message = refused(&path);
+    assert!(
+        message.contains("has version 99, this weir knows 1"),
+        "{message}"
+    );
+    assert!(message.contains(&path.display().to_string()), "{message}");
+    assert_eq!(fs::read(&path).expect("a file"), before);
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_kept() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let events: Vec<_> = (0..2_000).map(|n| event(n, Verdict::Deny)).collect();
+    store.add_events(&events, 10_000).expect("kept");
+    drop(store);
+    let mut bytes = fs::read(&path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8_192].fill(0xa5);
+    fs::write(&path, &bytes).expect("damage");
+    let message = refused(&path);
+    assert!(message.contains("is damaged ("), "{message}");
+    assert!(message.contains("move it away"), "{message}");
+    assert_eq!(fs::read(&path).expect("a file"), bytes);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let (_directory, path) = directory();
+    let other = Connection::open(&path).expect("a database");
+    other
+        .execute_batch("CREATE TABLE theirs (x)")
+        .expect("a table");
+    drop(other);
+    let message = refused(&path);
+    assert!(
+        message.contains("is a database of another program"),
+        "{message}"
+    );
+}

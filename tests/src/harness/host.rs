@@ -58,6 +58,17 @@ impl Host {
         format!("/{}/{child}", self.name)
     }
 
+    /// As [`Host::cgroup_path`], of a cgroup that exists from here on: an agent that starts later
+    /// knows it from the beginning.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub fn make_cgroup(&self, child: &str) -> String {
+        fs::create_dir_all(self.cgroup().join(child)).expect("a cgroup");
+        self.cgroup_path(child)
+    }
+
     pub(super) fn cgroup(&self) -> PathBuf {
         self.cgroup_root.join(&self.name)
     }

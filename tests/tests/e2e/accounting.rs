@@ -9,7 +9,7 @@ fn a_thousand_concurrent_connects_are_counted_exactly() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
 
@@ -39,7 +39,7 @@ fn bytes_of_a_closed_connection_are_exact() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 5_000);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
 
@@ -80,7 +80,7 @@ fn a_killed_and_restarted_agent_loses_no_count_and_no_verdict() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let (granted, other) = (host.workload("granted"), host.workload("other"));
     let mut agent = host.agent().start();

@@ -9,7 +9,7 @@ fn a_granted_workload_connects_and_another_is_refused_with_eperm() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
 
@@ -70,7 +70,7 @@ fn datagrams_and_udp_connects_are_refused() {
     let host = host();
     let (_socket, server) = host.udp_server("127.0.0.1:0");
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
 
@@ -94,7 +94,7 @@ fn a_nested_child_cgroup_has_its_parents_rights() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let _agent = host.agent().start();
 
@@ -113,7 +113,7 @@ fn two_workloads_at_once_have_their_own_verdicts() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let _agent = host.agent().start();
     let (granted, other) = (host.workload("granted"), host.workload("other"));
@@ -136,7 +136,7 @@ fn a_grant_ends_while_everything_runs() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let short = grant("short", &host.cgroup_path("granted"), "ttl: 2s");
+    let short = grant("short", &host.make_cgroup("granted"), "ttl: 2s");
     host.write_policy("p.yaml", &(policy + &short));
     let agent = host.agent().start();
     let workload = host.workload("granted");
@@ -157,7 +157,7 @@ fn a_grant_ends_without_an_agent() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let short = grant("short", &host.cgroup_path("granted"), "ttl: 2s");
+    let short = grant("short", &host.make_cgroup("granted"), "ttl: 2s");
     host.write_policy("p.yaml", &(policy + &short));
     let agent = host.agent().start();
     let workload = host.workload("granted");
@@ -174,7 +174,7 @@ fn a_deny_rule_wins_over_a_grant() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
     let workload = host.workload("granted");
@@ -200,8 +200,8 @@ fn a_deny_rule_wins_over_a_grant() {
 fn a_denied_network_is_refused_to_those_it_names_and_no_others() {
     let host = host();
     let server = host.tcp_server("127.7.0.1:0", 0);
+    let cgroup = host.make_cgroup("named");
     let agent = host.agent().start();
-    let cgroup = host.cgroup_path("named");
     let add = [
         "deny",
         "add",
@@ -229,7 +229,7 @@ fn refuses_nothing(mode: &'static str, verdict: &str) {
     let policy = model("127.0.0.0/8, \"::1/128\"", "4443, 4444");
     let ended = grant(
         "ended",
-        &host.cgroup_path("ended"),
+        &host.make_cgroup("ended"),
         "notAfter: 2020-01-01T00:00:00Z",
     );
     let deny = "---

@@ -11,7 +11,7 @@ fn a_grant_is_in_force_when_issue_returns_and_gone_when_revoke_returns() {
     host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
     let agent = host.agent().start();
     let workload = host.workload("task");
-    let cgroup = host.cgroup_path("task");
+    let cgroup = host.make_cgroup("task");
     let issue = [
         "grant",
         "issue",
@@ -62,7 +62,7 @@ fn issued_grants_survive_a_restart() {
     let server = host.tcp_server("127.0.0.1:0", 0);
     host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
     let agent = host.agent().start();
-    let cgroup = host.cgroup_path("task");
+    let cgroup = host.make_cgroup("task");
     let issue = [
         "grant",
         "issue",

@@ -15,7 +15,7 @@ fn a_changed_file_is_in_force_by_itself() {
     let workload = host.workload("late");
     assert_eq!(workload.connect(server), Attempts::all_refused(1));
 
-    let granted = grant("late", &host.cgroup_path("late"), "ttl: 1h");
+    let granted = grant("late", &host.make_cgroup("late"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy.clone() + &granted));
     eventually("the new grant", || {
         (workload.connect(server) == Attempts::all_ok(1)).then_some(())
@@ -46,7 +46,7 @@ fn a_mistake_never_replaces_the_running_revision() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy.clone() + &granted));
     let agent = host.agent().start();
 
@@ -94,7 +94,7 @@ fn a_reload_under_load_never_gives_a_wrong_verdict() {
     let host = host();
     let server = host.tcp_server("127.0.0.1:0", 0);
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(policy + &granted));
     let agent = host.agent().start();
     let (allowed, refused) = (

@@ -193,7 +193,12 @@ pub(super) fn diff(result: Result<Vec<Change>, ChangeError>) -> Result<PolicyDif
 fn mistakes(error: ChangeError) -> Vec<String> {
     match error {
         ChangeError::Invalid(errors) | ChangeError::NotInstalled(errors) => errors,
-        other => vec![error_chain(&other)],
+        ChangeError::Exists { .. }
+        | ChangeError::NotFound { .. }
+        | ChangeError::InFile { .. }
+        | ChangeError::Unexpected(_)
+        | ChangeError::Render(_)
+        | ChangeError::Store(_) => vec![error_chain(&error)],
     }
 }
 
