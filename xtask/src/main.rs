@@ -3,8 +3,10 @@
 //! Nothing here is part of the product, and nothing here is needed to run it.
 
 mod apt;
+mod bench;
 mod build;
 mod catalogue;
+mod demo;
 mod lint;
 mod man;
 mod paths;
@@ -40,6 +42,10 @@ enum Task {
     Build,
     /// Build, then run the agent in observe mode (as root)
     Run(run::Args),
+    /// Watch the main job on real HTTPS, in half a minute and without Internet (as root)
+    Demo,
+    /// Measure what the kernel side costs, in interleaved pairs (as root)
+    Bench(bench::Args),
     /// Check format, lints, module layers, deployment files and licences
     Lint,
     /// Everything: set up, build, lint, host tests, end-to-end tests, kernel matrix
@@ -71,6 +77,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Setup(args) => setup::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Build => build::run().map(|_binary| ExitCode::SUCCESS),
         Task::Run(args) => run::run(&args),
+        Task::Demo => demo::run(),
+        Task::Bench(args) => bench::run(&args),
         Task::Lint => lint::run().map(|tally| tally.finish()),
         Task::Test => test::run().map(|tally| tally.finish()),
         Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),

@@ -1,4 +1,5 @@
-//! `run`: build, then become the agent in observe mode, with nothing prepared.
+//! `run`: build, then become the agent in observe mode, with nothing prepared and nothing left
+//! behind at the end.
 
 use std::{
     ffi::OsString,
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let binary = build::run()?;
     // Replaces this process, so that signals reach the agent itself.
     let error = Command::new(&binary)
-        .args(["agent", "--mode", "observe"])
+        .args(["agent", "--mode", "observe", "--detach-on-exit"])
         .args(&args.args)
         .exec();
     Err(error).with_context(|| format!("run {}", binary.display()))

@@ -1,0 +1,58 @@
+//! `bench`: what the kernel side costs, in interleaved pairs on this machine.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::{build, paths, process, setup};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure
+    #[arg(value_enum, default_value = "connect")]
+    what: What,
+    /// Interleaved rounds of each comparison
+    #[arg(long, default_value_t = 31)]
+    rounds: usize,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum What {
+    /// One connection: unattached, not a model endpoint, granted, denied; and the policy's size
+    Connect,
+    /// The agent itself: start, memory, installing 10,000 grants
+    Agent,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the benchmark loads kernel programs: run `cargo xtask bench` as root");
+    }
+    setup::ensure(&[setup::Group::Build, setup::Group::Test].into())?;
+    let weir = build::run()?;
+    let mut cargo = process::cargo("build");
+    process::run(cargo.args([
+        "--quiet",
+        "--release",
+        "--package",
+        "weir-tests",
+        "--bin",
+        "weir-bench",
+    ]))?;
+    let what = match args.what {
+        What::Connect => "connect",
+        What::Agent => "agent",
+    };
+    let mut bench = Command::new(paths::root().join("target/release/weir-bench"));
+    bench
+        .args([what, "--rounds", &args.rounds.to_string()])
+        .env("WEIR_BIN", weir);
+    if args.json {
+        bench.arg("--json");
+    }
+    process::run(&mut bench)?;
+    Ok(ExitCode::SUCCESS)
+}
