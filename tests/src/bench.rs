@@ -4,6 +4,7 @@
 //! reported: every round measures every variant once, in rotating order, and each is compared
 //! with the baseline of its own round.
 
+pub mod agent;
 pub mod connect;
 pub mod measure;
 pub mod site;

@@ -1,11 +1,14 @@
 //! `connect`: what one connection pays, and whether the size of a policy matters.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
+    time::Instant,
+};
 
 use anyhow::ensure;
 
 use super::{
-    measure::{Comparison, Effort, block, compare},
+    measure::{Comparison, Effort, block, block_timed, compare},
     site::{NOWHERE, RawSocket, Site},
 };
 
@@ -39,34 +42,50 @@ pub fn tight_loop(site: &mut Site, rounds: usize) -> anyhow::Result<Vec<Comparis
         errno,
     });
     let socket = RawSocket::new()?;
-    interleave(site, &effort, &variants, |variant| {
-        socket.connect(variant.target)
+    let call = |variant: &Variant| socket.connect(variant.target);
+    interleave(site, &effort, &variants, call, |effort, variant| {
+        block(effort, || {
+            std::hint::black_box(call(variant));
+        })
     })
 }
 
-/// Whole connections over loopback, made and closed by one thread: the fastest there can be, so
-/// the share is the least flattering one.
-pub fn loopback(site: &mut Site, rounds: usize) -> anyhow::Result<Vec<Comparison>> {
+/// What part of a loopback connection is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// The call to `connect` alone.
+    Connect,
+    /// Making the socket, connecting, accepting and closing both ends.
+    Whole,
+}
+
+/// Connections over loopback, made and closed by one thread: the fastest there can be, so the
+/// share is the least flattering one.
+pub fn loopback(site: &mut Site, rounds: usize, span: Span) -> anyhow::Result<Vec<Comparison>> {
     let effort = Effort {
         rounds,
         samples: 300,
         calls_per_sample: 1,
     };
-    let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let model = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let forbidden = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = |listener: &TcpListener| -> anyhow::Result<SocketAddrV4> {
+    let listeners = [
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+    ];
+    let mut addresses = Vec::new();
+    for listener in &listeners {
         let port = listener.local_addr()?.port();
-        Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+        addresses.push(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    }
+    let [plain, model, forbidden] = addresses[..] else {
+        unreachable!("one address for each listener");
     };
-    let (plain_at, model_at, forbidden_at) =
-        (address(&plain)?, address(&model)?, address(&forbidden)?);
-    site.install(&[model_at], &[forbidden_at], 100)?;
+    site.install(&[model], &[forbidden], 100)?;
     let variants = [
-        ("nothing attached", false, plain_at, 0),
-        ("not a model endpoint", true, plain_at, 0),
-        ("granted, with event and bytes", true, model_at, 0),
-        ("denied, with event", true, forbidden_at, libc::EPERM),
+        ("nothing attached", false, plain, 0),
+        ("not a model endpoint", true, plain, 0),
+        ("granted, with event and bytes", true, model, 0),
+        ("denied, with event", true, forbidden, libc::EPERM),
     ]
     .map(|(name, is_attached, target, errno)| Variant {
         name,
@@ -74,21 +93,33 @@ pub fn loopback(site: &mut Site, rounds: usize) -> anyhow::Result<Vec<Comparison
         target,
         errno,
     });
-    interleave(site, &effort, &variants, |variant| {
+    // (errno, ns of the span)
+    let call = |variant: &Variant| -> (i32, f64) {
+        let start = Instant::now();
         let Ok(socket) = RawSocket::new() else {
-            return -1;
+            return (-1, 0.0);
         };
+        let before = Instant::now();
         let errno = socket.connect(variant.target);
+        let connect = before.elapsed();
         if errno == 0 {
-            let listener = if variant.target == plain_at {
-                &plain
-            } else {
-                &model
-            };
+            let listener = &listeners[usize::from(variant.target != plain)];
             drop(listener.accept());
         }
-        errno
-    })
+        drop(socket);
+        let spent = match span {
+            Span::Connect => connect,
+            Span::Whole => start.elapsed(),
+        };
+        (errno, spent.as_nanos() as f64)
+    };
+    interleave(
+        site,
+        &effort,
+        &variants,
+        |variant| call(variant).0,
+        |effort, variant| block_timed(effort, || call(variant).1),
+    )
 }
 
 /// The same hot destinations under a policy of 100 and of 10,000 grants and addresses.
@@ -129,6 +160,7 @@ fn interleave(
     effort: &Effort,
     variants: &[Variant],
     call: impl Fn(&Variant) -> i32,
+    time: impl Fn(&Effort, &Variant) -> f64,
 ) -> anyhow::Result<Vec<Comparison>> {
     let mut times = Vec::new();
     for round in 0..effort.rounds {
@@ -148,9 +180,7 @@ fn interleave(
                 variant.name,
                 variant.errno
             );
-            row[index] = block(effort, || {
-                std::hint::black_box(call(variant));
-            });
+            row[index] = time(effort, variant);
             site.drain_events();
         }
         times.push(row);

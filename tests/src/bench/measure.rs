@@ -29,15 +29,18 @@ pub struct Comparison {
 
 /// Median time of one call of `call` in ns.
 pub fn block(effort: &Effort, mut call: impl FnMut()) -> f64 {
-    let mut times: Vec<f64> = (0..effort.samples)
-        .map(|_| {
-            let start = Instant::now();
-            for _ in 0..effort.calls_per_sample {
-                call();
-            }
-            start.elapsed().as_nanos() as f64 / effort.calls_per_sample as f64
-        })
-        .collect();
+    block_timed(effort, || {
+        let start = Instant::now();
+        for _ in 0..effort.calls_per_sample {
+            call();
+        }
+        start.elapsed().as_nanos() as f64 / effort.calls_per_sample as f64
+    })
+}
+
+/// Median of what `sample` says that one call took, in ns.
+pub fn block_timed(effort: &Effort, mut sample: impl FnMut() -> f64) -> f64 {
+    let mut times: Vec<f64> = (0..effort.samples).map(|_| sample()).collect();
     median(&mut times)
 }
 

@@ -1,14 +1,22 @@
 //! The program behind `cargo xtask bench`.
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
-use weir_tests::bench::{connect, measure::Comparison, site::Site};
+use weir_tests::bench::{
+    agent,
+    connect::{self, Span},
+    measure::Comparison,
+    site::Site,
+};
 
-/// Measures what the kernel side adds to a connection.
+/// Measures what Weir costs.
 #[derive(Parser)]
 struct Args {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
     /// Interleaved rounds of each comparison
     #[arg(long, default_value_t = 31)]
     rounds: usize,
@@ -17,22 +25,39 @@ struct Args {
     json: bool,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    Connect,
+    Agent,
+}
+
 #[derive(Serialize)]
 struct Report {
     machine: String,
+    rounds: usize,
     tight_loop: Vec<Comparison>,
-    loopback: Vec<Comparison>,
+    loopback_connect: Vec<Comparison>,
+    loopback_whole: Vec<Comparison>,
     scale: Comparison,
 }
 
-#[expect(clippy::print_stdout, reason = "the report is this program's output")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    match args.what {
+        What::Connect => connect_report(&args),
+        What::Agent => agent_report(&args),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn connect_report(args: &Args) -> anyhow::Result<()> {
     let mut site = Site::enter()?;
     let report = Report {
         machine: machine(),
+        rounds: args.rounds,
         tight_loop: connect::tight_loop(&mut site, args.rounds)?,
-        loopback: connect::loopback(&mut site, args.rounds)?,
+        loopback_connect: connect::loopback(&mut site, args.rounds, Span::Connect)?,
+        loopback_whole: connect::loopback(&mut site, args.rounds, Span::Whole)?,
         scale: connect::scale(&mut site, args.rounds)?,
     };
     drop(site);
@@ -44,20 +69,49 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "{}, {} interleaved rounds, medians\n",
-        report.machine, args.rounds
+        "{}, {} interleaved rounds, medians",
+        report.machine, report.rounds
+    );
+    for (title, rows) in [
+        ("connect in a tight loop, no route", &report.tight_loop),
+        (
+            "connect over loopback, the call alone",
+            &report.loopback_connect,
+        ),
+        (
+            "socket, connect, accept, close over loopback",
+            &report.loopback_whole,
+        ),
+        (
+            "hot destinations, against a policy of 100 grants and addresses",
+            &vec![report.scale],
+        ),
+    ] {
+        println!("\n{title}\n{}", table(rows));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn agent_report(args: &Args) -> anyhow::Result<()> {
+    let figures = agent::figures(args.rounds.min(7))?;
+    if args.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&figures).context("write JSON")?
+        );
+        return Ok(());
+    }
+    println!("{}, medians", machine());
+    println!("start to enforcing          {:>8.0} ms", figures.start_ms);
+    println!("resident memory, idle       {:>8.1} MiB", figures.rss_mib);
+    println!(
+        "applying 10,000 grants      {:>8.0} ms",
+        figures.apply_10k_grants_ms
     );
     println!(
-        "connect in a tight loop, no route\n{}\n",
-        table(&report.tight_loop)
-    );
-    println!(
-        "connect over loopback, accept and close\n{}\n",
-        table(&report.loopback)
-    );
-    println!(
-        "size of the policy, hot destinations (baseline: 100 of each)\n{}",
-        table(&[report.scale])
+        "resident memory, with them  {:>8.1} MiB",
+        figures.rss_10k_grants_mib
     );
     Ok(())
 }
