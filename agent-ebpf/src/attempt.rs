@@ -72,6 +72,11 @@ fn decide_destination(
     slot: Slot,
     now_ns: u64,
 ) -> Decision {
+    // Nearly every address has one endpoint.
+    if destination.endpoints[1] == EndpointId::ANY {
+        let endpoint = destination.endpoints[0];
+        return LivePolicy { slot: slot as u32 }.endpoint(identity, endpoint, now_ns);
+    }
     let [a, b, c, d] = destination.endpoints.map(EndpointId::to_raw).map(u64::from);
     let identity = identity.to_raw();
     let answer = decide_set(a | b << 32, c | d << 32, identity, slot as u32, now_ns);

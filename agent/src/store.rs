@@ -16,6 +16,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use self::error::Attempt;
 pub use self::{
     error::StoreError,
     events::{EventFilter, EventRecord},
@@ -36,6 +37,28 @@ impl Store {
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         schema::open(path).map(|connection| Self { connection })
+    }
+
+    /// Does `work` in one transaction: all of it is kept, or nothing. Thousands of small writes
+    /// then cost little more than one. It must not use what opens a transaction of its own.
+    ///
+    /// # Errors
+    ///
+    /// When `work` fails, or the database does.
+    pub fn at_once<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let what = "write several things at once";
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .attempt(what)?;
+        let result = work(self);
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.connection.execute_batch(end).attempt(what);
+        let done = result?;
+        ended?;
+        Ok(done)
     }
 }
 

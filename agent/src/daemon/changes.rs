@@ -19,6 +19,9 @@ use crate::{
     store::{Removed, StoreError, StoredObject},
 };
 
+/// How many names of installed objects a log line has.
+const MOST_LOGGED: usize = 10;
+
 /// Why nothing was changed.
 #[derive(Debug, Error)]
 pub enum ChangeError {
@@ -167,17 +170,21 @@ impl Core {
         let objects: Vec<_> = new.iter().map(|object| object.value.clone()).collect();
         let revision = self.with(new, texts)?;
         let changed = self.install_changed(revision)?;
-        for object in &objects {
-            self.store.put_object(&StoredObject {
-                kind: object.kind().name().to_owned(),
-                name: object.name().to_owned(),
-                yaml: object.to_yaml()?,
-                created_by: by.to_owned(),
-                created_at: now().wall,
-            })?;
-            let kind = object.kind().name();
-            tracing::info!(kind, name = object.name(), by, "object installed");
-        }
+        let created_at = now().wall;
+        self.store.at_once(|store| -> Result<(), ChangeError> {
+            for object in &objects {
+                store.put_object(&StoredObject {
+                    kind: object.kind().name().to_owned(),
+                    name: object.name().to_owned(),
+                    yaml: object.to_yaml()?,
+                    created_by: by.to_owned(),
+                    created_at,
+                })?;
+            }
+            Ok(())
+        })?;
+        let names: Vec<_> = objects.iter().take(MOST_LOGGED).map(Object::name).collect();
+        tracing::info!(objects = objects.len(), ?names, by, "objects installed");
         Ok(changed)
     }
 

@@ -128,6 +128,7 @@ impl Core {
         for warning in &self.running.revision.warnings {
             tracing::warn!(%warning, "policy");
         }
+        crate::host::memory::give_back();
         Ok(())
     }
 

@@ -52,6 +52,14 @@ impl Revision {
         store: &mut Store,
         now: Timestamp,
     ) -> Result<Self, RevisionError> {
+        store.at_once(|store| Self::build_with(objects, store, now))
+    }
+
+    fn build_with(
+        objects: Vec<Located<Object>>,
+        store: &mut Store,
+        now: Timestamp,
+    ) -> Result<Self, RevisionError> {
         let sources = objects
             .iter()
             .map(|object| {

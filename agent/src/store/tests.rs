@@ -404,3 +404,24 @@ fn a_database_of_another_program_is_refused() {
         "{message}"
     );
 }
+
+#[test]
+fn what_is_done_at_once_is_kept_whole_or_not_at_all() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let failed: Result<(), StoreError> = store.at_once(|store| {
+        store.endpoint_number("lost")?;
+        Err(StoreError::Exhausted { what: "patience" })
+    });
+    assert!(failed.is_err());
+    assert!(store.names().expect("names").endpoints.is_empty());
+    let kept: Result<EndpointId, StoreError> = store.at_once(|store| store.endpoint_number("kept"));
+    let names = store.names().expect("names");
+    assert_eq!(
+        names
+            .endpoints
+            .get(&kept.expect("a number"))
+            .map(String::as_str),
+        Some("kept")
+    );
+}

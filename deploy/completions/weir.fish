@@ -1,0 +1,188 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_weir_global_optspecs
+    string join \n socket= h/help V/version
+end
+
+function __fish_weir_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_weir_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_weir_using_subcommand
+    set -l cmd (__fish_weir_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c weir -n "__fish_weir_needs_command" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_needs_command" -s V -l version -d 'Print version'
+complete -c weir -n "__fish_weir_needs_command" -f -a "agent" -d 'Run the agent'
+complete -c weir -n "__fish_weir_needs_command" -f -a "status" -d 'Show whether the agent is in force, with what coverage and losses'
+complete -c weir -n "__fish_weir_needs_command" -f -a "usage" -d 'Show how much each identity has used'
+complete -c weir -n "__fish_weir_needs_command" -f -a "events" -d 'Show what happened, one connection at a time'
+complete -c weir -n "__fish_weir_needs_command" -f -a "grant" -d 'Issue, list and revoke grants'
+complete -c weir -n "__fish_weir_needs_command" -f -a "deny" -d 'Add, list and remove deny rules'
+complete -c weir -n "__fish_weir_needs_command" -f -a "policy" -d 'Check, compare and install policy files'
+complete -c weir -n "__fish_weir_needs_command" -f -a "endpoints" -d 'List model endpoints and find those behind a host name'
+complete -c weir -n "__fish_weir_needs_command" -f -a "identities" -d 'List every identity that has been seen'
+complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whether an identity would reach an endpoint, and why'
+complete -c weir -n "__fish_weir_needs_command" -f -a "selftest" -d 'Check on this kernel that the agent does what it promises'
+complete -c weir -n "__fish_weir_needs_command" -f -a "detach" -d 'Remove the kernel programs and their counters: nothing is governed any more'
+complete -c weir -n "__fish_weir_needs_command" -f -a "completions" -d 'Print completions for a shell'
+complete -c weir -n "__fish_weir_needs_command" -f -a "man" -d 'Write a man page for each command'
+complete -c weir -n "__fish_weir_using_subcommand agent" -l config -d 'Configuration file [default: /etc/weir/weir.toml, if it exists]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l mode -d 'What becomes of a refusal [default: observe]' -r -f -a "observe\t'Refuse nothing'
+shadow\t'Refuse nothing, but count what would be refused'
+enforce\t'Refuse what policy refuses'"
+complete -c weir -n "__fish_weir_using_subcommand agent" -l cgroup -d 'Govern only this cgroup and those below it [default: the whole host]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l policy-dir -d 'Directory of policy files [default: /etc/weir/policy.d]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l state-dir -d 'Directory of the store [default: /var/lib/weir]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l pin-dir -d 'Directory of kernel pins, on a BPF file system [default: /sys/fs/bpf/weir]' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l metrics-listen -d 'Serve Prometheus metrics at http://ADDRESS/metrics, as in 127.0.0.1:9464' -r
+complete -c weir -n "__fish_weir_using_subcommand agent" -l log-format -d 'How log lines look [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c weir -n "__fish_weir_using_subcommand agent" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand agent" -l no-resolve -d 'Do not resolve the hosts of endpoints'
+complete -c weir -n "__fish_weir_using_subcommand agent" -l detach-on-exit -d 'Detach the programs and forget the counters at a clean stop'
+complete -c weir -n "__fish_weir_using_subcommand agent" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand status" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand status" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand usage" -l by -d 'Group by one of these, or by two with a comma' -r -f -a "identity\t''
+endpoint\t''
+grant\t''
+reason\t''"
+complete -c weir -n "__fish_weir_using_subcommand usage" -l since -d 'From this time on: RFC 3339, or how long ago, as in 90m or 7d' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l until -d 'Up to this time' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l identity -d 'Only this identity' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l endpoint -d 'Only this endpoint' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand usage" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand events" -l since -d 'From this time on: RFC 3339, or how long ago' -r
+complete -c weir -n "__fish_weir_using_subcommand events" -l verdict -d 'Only these: allow, deny or would-deny' -r
+complete -c weir -n "__fish_weir_using_subcommand events" -l identity -d 'Only this identity' -r
+complete -c weir -n "__fish_weir_using_subcommand events" -l endpoint -d 'Only this endpoint' -r
+complete -c weir -n "__fish_weir_using_subcommand events" -l limit -d 'How many of the newest' -r
+complete -c weir -n "__fish_weir_using_subcommand events" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand events" -l follow -d 'Go on printing as they happen'
+complete -c weir -n "__fish_weir_using_subcommand events" -l json -d 'Print one JSON object a line'
+complete -c weir -n "__fish_weir_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -f -a "issue" -d 'Issue a grant; it is in force when the command returns'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -f -a "list" -d 'List grants in force or to come'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -f -a "revoke" -d 'Revoke a grant that was issued with `weir grant issue` or `weir policy apply`'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l container -d 'Container by its full id' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l pod -d 'Kubernetes pod by its UID' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l cgroup -d 'Cgroup below the root of the hierarchy, with everything below it' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l plane -d 'invoke or manage [default: invoke]' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l purpose -d 'What for' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l ttl -d 'How long, as in 8h' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l not-after -d 'First time at which it no longer holds' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l not-before -d 'First time at which it holds' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l any -d 'Everybody'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l all -d 'Also those that have ended or were revoked'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l why -d 'Kept in the history' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -f -a "add" -d 'Add a deny rule; it is in force when the command returns'
+complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -f -a "list" -d 'List deny rules'
+complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -f -a "remove" -d 'Remove a deny rule that was added with `weir deny add` or `weir policy apply`'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l slice -d 'Systemd slice, as in agents.slice' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l container -d 'Container by its full id' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l pod -d 'Kubernetes pod by its UID' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l cgroup -d 'Cgroup below the root of the hierarchy, with everything below it' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l cidr -d 'Network, as in 10.0.0.0/8. May be given again' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l reason -d 'Why, for those who are refused' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l any -d 'Everybody'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l why -d 'Kept in the history' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "show" -d 'Print everything that is in force'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from remove" -l why -d 'Kept in the history' -r
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and not __fish_seen_subcommand_from list match" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and not __fish_seen_subcommand_from list match" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and not __fish_seen_subcommand_from list match" -f -a "list" -d 'List all endpoints'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and not __fish_seen_subcommand_from list match" -f -a "match" -d 'Show which endpoints a host name belongs to, and who says so'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from list" -l provider -d 'Only this provider' -r
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand identities" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand identities" -l live -d 'Only those that have a cgroup now'
+complete -c weir -n "__fish_weir_using_subcommand identities" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand identities" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand explain" -l pid -d 'A running process' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l cgroup -d 'A cgroup' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l identity -d 'An identity, as `weir identities` prints it' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l event -d 'Who and where of an event, by its id' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l endpoint -d 'A model endpoint by name' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l host -d 'A host name' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l address -d 'An address and port, as in 192.0.2.1:443' -r
+complete -c weir -n "__fish_weir_using_subcommand explain" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand explain" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand selftest" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand selftest" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand detach" -l pin-dir -d 'Directory of the pins' -r -F
+complete -c weir -n "__fish_weir_using_subcommand detach" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand detach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand completions" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand man" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
