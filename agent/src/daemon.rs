@@ -4,11 +4,13 @@
 //! Start-up is visible step by step in [`start`]: store, kernel programs, policy, identities, and
 //! only then attach. It knows nothing of HTTP.
 
+mod address_map;
 mod addresses;
 mod changes;
 mod core;
 mod explain;
 mod grants;
+mod naming;
 mod policy;
 mod report;
 mod revision;

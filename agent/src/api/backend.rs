@@ -1,6 +1,8 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
+mod explain;
 mod policy;
+mod usage;
 mod views;
 
 pub(crate) use self::views::{endpoint, matches};
@@ -75,11 +77,11 @@ impl Backend for DaemonBackend {
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError> {
-        self.ask(move |core| views::usage(core, &query)).await
+        self.ask(move |core| usage::usage(core, &query)).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<EventList, ApiError> {
-        self.ask(move |core| views::events(core, &query)).await
+        self.ask(move |core| usage::events(core, &query)).await
     }
 
     async fn identities(&self) -> Result<IdentityList, ApiError> {
@@ -106,7 +108,7 @@ impl Backend for DaemonBackend {
 
     async fn explain(&self, query: ExplainQuery) -> Result<Explanation, ApiError> {
         let question = question(query)?;
-        self.ask(move |core| views::explain(core, question)).await
+        self.ask(move |core| explain::explain(core, question)).await
     }
 
     async fn grants(&self, include_ended: bool) -> Result<GrantList, ApiError> {

@@ -48,3 +48,253 @@ fn every_option_says_what_it_does() {
         }
     });
 }
+
+mod rendering {
+    //! Exact text for people, from wire types.
+
+    use jiff::Timestamp;
+
+    use super::super::{events, explain, grant, output::Out, status, usage};
+    use crate::api::types::{
+        ConsideredObject, Event, Explanation, Grant, HookCoverage, LossCount, MatchedEndpoint,
+        Quality, Status, Target, UsageKey, UsageReport, UsageRow, Who,
+    };
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    fn ago(seconds: i64) -> Timestamp {
+        NOW - jiff::SignedDuration::from_secs(seconds)
+    }
+
+    fn printed(print: impl FnOnce(&mut Out<'_>) -> anyhow::Result<()>) -> String {
+        let mut bytes = Vec::new();
+        let mut out = Out::to(&mut bytes, NOW);
+        print(&mut out).expect("memory can be written to");
+        drop(out);
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    fn row(key: &str, allowed: u64, bytes: Option<u64>) -> UsageRow {
+        UsageRow {
+            key: vec![key.to_owned()],
+            connections_allowed: allowed,
+            connections_denied: 2,
+            connections_would_deny: 0,
+            datagrams_allowed: 0,
+            datagrams_denied: 0,
+            datagrams_would_deny: 0,
+            bytes_out: bytes,
+            bytes_in: bytes.map(|bytes| 2 * bytes),
+            bytes_quality: Quality::Exact,
+            connections_without_bytes: u64::from(bytes.is_none()),
+            first_seen: Some(ago(7_200)),
+            last_seen: Some(ago(3)),
+        }
+    }
+
+    #[test]
+    fn usage_shows_unknown_bytes_as_a_dash_and_says_what_is_missing() {
+        let report = UsageReport {
+            by: vec![UsageKey::Identity],
+            since: None,
+            until: NOW,
+            rows: vec![
+                row("unit:a.service", 10, Some(2_048)),
+                row("unit:b.service", 1, None),
+            ],
+            lost_events: 0,
+        };
+        let expected = "\
+ IDENTITY        ALLOWED  DENIED  WOULD-DENY  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
+ unit:a.service       10       2           0    2.0 KiB   4.0 KiB  2h ago      3s ago
+ unit:b.service        1       2           0          -         -  2h ago      3s ago
+
+1 allowed connections are still open, never opened, or UDP: their bytes are not counted
+";
+        assert_eq!(printed(|out| usage::print(&report, out)), expected);
+        let nothing = UsageReport {
+            rows: Vec::new(),
+            ..report
+        };
+        let expected = "no usage: nothing has called a model endpoint in that time\n";
+        assert_eq!(printed(|out| usage::print(&nothing, out)), expected);
+    }
+
+    #[test]
+    fn datagrams_have_a_column_only_when_there_are_any() {
+        let report = UsageReport {
+            by: vec![UsageKey::Endpoint],
+            since: None,
+            until: NOW,
+            rows: vec![UsageRow {
+                datagrams_denied: 7,
+                ..row("openai", 0, Some(1))
+            }],
+            lost_events: 0,
+        };
+        let text = printed(|out| usage::print(&report, out));
+        assert!(text.contains("WOULD-DENY  DATAGRAMS  BYTES OUT"), "{text}");
+    }
+
+    #[test]
+    fn status_is_loud_about_observing_mistakes_and_gaps() {
+        let status = Status {
+            version: "1.0.0".to_owned(),
+            mode: "observe".to_owned(),
+            revision: 3,
+            revision_installed_at: ago(300),
+            policy_errors: vec!["p.yaml:1:2: kind: unknown".to_owned()],
+            policy_warnings: Vec::new(),
+            cgroup: "/sys/fs/cgroup".to_owned(),
+            started_at: ago(600),
+            kernel: "6.1.0".to_owned(),
+            hooks: vec![HookCoverage {
+                hook: "connect4".to_owned(),
+                purpose: "decide".to_owned(),
+                state: "unavailable".to_owned(),
+                why: Some("EPERM".to_owned()),
+            }],
+            close_source: "sock_ops".to_owned(),
+            close_fallback: Some("no BTF".to_owned()),
+            capacity: Vec::new(),
+            losses: vec![LossCount {
+                reason: "event-ring-full".to_owned(),
+                count: 5,
+                meaning: "events are missing".to_owned(),
+            }],
+            identities: 2,
+            endpoints: 3,
+            grants: 1,
+            hosts: 4,
+            hosts_resolved: 2,
+            limits: vec!["root can detach the programs".to_owned()],
+        };
+        let expected = "\
+mode      observe: nothing is ever refused
+policy    revision 3, 1 grants, installed 5m ago
+cgroup    /sys/fs/cgroup
+agent     weir 1.0.0, started 10m ago
+kernel    6.1.0
+knows     2 identities, 3 endpoints; 2 of 4 hosts have an address
+MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
+
+hooks
+  connect4             UNAVAILABLE: EPERM
+  bytes come from sock_ops: no BTF
+
+kernel maps
+
+losses
+  event-ring-full      5  (events are missing)
+
+limits of this version
+  - root can detach the programs
+";
+        assert_eq!(printed(|out| status::print(&status, out)), expected);
+    }
+
+    #[test]
+    fn an_explanation_ends_with_what_to_do() {
+        let explanation = Explanation {
+            who: Who {
+                identity: "unit:a.service".to_owned(),
+                found_by: "event 4".to_owned(),
+                cgroup: None,
+                pid: Some(7),
+            },
+            target: Target {
+                asked: "address 192.0.2.1:443".to_owned(),
+                endpoints: vec![MatchedEndpoint {
+                    endpoint: "openai".to_owned(),
+                    recognised_by: "the address of api.openai.com".to_owned(),
+                    certainty: "certain".to_owned(),
+                }],
+            },
+            verdict: "deny".to_owned(),
+            reason: "expired".to_owned(),
+            summary: "the grant has ended".to_owned(),
+            mode: "enforce".to_owned(),
+            revision: 2,
+            rule: Some("nightly".to_owned()),
+            posture: "deny".to_owned(),
+            posture_name: None,
+            considered: vec![ConsideredObject {
+                kind: "InvocationGrant".to_owned(),
+                name: "nightly".to_owned(),
+                applies: true,
+                text: "ended".to_owned(),
+            }],
+            suggestion: Some("weir grant issue ...".to_owned()),
+        };
+        let expected = "\
+who       unit:a.service (event 4)
+where     openai (address 192.0.2.1:443: recognised by the address of api.openai.com, certain)
+verdict   deny (expired, by nightly) in mode enforce, revision 2
+because   the grant has ended
+posture   deny without a grant (the built-in default)
+
+considered
+  + InvocationGrant nightly: ended
+
+to allow it
+  weir grant issue ...
+";
+        assert_eq!(printed(|out| explain::print(&explanation, out)), expected);
+    }
+
+    #[test]
+    fn events_say_when_a_process_was_gone() {
+        let event = Event {
+            id: 12,
+            at: NOW,
+            kind: "connect".to_owned(),
+            verdict: "deny".to_owned(),
+            reason: "no-grant".to_owned(),
+            identity: "unit:a.service".to_owned(),
+            endpoint: "openai".to_owned(),
+            rule: None,
+            address: "2001:db8::1".to_owned(),
+            port: 443,
+            protocol: "tcp".to_owned(),
+            shared_address: false,
+            pid: Some(7),
+            comm: None,
+            exe: None,
+            cgroup: None,
+            bytes_out: None,
+            bytes_in: None,
+            duration_ms: None,
+        };
+        let expected = "\
+ ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  ADDRESS            PROCESS  DETAIL
+ 12  2025-06-15T15:06:40Z  connect  deny     no-grant  unit:a.service  openai    [2001:db8::1]:443  gone[7]  -
+";
+        assert_eq!(
+            printed(|out| events::print(&[event], false, true, out)),
+            expected
+        );
+    }
+
+    #[test]
+    fn grants_say_whom_what_for_and_how_long() {
+        let grant = Grant {
+            name: "nightly".to_owned(),
+            state: "live".to_owned(),
+            subjects: vec!["unit batch.service".to_owned()],
+            endpoints: vec!["openai".to_owned()],
+            planes: vec!["invoke".to_owned()],
+            purpose: "summaries".to_owned(),
+            not_before: None,
+            not_after: Some(ago(-8 * 3_600)),
+            source: "api".to_owned(),
+            issued_by: Some("root".to_owned()),
+            revoked_by: None,
+            revoked_why: None,
+        };
+        let expected = "\
+ NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
+ nightly  live   unit batch.service  openai     summaries  in 8h  api
+";
+        assert_eq!(printed(|out| grant::print(&[grant], out)), expected);
+    }
+}

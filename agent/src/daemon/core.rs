@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use agent_common::{address::Address, settings::CloseSource};
+use agent_common::settings::CloseSource;
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
@@ -27,10 +27,8 @@ use crate::{
     error_chain,
     host::{
         cgroups::{self, Change},
-        clock::{Now, now},
-        resolver::Answer,
+        clock::now,
     },
-    identity::Labels,
     store::Store,
 };
 
@@ -63,7 +61,7 @@ pub struct Core {
     pub(super) policy_errors: Vec<String>,
     files_seen: FilesSeen,
     hosts: watch::Sender<BTreeSet<String>>,
-    scope: PathBuf,
+    pub(super) scope: PathBuf,
     _lock: Flock<File>,
 }
 
@@ -235,115 +233,6 @@ impl Core {
                 );
                 self.policy_errors = errors;
             }
-        }
-    }
-
-    /// Looks for cgroups that nobody has reported.
-    pub(super) fn rescan(&mut self) {
-        let at = now();
-        match cgroups::scan(&self.host.cgroup_root, &self.scope) {
-            Ok(found) => {
-                self.workloads.retain(&found, at.boot_ns);
-                for (cgroup, path) in found {
-                    self.name(cgroup, &path, &at);
-                }
-            }
-            Err(error) => tracing::error!(%error, "cannot list cgroups"),
-        }
-    }
-
-    fn discover(&mut self, directory: &Path) {
-        let at = now();
-        // A cgroup that is gone again has nothing to be named.
-        let found = cgroups::scan(&self.host.cgroup_root, directory).unwrap_or_default();
-        for (cgroup, path) in found {
-            self.name(cgroup, &path, &at);
-        }
-    }
-
-    /// Gives a cgroup its identity, rules first, so that it is never judged without them.
-    fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
-        if self.workloads.knows(cgroup) {
-            return;
-        }
-        if let Err(error) = self.try_name(cgroup, path, at) {
-            tracing::error!(
-                error = error_chain(&*error),
-                path,
-                "cgroup keeps its ancestor's identity"
-            );
-        }
-    }
-
-    fn try_name(
-        &mut self,
-        cgroup: u64,
-        path: &str,
-        at: &Now,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = Labels::from_cgroup_path(path);
-        let id = self
-            .store
-            .identity_number(&labels.key(), &labels, at.wall)?;
-        if self.workloads.add(cgroup, id, labels)
-            && let Some(identity) = self.workloads.identity(id)
-        {
-            let rules = self.running.revision.compile_identity(identity, at)?;
-            self.maps.policy.add_rules(&rules)?;
-        }
-        self.maps.identities.set(cgroup, id)?;
-        Ok(())
-    }
-
-    /// Rows that an earlier agent left for cgroups that are gone. Kept are those that the kernel
-    /// may still need: the scan that follows replaces them.
-    fn forget_stale_cgroups(&mut self) -> Result<(), StartError> {
-        let found = cgroups::scan(&self.host.cgroup_root, &self.scope).unwrap_or_default();
-        for cgroup in self.maps.identities.all()?.into_keys() {
-            if !found.contains_key(&cgroup) {
-                self.maps.identities.remove(cgroup)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn learn(&mut self, answer: &Answer) {
-        let at = now();
-        let Answer {
-            host,
-            addresses,
-            ttl,
-        } = answer;
-        self.book.learn(host, addresses, *ttl, at.boot_ns);
-        self.update_addresses();
-    }
-
-    /// Brings the address map from what is installed to what is wanted, entry by entry.
-    fn update_addresses(&mut self) {
-        let wanted = self.book.wanted(&self.running.revision.hosts());
-        let changed: Vec<_> = wanted
-            .iter()
-            .filter(|(key, destination)| self.installed_addresses.get(key) != Some(destination))
-            .map(|(key, destination)| (*key, *destination))
-            .collect();
-        let gone: Vec<(Address, u16)> = self
-            .installed_addresses
-            .keys()
-            .filter(|key| !wanted.contains_key(key))
-            .copied()
-            .collect();
-        let result = changed
-            .into_iter()
-            .try_for_each(|((address, port), destination)| {
-                self.maps.policy.put_address(address, port, destination)
-            })
-            .and_then(|()| {
-                gone.into_iter()
-                    .try_for_each(|(address, port)| self.maps.policy.remove_address(address, port))
-            });
-        match result {
-            Ok(()) => self.installed_addresses = wanted,
-            Err(error) => tracing::error!(error = error_chain(&error), "addresses not updated"),
         }
     }
 

@@ -1,0 +1,103 @@
+//! An explanation, as wire types.
+
+use super::internal;
+use crate::{
+    api::{
+        error::{ApiError, ErrorCode},
+        types::{ConsideredObject, Explanation, MatchedEndpoint, Target, Who},
+    },
+    daemon::{Core, Explained, Question, QuestionError, sentence},
+};
+
+pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, ApiError> {
+    let explained = core.explain(question).map_err(question_error)?;
+    let suggestion = suggestion(&explained);
+    let Explained {
+        identity,
+        labels: _,
+        found_by,
+        cgroup,
+        pid,
+        asked,
+        targets,
+        decision,
+        verdict,
+        rule,
+        posture,
+        considered,
+    } = explained;
+    let reason = decision.reason();
+    Ok(Explanation {
+        who: Who {
+            identity,
+            found_by,
+            cgroup,
+            pid,
+        },
+        target: Target {
+            asked,
+            endpoints: targets
+                .into_iter()
+                .map(|(endpoint, recognised_by, is_shared)| MatchedEndpoint {
+                    endpoint,
+                    recognised_by,
+                    certainty: if is_shared {
+                        "shared-address"
+                    } else {
+                        "certain"
+                    }
+                    .to_owned(),
+                })
+                .collect(),
+        },
+        verdict: verdict.name().to_owned(),
+        reason: reason.name().to_owned(),
+        summary: sentence(reason).to_owned(),
+        mode: core.mode().name().to_owned(),
+        revision: core.policy().0,
+        rule,
+        posture: posture
+            .as_ref()
+            .map_or("allow", |posture| posture.ungranted.name())
+            .to_owned(),
+        posture_name: posture.and_then(|posture| posture.name),
+        considered: considered
+            .into_iter()
+            .map(|one| ConsideredObject {
+                kind: one.kind.name().to_owned(),
+                name: one.name,
+                applies: one.matches_subject && one.matches_endpoint,
+                text: one.text,
+            })
+            .collect(),
+        suggestion,
+    })
+}
+
+fn question_error(error: QuestionError) -> ApiError {
+    match error {
+        QuestionError::NoProcess(_)
+        | QuestionError::NoIdentity(_)
+        | QuestionError::NoCgroup(_)
+        | QuestionError::NoEvent(_)
+        | QuestionError::Explain(_) => ApiError::new(ErrorCode::NotFound, error.to_string()),
+        QuestionError::Store(_) => internal("explain", &error),
+    }
+}
+
+/// A command that would let a refused caller through.
+fn suggestion(explained: &Explained) -> Option<String> {
+    if explained.decision.is_entitled() {
+        return None;
+    }
+    let labels = &explained.labels;
+    let subject = match (&labels.container, &labels.unit) {
+        (Some(container), _) => format!("--container {container}"),
+        (None, Some(unit)) => format!("--unit {unit}"),
+        (None, None) => format!("--cgroup {}", labels.cgroup),
+    };
+    let (endpoint, _, _) = explained.targets.first()?;
+    Some(format!(
+        "weir grant issue NAME {subject} --endpoint {endpoint} --purpose \"WHY\" --ttl 8h"
+    ))
+}
