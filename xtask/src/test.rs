@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, path::Path, thread};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    build, lint,
+    build, lint, man, process,
     report::{Outcome, Tally},
     setup::{self, Group},
     vm,
@@ -34,6 +34,8 @@ pub(crate) fn run() -> Result<Tally> {
     total.absorb("host tests", host);
     total.absorb("vm", guests);
     total.absorb("end-to-end tests", end_to_end(&binary));
+    total.record("man pages and completions are current", man_pages(&binary));
+    total.record("demo", demo());
     Ok(total)
 }
 
@@ -56,4 +58,33 @@ fn end_to_end(binary: &Path) -> Result<Tally> {
     let why = "needs root to load kernel programs";
     tally.record("end-to-end tests", Outcome::Skip(why.into()));
     Ok(tally)
+}
+
+fn man_pages(binary: &Path) -> Outcome {
+    match man::stale(binary) {
+        Ok(stale) if stale.is_empty() => Outcome::Pass,
+        Ok(stale) => {
+            let stale: Vec<_> = stale.into_iter().collect();
+            Outcome::Fail(format!(
+                "stale: {}; run `cargo xtask man`",
+                stale.join(", ")
+            ))
+        }
+        Err(error) => Outcome::Fail(format!("{error:#}")),
+    }
+}
+
+/// In a process of its own: it moves into other namespaces.
+fn demo() -> Outcome {
+    if !nix::unistd::geteuid().is_root() {
+        return Outcome::Skip("needs root to load kernel programs".into());
+    }
+    let own = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(error) => return Outcome::Fail(format!("find this program: {error}")),
+    };
+    match process::run(std::process::Command::new(own).arg("demo")) {
+        Ok(()) => Outcome::Pass,
+        Err(error) => Outcome::Fail(format!("{error:#}")),
+    }
 }

@@ -67,7 +67,8 @@ impl<'a> Out<'a> {
             }
         }
         for line in table.to_string().lines() {
-            self.line(line.trim_end())?;
+            // Every cell is padded; at the edges that is only noise.
+            self.line(line.strip_prefix(' ').unwrap_or(line).trim_end())?;
         }
         Ok(())
     }

@@ -105,9 +105,9 @@ mod rendering {
             lost_events: 0,
         };
         let expected = "\
- IDENTITY        ALLOWED  DENIED  WOULD-DENY  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
- unit:a.service       10       2           0    2.0 KiB   4.0 KiB  2h ago      3s ago
- unit:b.service        1       2           0          -         -  2h ago      3s ago
+IDENTITY        ALLOWED  DENIED  WOULD-DENY  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
+unit:a.service       10       2           0    2.0 KiB   4.0 KiB  2h ago      3s ago
+unit:b.service        1       2           0          -         -  2h ago      3s ago
 
 1 allowed connections are still open, never opened, or UDP: their bytes are not counted
 ";
@@ -266,8 +266,8 @@ to allow it
             duration_ms: None,
         };
         let expected = "\
- ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  ADDRESS            PROCESS  DETAIL
- 12  2025-06-15T15:06:40Z  connect  deny     no-grant  unit:a.service  openai    [2001:db8::1]:443  gone[7]  -
+ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  ADDRESS            PROCESS  DETAIL
+12  2025-06-15T15:06:40Z  connect  deny     no-grant  unit:a.service  openai    [2001:db8::1]:443  gone[7]  -
 ";
         assert_eq!(
             printed(|out| events::print(&[event], false, true, out)),
@@ -292,8 +292,8 @@ to allow it
             revoked_why: None,
         };
         let expected = "\
- NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
- nightly  live   unit batch.service  openai     summaries  in 8h  api
+NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
+nightly  live   unit batch.service  openai     summaries  in 8h  api
 ";
         assert_eq!(printed(|out| grant::print(&[grant], out)), expected);
     }
