@@ -72,9 +72,13 @@ fn decide_destination(
     slot: Slot,
     now_ns: u64,
 ) -> Decision {
-    // Nearly every address has one endpoint.
+    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
+    // from reaching further: a hole.
     if destination.endpoints[1] == EndpointId::ANY {
         let endpoint = destination.endpoints[0];
+        if endpoint == EndpointId::ANY {
+            return Decision::UNGOVERNED;
+        }
         return LivePolicy { slot: slot as u32 }.endpoint(identity, endpoint, now_ns);
     }
     let [a, b, c, d] = destination.endpoints.map(EndpointId::to_raw).map(u64::from);

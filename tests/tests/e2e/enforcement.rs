@@ -221,6 +221,24 @@ fn a_denied_network_is_refused_to_those_it_names_and_no_others() {
     assert_eq!(host.workload("other").connect(server), Attempts::all_ok(1));
 }
 
+#[test]
+fn a_denied_ipv6_network_does_not_reach_into_ipv4() {
+    let host = host();
+    let four = host.tcp_server("127.0.0.1:0", 0);
+    let six = host.tcp_server("[::1]:0", 0);
+    let deny = "---
+apiVersion: weir.dev/v1alpha1
+kind: EgressDeny
+metadata: {name: six}
+spec: {subjects: [{any: true}], cidrs: [\"::/0\"], reason: a test}
+";
+    host.write_policy("p.yaml", &(model("192.0.2.0/24", "443") + deny));
+    let _agent = host.agent().start();
+    let workload = host.workload("other");
+    assert_eq!(workload.connect(six), Attempts::all_refused(1));
+    assert_eq!(workload.connect(four), Attempts::all_ok(1));
+}
+
 /// Everything that `enforce` refuses above, in the modes that refuse nothing.
 fn refuses_nothing(mode: &'static str, verdict: &str) {
     let host = host();
