@@ -1,6 +1,6 @@
 //! `weir agent`: puts daemon, API and signals together, and takes them apart again.
 
-use std::{io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// Environment variable that sets what is logged, as in `weir=debug`.
 const LOG_VARIABLE: &str = "WEIR_LOG";
+
+/// How long a stop waits for requests under way.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the agent until SIGTERM or SIGINT.
 ///
@@ -89,10 +92,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // The servers may be gone already.
     let _ = stop.send(true);
     for server in servers {
-        match server.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "server"),
-            Err(error) => tracing::error!(%error, "server task"),
+        match tokio::time::timeout(PATIENCE, server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "server"),
+            Ok(Err(error)) => tracing::error!(%error, "server task"),
+            Err(_) => tracing::warn!("a client did not finish its request"),
         }
     }
     // A leftover socket would make the next client wait for nobody.

@@ -44,6 +44,11 @@ pub enum ClientError {
     Request(#[from] hyper::http::Error),
     #[error("the agent's answer is not understood: is it another version?")]
     Answer(#[from] serde_json::Error),
+    #[error("the agent refused: {status} {text}")]
+    Refused {
+        status: hyper::StatusCode,
+        text: String,
+    },
     #[error("{}", .0.message)]
     Api(ApiError),
 }
@@ -190,8 +195,14 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let ErrorBody { error } = serde_json::from_slice(&answer)?;
-        Err(ClientError::Api(error))
+        match serde_json::from_slice(&answer) {
+            Ok(ErrorBody { error }) => Err(ClientError::Api(error)),
+            // What the server says before a route is reached: too large, too slow.
+            Err(_) => Err(ClientError::Refused {
+                status,
+                text: String::from_utf8_lossy(&answer).into_owned(),
+            }),
+        }
     }
 
     fn unreachable(&self, source: io::Error) -> ClientError {

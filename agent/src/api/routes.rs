@@ -8,7 +8,10 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, Path, Query, State, rejection::JsonRejection},
+    extract::{
+        ConnectInfo, Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
     routing::get,
@@ -46,6 +49,7 @@ pub(super) fn all(backend: Shared) -> Router {
         .route("/v1/openapi.json", get(|| async move { Json(document) }))
         .route("/metrics", get(read_metrics))
         .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(backend)
 }
 
@@ -78,6 +82,7 @@ fn documented() -> OpenApiRouter<Shared> {
 
 type Answer<T> = Result<Json<T>, ApiError>;
 type Body<T> = Result<Json<T>, JsonRejection>;
+type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// Only root may change anything.
 fn may_change(peer: Peer) -> Result<Peer, ApiError> {
@@ -93,6 +98,13 @@ fn may_change(peer: Peer) -> Result<Peer, ApiError> {
 fn body<T>(body: Body<T>) -> Result<T, ApiError> {
     match body {
         Ok(Json(value)) => Ok(value),
+        Err(rejection) => Err(ApiError::new(ErrorCode::BadRequest, rejection.body_text())),
+    }
+}
+
+fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
+    match query {
+        Ok(Query(query)) => Ok(query),
         Err(rejection) => Err(ApiError::new(ErrorCode::BadRequest, rejection.body_text())),
     }
 }
@@ -113,6 +125,14 @@ async fn unknown() -> ApiError {
     )
 }
 
+async fn wrong_method() -> (StatusCode, Json<ErrorBody>) {
+    let error = ApiError::new(
+        ErrorCode::BadRequest,
+        "this route has no such method: /v1/openapi.json describes all",
+    );
+    (StatusCode::METHOD_NOT_ALLOWED, Json(ErrorBody { error }))
+}
+
 async fn read_metrics(State(backend): State<Shared>) -> Result<impl IntoResponse, ApiError> {
     let text = metrics::encode(&backend.metrics().await?);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
@@ -129,11 +149,8 @@ async fn status(State(backend): State<Shared>) -> Answer<Status> {
     get, path = "/v1/usage", params(UsageQuery),
     responses((status = OK, body = UsageReport), (status = BAD_REQUEST, body = ErrorBody))
 )]
-async fn usage(
-    State(backend): State<Shared>,
-    Query(query): Query<UsageQuery>,
-) -> Answer<UsageReport> {
-    backend.usage(query).await.map(Json)
+async fn usage(State(backend): State<Shared>, query: Asked<UsageQuery>) -> Answer<UsageReport> {
+    backend.usage(asked(query)?).await.map(Json)
 }
 
 /// What happened, one connection at a time.
@@ -141,11 +158,8 @@ async fn usage(
     get, path = "/v1/events", params(EventQuery),
     responses((status = OK, body = EventList), (status = BAD_REQUEST, body = ErrorBody))
 )]
-async fn events(
-    State(backend): State<Shared>,
-    Query(query): Query<EventQuery>,
-) -> Answer<EventList> {
-    backend.events(query).await.map(Json)
+async fn events(State(backend): State<Shared>, query: Asked<EventQuery>) -> Answer<EventList> {
+    backend.events(asked(query)?).await.map(Json)
 }
 
 /// Every identity that has been seen.
@@ -174,9 +188,9 @@ struct HostQuery {
 )]
 async fn match_host(
     State(backend): State<Shared>,
-    Query(HostQuery { host }): Query<HostQuery>,
+    query: Asked<HostQuery>,
 ) -> Answer<EndpointMatches> {
-    backend.match_host(host).await.map(Json)
+    backend.match_host(asked(query)?.host).await.map(Json)
 }
 
 /// Would X reach Y, and why?
@@ -188,11 +202,8 @@ async fn match_host(
         (status = NOT_FOUND, body = ErrorBody),
     )
 )]
-async fn explain(
-    State(backend): State<Shared>,
-    Query(query): Query<ExplainQuery>,
-) -> Answer<Explanation> {
-    backend.explain(query).await.map(Json)
+async fn explain(State(backend): State<Shared>, query: Asked<ExplainQuery>) -> Answer<Explanation> {
+    backend.explain(asked(query)?).await.map(Json)
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -208,11 +219,8 @@ struct GrantQuery {
     get, path = "/v1/grants", params(GrantQuery),
     responses((status = OK, body = GrantList))
 )]
-async fn list_grants(
-    State(backend): State<Shared>,
-    Query(GrantQuery { all }): Query<GrantQuery>,
-) -> Answer<GrantList> {
-    backend.grants(all).await.map(Json)
+async fn list_grants(State(backend): State<Shared>, query: Asked<GrantQuery>) -> Answer<GrantList> {
+    backend.grants(asked(query)?.all).await.map(Json)
 }
 
 /// Issues a grant.

@@ -5,7 +5,10 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::PermissionsExt, net::UnixStream as StdUnixStream},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixStream as StdUnixStream,
+    },
     path::Path,
     sync::Arc,
     time::Duration,
@@ -122,6 +125,15 @@ pub type Shared = Arc<dyn Backend>;
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is something that is no socket: choose another path",
+            ));
+        }
+        Ok(_) | Err(_) => {}
     }
     match StdUnixStream::connect(path) {
         Ok(_) => {

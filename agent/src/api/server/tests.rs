@@ -210,6 +210,15 @@ async fn bad_requests_have_a_json_answer() {
     let (status, body) = raw(&server, "POST /v1/policy/check", "{\"files\": 1}").await;
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
     assert!(body.contains("\"code\":\"bad-request\""), "{body}");
+    for (head, status) in [
+        ("GET /v1/usage?since=yesterday", "HTTP/1.1 400 Bad Request"),
+        ("GET /v1/endpoints/match", "HTTP/1.1 400 Bad Request"),
+        ("PUT /v1/status", "HTTP/1.1 405 Method Not Allowed"),
+    ] {
+        let (found, body) = raw(&server, head, "").await;
+        assert_eq!(found, status, "{head}");
+        assert!(body.contains("\"code\":\"bad-request\""), "{head}: {body}");
+    }
 }
 
 #[tokio::test]
@@ -237,6 +246,16 @@ async fn a_leftover_socket_is_replaced_and_a_live_one_is_not() {
     let leftover = server.socket.with_file_name("leftover.sock");
     drop(std::os::unix::net::UnixListener::bind(&leftover).expect("a socket"));
     bind(&leftover).expect("replaced");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_never_removed() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("precious");
+    fs::write(&path, "text").expect("a file");
+    let error = bind(&path).expect_err("something is there");
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "text");
 }
 
 #[tokio::test]
