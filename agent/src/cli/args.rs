@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 
 use crate::api::types::SubjectSpec;
 
@@ -60,12 +60,12 @@ pub(super) fn moment(text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
-    let Ok(ago) = text.parse::<SignedDuration>() else {
+    let Ok(span) = text.parse::<Span>() else {
         bail!("`{text}` is neither a time such as 2026-01-31T08:00:00Z nor a duration such as 90m");
     };
-    Timestamp::now()
-        .checked_sub(ago)
-        .with_context(|| format!("`{text}` ago is before the beginning of time"))
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
+        .and_then(|ago| Timestamp::now().checked_sub(ago))
+        .with_context(|| format!("`{text}` is no distance into the past that can be told"))
 }
 
 #[cfg(test)]
@@ -78,6 +78,8 @@ mod tests {
         assert_eq!(at.to_string(), "2026-01-31T08:00:00Z");
         let ago = Timestamp::now().duration_since(moment("2h").expect("a duration"));
         assert!((ago.as_secs() - 7_200).abs() < 60, "{ago:?}");
+        let week = Timestamp::now().duration_since(moment("7d").expect("a duration"));
+        assert!((week.as_secs() - 7 * 86_400).abs() < 60, "{week:?}");
         let error = moment("yesterday").expect_err("neither");
         assert!(
             error.to_string().starts_with("`yesterday` is neither"),

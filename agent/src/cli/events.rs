@@ -62,8 +62,9 @@ impl Args {
         }
         print(&list.events, self.json, true, out)?;
         if list.lost > 0 && !self.json {
+            out.blank()?;
             out.line(format!(
-                "\n{} events were lost in all; counts were not",
+                "{} events were lost in all; counts were not",
                 list.lost
             ))?;
         }

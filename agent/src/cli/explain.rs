@@ -124,7 +124,8 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         "posture   {posture} without a grant ({posture_name})"
     ))?;
     if !considered.is_empty() {
-        out.line("\nconsidered")?;
+        out.blank()?;
+        out.line("considered")?;
         for object in considered {
             let mark = if object.applies { "+" } else { "-" };
             out.line(format!(
@@ -134,7 +135,9 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         }
     }
     if let Some(suggestion) = suggestion {
-        out.line(format!("\nto allow it\n  {suggestion}"))?;
+        out.blank()?;
+        out.line("to allow it")?;
+        out.line(format!("  {suggestion}"))?;
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! How answers look: tables for people, JSON for programs.
 
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Stdout, Write},
+};
 
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
@@ -30,9 +33,15 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// One line. What stands in it may come from a workload, so it cannot forge another one or
+    /// speak to the terminal.
     pub(super) fn line(&mut self, text: impl AsRef<str>) -> anyhow::Result<()> {
-        writeln!(self.writer, "{}", text.as_ref())?;
+        writeln!(self.writer, "{}", printable(text.as_ref()))?;
         Ok(())
+    }
+
+    pub(super) fn blank(&mut self) -> anyhow::Result<()> {
+        self.line("")
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -42,7 +51,8 @@ impl<'a> Out<'a> {
 
     pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value).context("write JSON")?;
-        self.line(text)
+        self.raw(text.as_bytes())?;
+        self.raw(b"\n")
     }
 
     /// Rows below a header; the columns in `numbers` are aligned to the right.
@@ -56,7 +66,7 @@ impl<'a> Out<'a> {
         table.load_style(NOTHING);
         table.set_header(header.iter().copied());
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| printable(cell)));
         }
         for (index, name) in header.iter().enumerate() {
             let Some(column) = table.column_mut(index) else {
@@ -72,6 +82,21 @@ impl<'a> Out<'a> {
         }
         Ok(())
     }
+}
+
+/// `text` with its control characters escaped.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|c| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    });
+    Cow::Owned(escaped.collect())
 }
 
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -146,6 +171,18 @@ mod tests {
     fn sizes_are_short_and_unknown_is_not_zero() {
         let shown = [None, Some(0), Some(1023), Some(1536), Some(5 << 30)].map(size);
         assert_eq!(shown, ["-", "0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_line_or_speak_to_the_terminal() {
+        let mut bytes = Vec::new();
+        let mut out = Out::to(&mut bytes, Timestamp::UNIX_EPOCH);
+        out.line("a\nverdict allow\u{1b}[2J").expect("written");
+        let rows = vec![vec!["x\ny".to_owned()]];
+        out.table(&["NAME"], &[], rows).expect("written");
+        drop(out);
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        assert_eq!(text, "a\\nverdict allow\\u{1b}[2J\nNAME\nx\\ny\n");
     }
 
     #[test]

@@ -116,8 +116,10 @@ impl Args {
                 }
                 out.line(format!("# revision {}", view.revision))?;
                 for object in &view.objects {
-                    out.line(format!("---\n# {}", object.source))?;
-                    out.line(object.yaml.trim_end())?;
+                    out.line("---")?;
+                    out.line(format!("# {}", object.source))?;
+                    out.raw(object.yaml.trim_end().as_bytes())?;
+                    out.blank()?;
                 }
                 Ok(Answer::Done)
             }

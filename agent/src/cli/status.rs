@@ -58,7 +58,8 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
     for warning in &status.policy_warnings {
         out.line(format!("warning   {warning}"))?;
     }
-    out.line("\nhooks")?;
+    out.blank()?;
+    out.line("hooks")?;
     for hook in &status.hooks {
         let state = match &hook.why {
             Some(why) => format!("UNAVAILABLE: {why}"),
@@ -69,11 +70,12 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
     if let Some(why) = &status.close_fallback {
         out.line(format!("  bytes come from {}: {why}", status.close_source))?;
     }
-    out.line("\nkernel maps")?;
+    out.blank()?;
+    out.line("kernel maps")?;
     for map in &status.capacity {
         out.line(format!("  {:<20} {} of {}", map.what, map.used, map.limit))?;
     }
-    out.line("")?;
+    out.blank()?;
     let losses: Vec<_> = status.losses.iter().filter(|loss| loss.count > 0).collect();
     if losses.is_empty() {
         out.line("no losses")?;
@@ -86,7 +88,8 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
             ))?;
         }
     }
-    out.line("\nlimits of this version")?;
+    out.blank()?;
+    out.line("limits of this version")?;
     for limit in &status.limits {
         out.line(format!("  - {limit}"))?;
     }

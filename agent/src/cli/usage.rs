@@ -122,8 +122,9 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         .map(|row| row.connections_without_bytes)
         .sum();
     if open > 0 {
+        out.blank()?;
         out.line(format!(
-            "\n{open} allowed connections are still open, never opened, or UDP: their bytes are not counted"
+            "{open} allowed connections are still open, never opened, or UDP: their bytes are not counted"
         ))?;
     }
     if report
@@ -131,7 +132,9 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         .iter()
         .any(|row| row.bytes_quality == Quality::Inferred)
     {
-        out.line("\nbytes by grant are inferred: they count for the grant that holds when a connection ends")?;
+        out.blank()?;
+        out.line(
+            "bytes by grant are inferred: they count for the grant that holds when a connection ends")?;
     }
     Ok(())
 }
