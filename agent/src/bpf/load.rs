@@ -244,6 +244,7 @@ where
 }
 
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
+    tracing::debug!(program, %source, "the kernel refused");
     KernelError::LoadProgram {
         program,
         source: Box::new(source),
