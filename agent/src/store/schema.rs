@@ -39,15 +39,22 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 /// Refuses a file that this program must not write.
 fn inspect(path: &Path, shown: &str) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let read = || -> Result<(i64, i64, String), rusqlite::Error> {
+    let read = || -> Result<(i64, i64, i64, String), rusqlite::Error> {
         let connection = Connection::open_with_flags(path, flags)?;
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get(0));
         let check = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-        Ok((pragma("application_id")?, pragma("user_version")?, check))
+        let tables =
+            connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+        Ok((
+            pragma("application_id")?,
+            pragma("user_version")?,
+            tables,
+            check,
+        ))
     };
-    let (application, version, check) = read().map_err(|error| damaged(shown, error))?;
-    // An empty file is what a first start leaves that was killed at once.
-    let is_empty = application == 0 && version == 0 && path.metadata().is_ok_and(|m| m.len() == 0);
+    let (application, version, tables, check) = read().map_err(|error| damaged(shown, error))?;
+    // What a first start leaves that was killed at once.
+    let is_empty = application == 0 && version == 0 && tables == 0;
     if application != APPLICATION_ID && !is_empty {
         return Err(StoreError::Foreign {
             path: shown.to_owned(),

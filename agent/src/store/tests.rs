@@ -391,6 +391,18 @@ fn a_damaged_store_is_refused_and_kept() {
 }
 
 #[test]
+fn a_first_start_that_was_killed_can_be_repeated() {
+    let (_directory, path) = directory();
+    let begun = Connection::open(&path).expect("a database");
+    begun
+        .execute_batch("PRAGMA journal_mode = WAL")
+        .expect("all that was done");
+    drop(begun);
+    assert!(path.metadata().expect("a file").len() > 0);
+    drop(open(&path));
+}
+
+#[test]
 fn a_database_of_another_program_is_refused() {
     let (_directory, path) = directory();
     let other = Connection::open(&path).expect("a database");
