@@ -1,8 +1,8 @@
 //! What must survive: names and their numbers, objects made over the API, usage, events.
 //!
 //! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
-//! committed; a power failure may lose what came since the last checkpoint, never the file. The daemon is the only
-//! writer. Nothing here reads a clock.
+//! committed; a power failure may lose what came since the last checkpoint, never the file. The
+//! daemon is the only writer. Nothing here reads a clock.
 
 mod counters;
 mod error;

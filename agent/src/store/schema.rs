@@ -71,7 +71,7 @@ fn inspect(path: &Path, shown: &str) -> Result<(), StoreError> {
     if check != "ok" {
         return Err(StoreError::Damaged {
             path: shown.to_owned(),
-            why: check,
+            why: check.lines().collect::<Vec<_>>().join(" "),
         });
     }
     Ok(())

@@ -44,7 +44,11 @@ impl Host {
             .unwrap_or("test");
         let name = format!("weir-{}-{test}", process::id());
         let cgroup_root = probe::cgroup_root().expect("cgroup v2");
-        fs::create_dir(cgroup_root.join(&name)).expect("a cgroup");
+        // The workloads that most tests have: an agent that starts later knows them from the
+        // beginning, where a new one is its parent until the agent has named it.
+        for workload in ["granted", "other"] {
+            fs::create_dir_all(cgroup_root.join(&name).join(workload)).expect("a cgroup");
+        }
         Self {
             name,
             cgroup_root,
