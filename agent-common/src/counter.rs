@@ -115,9 +115,23 @@ impl Counters {
         }
     }
 
+    /// Whether some count is smaller than in `earlier`: then this is another row.
+    #[must_use]
+    pub fn is_behind(&self, earlier: &Self) -> bool {
+        self.counts()
+            .into_iter()
+            .zip(earlier.counts())
+            .any(|(now, then)| now < then)
+    }
+
     /// Whether nothing has been counted.
     #[must_use]
     pub fn is_zero(&self) -> bool {
+        self.counts().into_iter().all(|count| count == 0)
+    }
+
+    /// Everything that only grows.
+    fn counts(&self) -> [u64; 10] {
         let Self {
             connects_allowed,
             connects_denied,
@@ -131,7 +145,7 @@ impl Counters {
             bytes_in,
             first_ns: _,
             last_ns: _,
-        } = self;
+        } = *self;
         [
             connects_allowed,
             connects_denied,
@@ -144,8 +158,6 @@ impl Counters {
             bytes_out,
             bytes_in,
         ]
-        .into_iter()
-        .all(|count| *count == 0)
     }
 }
 

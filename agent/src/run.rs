@@ -3,6 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use nix::sys::stat::{Mode, umask};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -33,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn agent(overrides: Overrides) -> anyhow::Result<ExitCode> {
     let config = Config::resolve(overrides)?;
     start_log(config.log_format);
+    // The store says who calls what: for root only, whatever the caller's umask.
+    umask(Mode::from_bits_truncate(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -42,6 +42,8 @@ impl Store {
     /// Does `work` in one transaction: all of it is kept, or nothing. Thousands of small writes
     /// then cost little more than one. It must not use what opens a transaction of its own.
     ///
+    /// What was done is on the disk when this returns: a power failure does not take it back.
+    ///
     /// # Errors
     ///
     /// When `work` fails, or the database does.
@@ -51,13 +53,15 @@ impl Store {
     ) -> Result<T, E> {
         let what = "write several things at once";
         self.connection
-            .execute_batch("BEGIN IMMEDIATE")
+            .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .attempt(what)?;
         let result = work(self);
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.connection.execute_batch(end).attempt(what);
+        let relaxed = self.connection.execute_batch("PRAGMA synchronous = NORMAL");
         let done = result?;
         ended?;
+        relaxed.attempt(what)?;
         Ok(done)
     }
 }

@@ -127,6 +127,8 @@ pub enum Value {
 pub enum Quality {
     Exact,
     Inferred,
+    /// More will come: connections are still open, or not counted.
+    LowerBound,
     Unknown,
 }
 
@@ -181,10 +183,12 @@ pub fn group(rows: &[UsageRow], by: &[Key]) -> Vec<Group> {
     let is_inferred = by.iter().any(|key| matches!(key, Key::Rule | Key::Reason));
     let mut groups: Vec<_> = groups.into_values().collect();
     for group in &mut groups {
-        group.bytes_quality = match (group.counts.closed, is_inferred) {
-            (0, _) => Quality::Unknown,
-            (_, true) => Quality::Inferred,
-            (_, false) => Quality::Exact,
+        let is_partial = group.connections_without_bytes() > 0;
+        group.bytes_quality = match (group.counts.closed, is_inferred, is_partial) {
+            (0, _, _) => Quality::Unknown,
+            (_, true, _) => Quality::Inferred,
+            (_, false, true) => Quality::LowerBound,
+            (_, false, false) => Quality::Exact,
         };
     }
     groups.sort_by(|a, b| {
@@ -247,10 +251,8 @@ mod tests {
             (None, Quality::Unknown)
         );
         assert_eq!(busiest.connections_without_bytes(), 5);
-        assert_eq!(
-            (other.bytes(), other.bytes_quality),
-            (Some((15, 30)), Quality::Exact)
-        );
+        assert_eq!(other.bytes(), Some((15, 30)));
+        assert_eq!(other.bytes_quality, Quality::LowerBound);
         assert_eq!(other.connections_without_bytes(), 1);
         assert_eq!(other.first_seen.as_second(), 70);
         assert_eq!(other.last_seen.as_second(), 100);

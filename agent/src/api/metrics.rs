@@ -11,7 +11,7 @@ use prometheus_client::{
 /// What [`encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Identities that keep their own label; the rest are counted under [`OTHER`].
+/// Identities that keep their own label: the first that were seen. The rest are [`OTHER`].
 const MAX_IDENTITIES: usize = 500;
 const OTHER: &str = "other";
 
@@ -32,6 +32,8 @@ pub struct MetricsSnapshot {
 /// Counts of one identity and endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct MetricsRow {
+    /// Number of the identity: the order in which identities were first seen.
+    pub number: u32,
     pub identity: String,
     pub endpoint: String,
     /// Allowed, denied, would-deny.
@@ -173,22 +175,14 @@ fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
     );
 }
 
-/// The rows with all but the busiest identities added up.
+/// The rows with all but the first identities added up. Which those are never changes, so that no
+/// counter ever falls.
 fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
-    let mut by_identity: BTreeMap<&str, u64> = BTreeMap::new();
-    for row in rows {
-        *by_identity.entry(&row.identity).or_default() += row.connections.iter().sum::<u64>();
-    }
-    let mut busiest: Vec<_> = by_identity.into_iter().collect();
-    busiest.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let kept: BTreeSet<_> = busiest
-        .iter()
-        .take(MAX_IDENTITIES)
-        .map(|(name, _)| *name)
-        .collect();
+    let numbers: BTreeSet<u32> = rows.iter().map(|row| row.number).collect();
+    let kept: BTreeSet<u32> = numbers.into_iter().take(MAX_IDENTITIES).collect();
     let mut sums: BTreeMap<(String, String), MetricsRow> = BTreeMap::new();
     for row in rows {
-        let identity = if kept.contains(row.identity.as_str()) {
+        let identity = if kept.contains(&row.number) {
             row.identity.clone()
         } else {
             OTHER.to_owned()
@@ -250,9 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn rare_identities_are_added_up_and_nothing_is_lost() {
+    fn later_identities_are_added_up_and_nothing_is_lost() {
         let rows: Vec<_> = (0..2 * MAX_IDENTITIES)
-            .map(|n| row(&format!("unit:{n}.service"), n as u64))
+            .map(|n| MetricsRow {
+                number: n as u32,
+                ..row(&format!("unit:{n}.service"), n as u64)
+            })
             .collect();
         let bounded = bounded(&rows);
         assert_eq!(bounded.len(), MAX_IDENTITIES + 1);

@@ -123,8 +123,12 @@ pub type Shared = Arc<dyn Backend>;
 ///
 /// When another agent answers there, or the directory cannot be written.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = path.parent() {
+    if let Some(directory) = path.parent()
+        && !directory.exists()
+    {
         fs::create_dir_all(directory)?;
+        // Who may pass is said by the socket itself.
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
     }
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {

@@ -95,7 +95,8 @@ pub(super) fn print(
 ) -> anyhow::Result<()> {
     if json {
         for event in events {
-            out.line(serde_json::to_string(event)?)?;
+            out.raw(serde_json::to_string(event)?.as_bytes())?;
+            out.raw(b"\n")?;
         }
         return Ok(());
     }

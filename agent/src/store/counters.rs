@@ -49,7 +49,9 @@ impl Store {
         let mut changed = 0;
         for (key, counters) in rows {
             let before = watermark(&transaction, generation, key).attempt(what)?;
-            let delta = counters.since(&before);
+            // A row that was removed and made again counts from zero.
+            let is_new = counters.is_behind(&before);
+            let delta = counters.since(if is_new { &Counters::ZERO } else { &before });
             if delta.is_zero() {
                 continue;
             }

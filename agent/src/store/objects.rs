@@ -82,10 +82,19 @@ impl Store {
         name: &str,
         removal: &Removed,
     ) -> Result<Option<StoredObject>, StoreError> {
+        self.at_once(|store| store.move_to_history(kind, name, removal))
+    }
+
+    fn move_to_history(
+        &mut self,
+        kind: &str,
+        name: &str,
+        removal: &Removed,
+    ) -> Result<Option<StoredObject>, StoreError> {
         let what = "remove an object";
-        let transaction = self.connection.transaction().attempt(what)?;
         let sql = format!("DELETE FROM object WHERE kind = ?1 AND name = ?2 RETURNING {COLUMNS}");
-        let removed = transaction
+        let removed = self
+            .connection
             .query_row(&sql, params![kind, name], object)
             .optional()
             .attempt(what)?;
@@ -98,24 +107,15 @@ impl Store {
                 created_at,
             } = removed;
             let Removed { by, at, why } = removal;
-            transaction
+            let (created_at, at) = (micros(*created_at), micros(*at));
+            self.connection
                 .execute(
                     "INSERT INTO removed_object (kind, name, yaml, created_by, created_at,
                          removed_by, removed_at, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    params![
-                        kind,
-                        name,
-                        yaml,
-                        created_by,
-                        micros(*created_at),
-                        by,
-                        micros(*at),
-                        why
-                    ],
+                    params![kind, name, yaml, created_by, created_at, by, at, why],
                 )
                 .attempt(what)?;
         }
-        transaction.commit().attempt(what)?;
         Ok(removed)
     }
 

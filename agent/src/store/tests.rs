@@ -124,6 +124,15 @@ fn counters_of_new_maps_start_from_zero() {
 }
 
 #[test]
+fn a_row_that_was_made_again_counts_from_zero() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    drain(&mut store, 7, &[(key(1), counters(100, 5))], NOW);
+    drain(&mut store, 7, &[(key(1), counters(2, 1))], NOW);
+    assert_eq!(total(&store), (102, 6));
+}
+
+#[test]
 fn usage_is_found_by_minute_identity_and_endpoint() {
     let (_directory, path) = directory();
     let mut store = open(&path);

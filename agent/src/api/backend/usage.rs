@@ -100,6 +100,7 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         bytes_quality: match group.bytes_quality {
             usage::Quality::Exact => Quality::Exact,
             usage::Quality::Inferred => Quality::Inferred,
+            usage::Quality::LowerBound => Quality::LowerBound,
             usage::Quality::Unknown => Quality::Unknown,
         },
         connections_without_bytes: group.connections_without_bytes(),

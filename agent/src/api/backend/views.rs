@@ -16,7 +16,7 @@ use crate::{
     daemon::{Core, StatusView},
     endpoint::{self, Catalogue, Source},
     store::StoreError,
-    usage::{self, Group, Key},
+    usage::{self, Group, Key, Value},
 };
 
 /// What this version does not see or stop, for `weir status`.
@@ -200,7 +200,12 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
                 .unwrap_or_default()
         };
         let counts = &group.counts;
+        let number = match group.values.first() {
+            Some(Value::Identity(id)) => id.to_raw(),
+            Some(Value::Endpoint(_) | Value::Rule(_) | Value::Reason(_)) | None => 0,
+        };
         MetricsRow {
+            number,
             identity: name(0),
             endpoint: name(1),
             connections: [
