@@ -109,11 +109,12 @@ fn report(error: &anyhow::Error) {
 
 fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
     let default = Config::default().socket;
-    let client = Client::new(cli.socket.as_deref().unwrap_or(&default));
+    let socket = cli.socket.as_deref().unwrap_or(&default);
+    let client = Client::new(socket);
     match cli.command {
-        Command::Agent(args) => args.run(cli.socket),
+        Command::Agent(args) => args.run(cli.socket.clone()),
         Command::Selftest(args) => args.run(out),
-        Command::Detach(args) => args.run(out),
+        Command::Detach(args) => args.run(socket, out),
         Command::Completions(args) => args.run(out),
         Command::Man(args) => args.run(),
         Command::Status(args) => ask(args.run(&client, out)),

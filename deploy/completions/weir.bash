@@ -298,7 +298,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__detach)
-            opts="-h --pin-dir --socket --help"
+            opts="-h --pin-dir --force --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

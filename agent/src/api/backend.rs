@@ -128,7 +128,7 @@ impl Backend for DaemonBackend {
         self.ask(move |core| {
             core.create(Kind::InvocationGrant, &text, &peer.name())
                 .map_err(policy::change_error)?;
-            policy::grant_named(core, &request.name)
+            policy::running_grant(core, &request.name)
         })
         .await
     }
@@ -142,7 +142,7 @@ impl Backend for DaemonBackend {
         self.ask(move |core| {
             core.remove(Kind::InvocationGrant, &name, &peer.name(), removal.why)
                 .map_err(policy::change_error)?;
-            policy::grant_named(core, &name)
+            policy::revoked_grant(core, &name)
         })
         .await
     }
@@ -251,6 +251,11 @@ fn question(query: ExplainQuery) -> Result<Question, ApiError> {
     };
     let place = match (endpoint, host, address) {
         (Some(endpoint), None, None) => Place::Endpoint(endpoint),
+        (None, Some(host), None) if host.contains([':', '/']) => {
+            return Err(bad(format!(
+                "`{host}` is no host name: leave scheme, port and path away, or use an address"
+            )));
+        }
         (None, Some(host), None) => Place::Host(host),
         (None, None, Some(address)) => {
             let parsed: Result<SocketAddr, _> = address.parse();

@@ -119,6 +119,9 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         "verdict   {verdict} ({reason}{rule}) in mode {mode}, revision {revision}"
     ))?;
     out.line(format!("because   {summary}"))?;
+    if target.endpoints.is_empty() {
+        return Ok(());
+    }
     let posture_name = posture_name.as_deref().unwrap_or("the built-in default");
     out.line(format!(
         "posture   {posture} without a grant ({posture_name})"

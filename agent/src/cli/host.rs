@@ -1,8 +1,11 @@
 //! Commands that work on this host without an agent: selftest, detach, completions, man pages.
 
-use std::path::PathBuf;
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::CommandFactory;
 
 use super::{Answer, Cli, output::Out};
@@ -42,10 +45,19 @@ pub(super) struct DetachArgs {
     /// Directory of the pins
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/weir")]
     pin_dir: PathBuf,
+    /// Even though an agent is running, which then goes on unpinned until it ends
+    #[arg(long)]
+    force: bool,
 }
 
 impl DetachArgs {
-    pub(super) fn run(self, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+    pub(super) fn run(self, socket: &Path, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        if !self.force && UnixStream::connect(socket).is_ok() {
+            bail!(
+                "an agent is running at `{}` and keeps its programs attached: stop it first",
+                socket.display()
+            );
+        }
         let removed = detach_all(&self.pin_dir)?;
         if removed.is_empty() {
             out.line(format!("nothing is pinned in {}", self.pin_dir.display()))?;

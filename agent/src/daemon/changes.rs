@@ -27,7 +27,7 @@ const MOST_LOGGED: usize = 10;
 pub enum ChangeError {
     #[error("the policy has mistakes")]
     Invalid(Vec<String>),
-    #[error("there is already a {} `{name}` ({source_name})", kind.name())]
+    #[error("the name `{name}` is taken by another {} ({source_name})", kind.name())]
     Exists {
         kind: Kind,
         name: String,
@@ -60,7 +60,8 @@ pub struct Changed {
 }
 
 impl Core {
-    /// Installs the one object of `kind` that `text` describes. Its name must be new.
+    /// Installs the one object of `kind` that `text` describes. Its name must be new, or that of a
+    /// grant that has ended.
     ///
     /// # Errors
     ///
@@ -76,11 +77,15 @@ impl Core {
             return Err(ChangeError::Unexpected(kind));
         }
         if let Some(source) = self.source(kind, object.name()) {
-            return Err(ChangeError::Exists {
-                kind,
-                name: object.name().to_owned(),
-                source_name: source,
-            });
+            if source != API_SOURCE || !self.has_ended(object.name()) {
+                return Err(ChangeError::Exists {
+                    kind,
+                    name: object.name().to_owned(),
+                    source_name: source,
+                });
+            }
+            // A grant that is over makes room for the next of its name.
+            self.remove(kind, object.name(), by, Some("ended".to_owned()))?;
         }
         self.put(new, &texts, by)?;
         Ok(object)
@@ -237,6 +242,13 @@ impl Core {
             changes,
             warnings,
         })
+    }
+
+    /// Whether this is a grant that is over.
+    fn has_ended(&self, name: &str) -> bool {
+        let span = self.running.revision.set.span_of_grant(name);
+        let end = span.and_then(|span| span.not_after);
+        end.is_some_and(|end| end <= now().wall)
     }
 
     /// Where a running object comes from.

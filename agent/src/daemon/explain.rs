@@ -70,7 +70,7 @@ pub enum QuestionError {
     NoProcess(u32),
     #[error("no identity `{0}`; `weir identities` lists all")]
     NoIdentity(String),
-    #[error("cgroup `{0}` is not below the governed one")]
+    #[error("there is no cgroup `{0}` below the governed one")]
     NoCgroup(String),
     #[error("no event {0}; `weir events --json` shows their ids")]
     NoEvent(u64),
@@ -99,7 +99,12 @@ impl Core {
                 let event = self.store.event(id)?.ok_or(QuestionError::NoEvent(id))?;
                 let name = self.store.names()?.identities.remove(&event.identity);
                 let mut caller = self.caller(Subject::Identity(name.unwrap_or_default()))?;
-                caller.found_by = format!("event {id}");
+                caller.found_by = format!(
+                    "event {id} at {}, which was {}, {}",
+                    event.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    event.verdict.name(),
+                    event.reason.name()
+                );
                 caller.pid = event.pid;
                 caller.cgroup = event.cgroup;
                 let ip = event.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -120,6 +125,14 @@ impl Core {
             Subject::Cgroup(path) => {
                 let root = self.host.cgroup_root.display().to_string();
                 let below = path.strip_prefix(&root).unwrap_or(&path);
+                if !self
+                    .host
+                    .cgroup_root
+                    .join(below.trim_start_matches('/'))
+                    .is_dir()
+                {
+                    return Err(QuestionError::NoCgroup(path));
+                }
                 self.in_cgroup(if below.is_empty() { "/" } else { below })
             }
             Subject::Identity(name) => {
@@ -214,8 +227,12 @@ impl Core {
                 let matches = catalogue.match_host(host);
                 let is_shared = matches.len() > 1;
                 let known = self.book.addresses_of(host).len();
-                let describe =
-                    |pattern: &str| format!("host pattern {pattern}; {known} addresses are known");
+                let describe = |pattern: &str| match known {
+                    0 => format!(
+                        "host pattern {pattern}; no address is known yet, so the kernel lets it pass"
+                    ),
+                    known => format!("host pattern {pattern}; {known} addresses are known"),
+                };
                 matches
                     .iter()
                     .map(|found| {

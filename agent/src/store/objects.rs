@@ -116,6 +116,13 @@ impl Store {
                 )
                 .attempt(what)?;
         }
+        // A `ttl` of the next object of this name counts from its own first sight.
+        self.connection
+            .execute(
+                "DELETE FROM first_seen WHERE kind = ?1 AND name = ?2",
+                params![kind, name],
+            )
+            .attempt(what)?;
         Ok(removed)
     }
 

@@ -35,7 +35,7 @@ fn a_grant_is_in_force_when_issue_returns_and_gone_when_revoke_returns() {
     let again = agent.weir(&issue).expect(2);
     assert_eq!(
         again.stderr,
-        "weir: there is already a InvocationGrant `task` (api)\n"
+        "weir: the name `task` is taken by another InvocationGrant (api)\n"
     );
     let revoked = agent
         .weir(&["grant", "revoke", "task", "--why", "done"])
@@ -54,6 +54,38 @@ fn a_grant_is_in_force_when_issue_returns_and_gone_when_revoke_returns() {
         none,
         "no grants: `weir grant issue --help` shows how to issue one\n"
     );
+}
+
+#[test]
+fn a_grant_that_is_over_can_be_issued_again() {
+    let host = host();
+    host.write_policy("p.yaml", &model("127.0.0.1/32", "443"));
+    let agent = host.agent().start();
+    let issue = [
+        "grant",
+        "issue",
+        "daily",
+        "--any",
+        "--endpoint",
+        "model",
+        "--purpose",
+        "t",
+        "--ttl",
+        "1s",
+    ];
+    agent.weir(&issue).expect(0);
+    eventually("its end", || {
+        let list = agent.json(&["grant", "list", "--all"]);
+        (list["grants"][0]["state"] == "expired").then_some(())
+    });
+    agent.weir(&issue).expect(0);
+    agent
+        .weir(&["grant", "revoke", "daily", "--why", "x"])
+        .expect(0);
+    let longer: Vec<_> = issue[..9].iter().copied().chain(["1h"]).collect();
+    agent.weir(&longer).expect(0);
+    let grant = agent.json(&["grant", "list"])["grants"][0].clone();
+    assert_eq!(grant["state"], "live", "{grant}");
 }
 
 #[test]

@@ -150,3 +150,27 @@ spec: {subjects: [], endpoints: [opnai], purpose: \"\", ttl: 8h}
         .weir(&["policy", "check", "/nonexistent.yaml"])
         .expect(2);
 }
+
+#[test]
+fn every_example_of_the_documentation_is_valid() {
+    let host = host();
+    let agent = host.agent().start();
+    let documents = [
+        include_str!("../../../docs/policy.md"),
+        include_str!("../../../README.md"),
+    ];
+    let mut n_examples = 0;
+    for text in documents {
+        for example in text.split("```yaml\n").skip(1) {
+            let (example, _) = example.split_once("```").expect("an end");
+            // Names of examples stand for what a reader has.
+            let file = host.path("example.yaml");
+            std::fs::write(&file, example).expect("a file");
+            agent
+                .weir(&["policy", "check", &file.display().to_string()])
+                .expect(0);
+            n_examples += 1;
+        }
+    }
+    assert!(n_examples >= 5, "{n_examples} examples");
+}

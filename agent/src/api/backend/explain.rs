@@ -1,5 +1,7 @@
 //! An explanation, as wire types.
 
+use agent_common::verdict::{Reason, Verdict};
+
 use super::internal;
 use crate::{
     api::{
@@ -87,7 +89,16 @@ fn question_error(error: QuestionError) -> ApiError {
 
 /// A command that would let a refused caller through.
 fn suggestion(explained: &Explained) -> Option<String> {
-    if explained.decision.is_entitled() {
+    let lacks_grant = match explained.decision.reason() {
+        Reason::NoGrant | Reason::Expired => true,
+        Reason::Ungoverned
+        | Reason::Granted
+        | Reason::DefaultAllow
+        | Reason::DeniedByRule
+        | Reason::NotYetValid
+        | Reason::NoPolicy => false,
+    };
+    if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;
     }
     let labels = &explained.labels;

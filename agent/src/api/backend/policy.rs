@@ -248,14 +248,26 @@ pub(super) fn view(
     })
 }
 
-/// The newest grant of this name, in force or not.
-pub(super) fn grant_named(core: &Core, name: &str) -> Result<Grant, ApiError> {
+/// The grant of this name that is in force.
+pub(super) fn running_grant(core: &Core, name: &str) -> Result<Grant, ApiError> {
     let grants = core
         .grants(true)
         .map_err(|error| internal("list grants", &error))?;
-    let found = grants.into_iter().rfind(|view| view.name == name);
-    found
-        .map(grant)
+    let mut running = grants.into_iter().filter(|view| view.removed.is_none());
+    found(running.find(|view| view.name == name), name)
+}
+
+/// The grant of this name that was revoked last.
+pub(super) fn revoked_grant(core: &Core, name: &str) -> Result<Grant, ApiError> {
+    let grants = core
+        .grants(true)
+        .map_err(|error| internal("list grants", &error))?;
+    let mut removed = grants.into_iter().filter(|view| view.removed.is_some());
+    found(removed.rfind(|view| view.name == name), name)
+}
+
+fn found(view: Option<GrantView>, name: &str) -> Result<Grant, ApiError> {
+    view.map(grant)
         .ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("no grant `{name}`")))
 }
 
