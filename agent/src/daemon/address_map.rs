@@ -5,10 +5,23 @@ use agent_common::address::Address;
 use super::Core;
 use crate::{
     error_chain,
-    host::{clock::now, resolver::Answer},
+    host::{
+        clock::now,
+        resolver::{Answer, MIN_TTL},
+    },
+    store::StoreError,
 };
 
 impl Core {
+    /// What an earlier agent has learnt: the resolver may be slow, or away.
+    pub(super) fn remember_addresses(&mut self) -> Result<(), StoreError> {
+        let at = now().boot_ns;
+        for (host, addresses) in self.store.addresses()? {
+            self.book.learn(&host, &addresses, MIN_TTL, at);
+        }
+        Ok(())
+    }
+
     /// Takes over an answer of the resolver.
     pub(super) fn learn(&mut self, answer: &Answer) {
         let at = now();
@@ -18,6 +31,9 @@ impl Core {
             ttl,
         } = answer;
         self.book.learn(host, addresses, *ttl, at.boot_ns);
+        if let Err(error) = self.store.keep_addresses(host, addresses) {
+            tracing::error!(error = error_chain(&error), host, "addresses not kept");
+        }
         self.update_addresses();
     }
 

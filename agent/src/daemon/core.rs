@@ -22,7 +22,7 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{Attached, Loaded, Maps, Options, detach_all, probe},
+    bpf::{Attached, Loaded, Maps, Options, detach_all, detach_programs, probe},
     config::Config,
     error_chain,
     host::{
@@ -56,6 +56,8 @@ pub struct Core {
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
     pub(super) telling: Telling,
+    /// The first policy of this agent has been installed.
+    pub(super) is_in_force: bool,
     pub(super) started_at: Timestamp,
     /// Mistakes in the newest policy files, while an older revision stays.
     pub(super) policy_errors: Vec<String>,
@@ -101,6 +103,7 @@ impl Core {
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             telling: Telling::default(),
+            is_in_force: false,
             started_at: now().wall,
             config,
             host,
@@ -113,9 +116,14 @@ impl Core {
             _lock: lock,
         };
         core.forget_stale_cgroups()?;
+        core.remember_addresses()?;
         core.rescan();
         core.install()
             .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
+        for (cgroup, identity) in core.workloads.cgroups() {
+            core.maps.identities.set(cgroup, identity)?;
+        }
+        core.is_in_force = true;
         core.attached = loaded.attach()?;
         tracing::info!(
             mode = core.config.mode.name(),
@@ -144,6 +152,13 @@ impl Core {
             };
             self.do_what_is_due(&mut due);
         }
+        if self.config.detach_on_exit
+            && let Err(error) = detach_programs(&self.config.pin_dir)
+        {
+            tracing::error!(error = error_chain(&error), "not detached");
+        }
+        // The programs run as long as this agent holds them, even without pins.
+        self.attached = Attached::none();
         self.take_events();
         self.drain();
         if self.config.detach_on_exit {

@@ -9,7 +9,7 @@ use crate::{
         cgroups,
         clock::{Now, now},
     },
-    identity::Labels,
+    identity::{Identity, Labels},
 };
 
 impl Core {
@@ -38,7 +38,7 @@ impl Core {
 
     /// Gives a cgroup its identity, rules first, so that it is never judged without them.
     fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
-        if self.workloads.knows(cgroup) {
+        if self.workloads.sees(cgroup) {
             return;
         }
         if let Err(error) = self.try_name(cgroup, path, at) {
@@ -60,13 +60,19 @@ impl Core {
         let id = self
             .store
             .identity_number(&labels.key(), &labels, at.wall)?;
-        if self.workloads.add(cgroup, id, labels)
-            && let Some(identity) = self.workloads.identity(id)
-        {
-            let rules = self.running.revision.compile_identity(identity, at)?;
-            self.maps.policy.add_rules(&rules)?;
+        // Before the first policy is installed there is nothing that a rule could be added to.
+        if self.is_in_force {
+            if self.workloads.identity(id).is_none() {
+                let identity = Identity {
+                    id,
+                    labels: labels.clone(),
+                };
+                let rules = self.running.revision.compile_identity(&identity, at)?;
+                self.maps.policy.add_rules(&rules)?;
+            }
+            self.maps.identities.set(cgroup, id)?;
         }
-        self.maps.identities.set(cgroup, id)?;
+        self.workloads.add(cgroup, id, labels);
         Ok(())
     }
 

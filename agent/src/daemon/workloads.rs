@@ -24,21 +24,33 @@ struct Cgroup {
 }
 
 impl Workloads {
-    pub(super) fn knows(&self, cgroup: u64) -> bool {
-        self.cgroups.contains_key(&cgroup)
+    /// Whether `cgroup`, which is there, has its name already.
+    pub(super) fn sees(&mut self, cgroup: u64) -> bool {
+        match self.cgroups.get_mut(&cgroup) {
+            Some(known) => {
+                known.gone_at_ns = None;
+                true
+            }
+            None => false,
+        }
     }
 
-    /// Records that `cgroup` is there. True if its identity had no cgroup before.
-    pub(super) fn add(&mut self, cgroup: u64, id: IdentityId, labels: Labels) -> bool {
+    /// Every cgroup with its identity.
+    pub(super) fn cgroups(&self) -> impl Iterator<Item = (u64, IdentityId)> {
+        self.cgroups
+            .iter()
+            .map(|(id, cgroup)| (*id, cgroup.identity))
+    }
+
+    /// Records that `cgroup` is there.
+    pub(super) fn add(&mut self, cgroup: u64, id: IdentityId, labels: Labels) {
         let known = Cgroup {
             path: labels.cgroup.clone(),
             identity: id,
             gone_at_ns: None,
         };
         self.cgroups.insert(cgroup, known);
-        self.identities
-            .insert(id, Identity { id, labels })
-            .is_none()
+        self.identities.insert(id, Identity { id, labels });
     }
 
     /// Marks everything at or below `path` as gone.
@@ -54,7 +66,9 @@ impl Workloads {
     /// Marks everything that is not in `found` as gone.
     pub(super) fn retain(&mut self, found: &BTreeMap<u64, String>, now_ns: u64) {
         for (id, cgroup) in &mut self.cgroups {
-            if !found.contains_key(id) {
+            if found.contains_key(id) {
+                cgroup.gone_at_ns = None;
+            } else {
                 cgroup.gone_at_ns.get_or_insert(now_ns);
             }
         }
@@ -175,5 +189,13 @@ mod tests {
         assert_eq!(left, [1, 2]);
         workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9);
         assert_eq!(workloads.sweep(u64::MAX), [2]);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_seen_again_is_not_gone() {
+        let mut workloads = workloads(&[(1, 1, "/"), (2, 2, "/a")]);
+        workloads.remove_below("/a", 5);
+        assert!(workloads.sees(2));
+        assert_eq!(workloads.sweep(u64::MAX), [0; 0]);
     }
 }

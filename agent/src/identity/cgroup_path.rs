@@ -23,6 +23,11 @@ pub(super) fn parse(path: &str) -> Labels {
         } else if component.ends_with(".service") || component.ends_with(".scope") {
             labels.unit = Some(component.to_owned());
         }
+        // Below its manager a user makes and names what it likes: none of that is an identity
+        // that somebody else could be taken for.
+        if component.starts_with("user@") && component.ends_with(".service") {
+            break;
+        }
     }
     labels
 }
@@ -103,9 +108,9 @@ mod tests {
             None,
         );
         check(
-            "/user.slice/user-0.slice/user@0.service/app.slice/x.service",
-            "unit:x.service",
-            Some("app.slice"),
+            "/user.slice/user-7.slice/user@7.service/system.slice/nginx.service",
+            "unit:user@7.service",
+            Some("user-7.slice"),
             None,
         );
     }

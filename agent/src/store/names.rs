@@ -1,6 +1,9 @@
 //! Names and the numbers that the kernel knows them by.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleId};
 use jiff::Timestamp;
@@ -220,6 +223,51 @@ impl Store {
             })
             .map(timestamp)
             .attempt("remember an object")
+    }
+
+    /// Keeps the last addresses of a host in place of the former ones.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails: then the former ones stay.
+    pub fn keep_addresses(
+        &mut self,
+        host: &str,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<(), StoreError> {
+        let what = "keep a host's addresses";
+        let transaction = self.connection.transaction().attempt(what)?;
+        transaction
+            .execute("DELETE FROM host_address WHERE host = ?1", [host])
+            .attempt(what)?;
+        for address in addresses {
+            transaction
+                .execute(
+                    "INSERT INTO host_address (host, address) VALUES (?1, ?2)",
+                    params![host, address.to_string()],
+                )
+                .attempt(what)?;
+        }
+        transaction.commit().attempt(what)
+    }
+
+    /// The addresses kept last, by host.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn addresses(&self) -> Result<BTreeMap<String, BTreeSet<IpAddr>>, StoreError> {
+        let rows = self.rows("SELECT host, address FROM host_address", |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let mut known: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (host, address) in rows {
+            known
+                .entry(host)
+                .or_default()
+                .extend(address.parse::<IpAddr>());
+        }
+        Ok(known)
     }
 
     /// `table` is one of ours, never input.

@@ -446,3 +446,24 @@ fn what_is_done_at_once_is_kept_whole_or_not_at_all() {
         Some("kept")
     );
 }
+
+#[test]
+fn the_last_addresses_of_a_host_survive_a_restart() {
+    let (_directory, path) = directory();
+    let ips = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|text| text.parse().expect("an address"))
+            .collect()
+    };
+    let mut store = open(&path);
+    store
+        .keep_addresses("a.example", &ips(&["192.0.2.1", "2001:db8::1"]))
+        .expect("kept");
+    store
+        .keep_addresses("a.example", &ips(&["192.0.2.9"]))
+        .expect("kept");
+    drop(store);
+    let known = open(&path).addresses().expect("addresses");
+    assert_eq!(known.get("a.example"), Some(&ips(&["192.0.2.9"])));
+}

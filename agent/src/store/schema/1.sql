@@ -117,6 +117,13 @@ CREATE TABLE watermark (
     PRIMARY KEY (generation, identity, endpoint, rule, reason)
 ) STRICT, WITHOUT ROWID;
 
+-- The last addresses of endpoints' hosts: a restarted agent knows them before it has asked.
+CREATE TABLE host_address (
+    host    TEXT NOT NULL,
+    address TEXT NOT NULL,
+    PRIMARY KEY (host, address)
+) STRICT, WITHOUT ROWID;
+
 -- The newest events.
 CREATE TABLE event (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
