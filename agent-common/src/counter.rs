@@ -48,10 +48,10 @@ impl CounterKey {
     }
 }
 
-/// Value of `COUNTERS`. Every field but the two instants only ever grows.
+/// Counts of connections and their bytes. Every one only ever grows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct Counts {
     /// `connect()` calls by verdict, TCP and UDP.
     pub connects_allowed: u64,
     pub connects_denied: u64,
@@ -67,71 +67,49 @@ pub struct Counters {
     /// Payload bytes of closed TCP connections.
     pub bytes_out: u64,
     pub bytes_in: u64,
-    pub first_ns: u64,
-    pub last_ns: u64,
 }
 
-layout!(Counters, size = 96, align = 8);
+layout!(Counts, size = 80, align = 8);
 
-impl Counters {
-    /// A row in which nothing has been counted.
-    pub const ZERO: Self = Self {
-        connects_allowed: 0,
-        connects_denied: 0,
-        connects_would_deny: 0,
-        datagrams_allowed: 0,
-        datagrams_denied: 0,
-        datagrams_would_deny: 0,
-        udp_connects: 0,
-        closed: 0,
-        bytes_out: 0,
-        bytes_in: 0,
-        first_ns: 0,
-        last_ns: 0,
-    };
+impl Counts {
+    /// How many counts there are.
+    pub const LEN: usize = 10;
 
-    /// What has been added since `earlier`, a former reading of the same row.
+    /// Nothing has been counted.
+    pub const ZERO: Self = Self::from_array([0; Self::LEN]);
+
+    /// The counts in the order of the fields.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
+    pub const fn from_array(counts: [u64; Self::LEN]) -> Self {
+        let [
+            connects_allowed,
+            connects_denied,
+            connects_would_deny,
+            datagrams_allowed,
+            datagrams_denied,
+            datagrams_would_deny,
+            udp_connects,
+            closed,
+            bytes_out,
+            bytes_in,
+        ] = counts;
         Self {
-            connects_allowed: self.connects_allowed.wrapping_sub(earlier.connects_allowed),
-            connects_denied: self.connects_denied.wrapping_sub(earlier.connects_denied),
-            connects_would_deny: self
-                .connects_would_deny
-                .wrapping_sub(earlier.connects_would_deny),
-            datagrams_allowed: self
-                .datagrams_allowed
-                .wrapping_sub(earlier.datagrams_allowed),
-            datagrams_denied: self.datagrams_denied.wrapping_sub(earlier.datagrams_denied),
-            datagrams_would_deny: self
-                .datagrams_would_deny
-                .wrapping_sub(earlier.datagrams_would_deny),
-            udp_connects: self.udp_connects.wrapping_sub(earlier.udp_connects),
-            closed: self.closed.wrapping_sub(earlier.closed),
-            bytes_out: self.bytes_out.wrapping_sub(earlier.bytes_out),
-            bytes_in: self.bytes_in.wrapping_sub(earlier.bytes_in),
-            first_ns: self.first_ns,
-            last_ns: self.last_ns,
+            connects_allowed,
+            connects_denied,
+            connects_would_deny,
+            datagrams_allowed,
+            datagrams_denied,
+            datagrams_would_deny,
+            udp_connects,
+            closed,
+            bytes_out,
+            bytes_in,
         }
     }
 
-    /// Whether some count is smaller than in `earlier`: then this is another row.
+    /// The inverse of [`Counts::from_array`].
     #[must_use]
-    pub fn is_behind(&self, earlier: &Self) -> bool {
-        self.counts()
-            .into_iter()
-            .zip(earlier.counts())
-            .any(|(now, then)| now < then)
-    }
-
-    /// Whether nothing has been counted.
-    #[must_use]
-    pub fn is_zero(&self) -> bool {
-        self.counts().into_iter().all(|count| count == 0)
-    }
-
-    /// Everything that only grows.
-    fn counts(&self) -> [u64; 10] {
+    pub const fn to_array(self) -> [u64; Self::LEN] {
         let Self {
             connects_allowed,
             connects_denied,
@@ -143,9 +121,7 @@ impl Counters {
             closed,
             bytes_out,
             bytes_in,
-            first_ns: _,
-            last_ns: _,
-        } = *self;
+        } = self;
         [
             connects_allowed,
             connects_denied,
@@ -159,6 +135,71 @@ impl Counters {
             bytes_in,
         ]
     }
+
+    /// What has been added since `earlier`, a former reading of the same row.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.with(earlier, u64::wrapping_sub)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn saturating_add(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// Whether some count is smaller than in `earlier`: then this is another row.
+    #[must_use]
+    pub fn is_behind(&self, earlier: &Self) -> bool {
+        self.to_array()
+            .into_iter()
+            .zip(earlier.to_array())
+            .any(|(now, then)| now < then)
+    }
+
+    /// Whether nothing has been counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
+    fn with(&self, other: &Self, combine: fn(u64, u64) -> u64) -> Self {
+        let mut counts = self.to_array();
+        for (count, other) in counts.iter_mut().zip(other.to_array()) {
+            *count = combine(*count, other);
+        }
+        Self::from_array(counts)
+    }
+}
+
+/// Value of `COUNTERS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub counts: Counts,
+    /// Boot clock, first and last time that something was counted.
+    pub first_ns: u64,
+    pub last_ns: u64,
+}
+
+layout!(Counters, size = 96, align = 8);
+
+impl Counters {
+    /// A row in which nothing has been counted.
+    pub const ZERO: Self = Self {
+        counts: Counts::ZERO,
+        first_ns: 0,
+        last_ns: 0,
+    };
+
+    /// What has been added since `earlier`, former counts of the same row. The instants stay.
+    #[must_use]
+    pub fn since(&self, earlier: &Counts) -> Self {
+        Self {
+            counts: self.counts.since(earlier),
+            ..*self
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,22 +209,38 @@ mod tests {
     #[test]
     fn a_difference_keeps_the_instants_and_subtracts_the_counts() {
         let earlier = Counters {
-            connects_allowed: 3,
-            bytes_in: 10,
+            counts: Counts {
+                connects_allowed: 3,
+                bytes_in: 10,
+                ..Counts::ZERO
+            },
             first_ns: 1,
             last_ns: 5,
-            ..Counters::default()
         };
         let later = Counters {
-            connects_allowed: 4,
-            bytes_in: 15,
+            counts: Counts {
+                connects_allowed: 4,
+                bytes_in: 15,
+                ..earlier.counts
+            },
             last_ns: 9,
             ..earlier
         };
-        let delta = later.since(&earlier);
-        assert_eq!((delta.connects_allowed, delta.bytes_in), (1, 5));
+        let delta = later.since(&earlier.counts);
+        assert_eq!(
+            (delta.counts.connects_allowed, delta.counts.bytes_in),
+            (1, 5)
+        );
         assert_eq!((delta.first_ns, delta.last_ns), (1, 9));
-        assert!(later.since(&later).is_zero());
-        assert!(!delta.is_zero());
+        assert!(later.since(&later.counts).counts.is_zero());
+        assert!(!delta.counts.is_zero());
+    }
+
+    #[test]
+    fn an_array_holds_the_counts_in_the_order_of_the_fields() {
+        let array = std::array::from_fn(|index| index as u64 + 1);
+        let counts = Counts::from_array(array);
+        assert_eq!((counts.connects_allowed, counts.bytes_in), (1, 10));
+        assert_eq!(counts.to_array(), array);
     }
 }

@@ -227,7 +227,7 @@ fn count(key: &CounterKey, kind: EventKind, verdict: Verdict, is_udp: bool, now_
     unsafe {
         atomic_add(field(row, kind, verdict), 1);
         if is_udp && matches!(kind, EventKind::Connect) && !matches!(verdict, Verdict::Deny) {
-            atomic_add(&raw mut (*row).udp_connects, 1);
+            atomic_add(&raw mut (*row).counts.udp_connects, 1);
         }
         if (*row).first_ns == 0 {
             (*row).first_ns = now_ns;
@@ -245,17 +245,19 @@ unsafe fn field(row: *mut Counters, kind: EventKind, verdict: Verdict) -> *mut u
     // SAFETY: the caller's promise; only addresses of fields are taken.
     unsafe {
         match (kind, verdict) {
-            (EventKind::Datagram, Verdict::Allow) => &raw mut (*row).datagrams_allowed,
-            (EventKind::Datagram, Verdict::Deny) => &raw mut (*row).datagrams_denied,
-            (EventKind::Datagram, Verdict::WouldDeny) => &raw mut (*row).datagrams_would_deny,
+            (EventKind::Datagram, Verdict::Allow) => &raw mut (*row).counts.datagrams_allowed,
+            (EventKind::Datagram, Verdict::Deny) => &raw mut (*row).counts.datagrams_denied,
+            (EventKind::Datagram, Verdict::WouldDeny) => {
+                &raw mut (*row).counts.datagrams_would_deny
+            }
             (EventKind::Connect | EventKind::Close, Verdict::Allow) => {
-                &raw mut (*row).connects_allowed
+                &raw mut (*row).counts.connects_allowed
             }
             (EventKind::Connect | EventKind::Close, Verdict::Deny) => {
-                &raw mut (*row).connects_denied
+                &raw mut (*row).counts.connects_denied
             }
             (EventKind::Connect | EventKind::Close, Verdict::WouldDeny) => {
-                &raw mut (*row).connects_would_deny
+                &raw mut (*row).counts.connects_would_deny
             }
         }
     }
@@ -270,9 +272,9 @@ pub fn count_close(key: &CounterKey, event: &Event) {
     let [bytes_out, bytes_in] = event.detail;
     // SAFETY: `row` points to a live map value.
     unsafe {
-        atomic_add(&raw mut (*row).closed, 1);
-        atomic_add(&raw mut (*row).bytes_out, bytes_out);
-        atomic_add(&raw mut (*row).bytes_in, bytes_in);
+        atomic_add(&raw mut (*row).counts.closed, 1);
+        atomic_add(&raw mut (*row).counts.bytes_out, bytes_out);
+        atomic_add(&raw mut (*row).counts.bytes_in, bytes_in);
         if (*row).first_ns == 0 {
             (*row).first_ns = event.at_ns;
         }

@@ -14,7 +14,7 @@ use std::{
 
 use agent_common::{
     address::Address,
-    counter::{CounterKey, Counters},
+    counter::{CounterKey, Counts},
     destination::{Destination, EndpointId},
     identity::IdentityId,
     policy::{Posture, RuleEntry, RuleId, Window},
@@ -361,7 +361,7 @@ fn close_adds_bytes(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     sandbox.enter("granted", GRANTED)?;
     sandbox::exchange(&listener, address, OUT, IN)?;
     let key = row(GRANTED, GRANT, Reason::Granted);
-    let counters = sandbox.eventually(key, |counters: &Counters| counters.closed == 1)?;
+    let counters = sandbox.eventually(key, |counters: &Counts| counters.closed == 1)?;
     let bytes = (counters.closed, counters.bytes_out, counters.bytes_in);
     expect(
         "closed, bytes out and in",

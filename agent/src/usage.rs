@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent_common::{
-    counter::Counters, destination::EndpointId, identity::IdentityId, policy::RuleId,
-    verdict::Reason,
+    counter::Counts, destination::EndpointId, identity::IdentityId, policy::RuleId, verdict::Reason,
 };
 use jiff::Timestamp;
 
@@ -18,89 +17,6 @@ pub struct UsageRow {
     pub counts: Counts,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
-}
-
-/// Counts without identity: see [`Counters`] for the meaning of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub connects_allowed: u64,
-    pub connects_denied: u64,
-    pub connects_would_deny: u64,
-    pub datagrams_allowed: u64,
-    pub datagrams_denied: u64,
-    pub datagrams_would_deny: u64,
-    pub udp_connects: u64,
-    pub closed: u64,
-    pub bytes_out: u64,
-    pub bytes_in: u64,
-}
-
-impl From<&Counters> for Counts {
-    fn from(counters: &Counters) -> Self {
-        let Counters {
-            connects_allowed,
-            connects_denied,
-            connects_would_deny,
-            datagrams_allowed,
-            datagrams_denied,
-            datagrams_would_deny,
-            udp_connects,
-            closed,
-            bytes_out,
-            bytes_in,
-            first_ns: _,
-            last_ns: _,
-        } = *counters;
-        Self {
-            connects_allowed,
-            connects_denied,
-            connects_would_deny,
-            datagrams_allowed,
-            datagrams_denied,
-            datagrams_would_deny,
-            udp_connects,
-            closed,
-            bytes_out,
-            bytes_in,
-        }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, other: &Self) {
-        let Self {
-            connects_allowed,
-            connects_denied,
-            connects_would_deny,
-            datagrams_allowed,
-            datagrams_denied,
-            datagrams_would_deny,
-            udp_connects,
-            closed,
-            bytes_out,
-            bytes_in,
-        } = other;
-        for (sum, more) in [
-            (&mut self.connects_allowed, connects_allowed),
-            (&mut self.connects_denied, connects_denied),
-            (&mut self.connects_would_deny, connects_would_deny),
-            (&mut self.datagrams_allowed, datagrams_allowed),
-            (&mut self.datagrams_denied, datagrams_denied),
-            (&mut self.datagrams_would_deny, datagrams_would_deny),
-            (&mut self.udp_connects, udp_connects),
-            (&mut self.closed, closed),
-            (&mut self.bytes_out, bytes_out),
-            (&mut self.bytes_in, bytes_in),
-        ] {
-            *sum = sum.saturating_add(*more);
-        }
-    }
-
-    const fn connects(&self) -> u64 {
-        self.connects_allowed
-            .saturating_add(self.connects_denied)
-            .saturating_add(self.connects_would_deny)
-    }
 }
 
 /// What to group by.
@@ -176,7 +92,7 @@ pub fn group(rows: &[UsageRow], by: &[Key]) -> Vec<Group> {
             first_seen: row.first_seen,
             last_seen: row.last_seen,
         });
-        group.counts.add(&row.counts);
+        group.counts = group.counts.saturating_add(&row.counts);
         group.first_seen = group.first_seen.min(row.first_seen);
         group.last_seen = group.last_seen.max(row.last_seen);
     }
@@ -192,10 +108,17 @@ pub fn group(rows: &[UsageRow], by: &[Key]) -> Vec<Group> {
         };
     }
     groups.sort_by(|a, b| {
-        let most = b.counts.connects().cmp(&a.counts.connects());
+        let most = connects(&b.counts).cmp(&connects(&a.counts));
         most.then_with(|| a.values.cmp(&b.values))
     });
     groups
+}
+
+const fn connects(counts: &Counts) -> u64 {
+    counts
+        .connects_allowed
+        .saturating_add(counts.connects_denied)
+        .saturating_add(counts.connects_would_deny)
 }
 
 fn value(row: &UsageRow, key: Key) -> Value {

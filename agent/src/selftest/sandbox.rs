@@ -19,7 +19,7 @@ use crate::bpf::{
 };
 use crate::host::process::cgroup_path;
 use agent_common::{
-    counter::{CounterKey, Counters},
+    counter::{CounterKey, Counters, Counts},
     identity::IdentityId,
     settings::{CloseSource, Mode},
 };
@@ -156,19 +156,19 @@ impl Sandbox {
         join_cgroup(&path).map_err(Into::into)
     }
 
-    pub(super) fn counters(&mut self, key: CounterKey) -> Result<Counters, Failure> {
+    pub(super) fn counters(&mut self, key: CounterKey) -> Result<Counts, Failure> {
         let rows = self.maps()?.counters.read()?;
         let row = rows.iter().find(|(known, _)| *known == key);
-        let now = row.map_or(Counters::ZERO, |(_, counters)| *counters);
-        let before = self.before.get(&key).copied();
-        Ok(now.since(&before.unwrap_or(Counters::ZERO)))
+        let now = row.map_or(Counts::ZERO, |(_, counters)| counters.counts);
+        let before = self.before.get(&key);
+        Ok(now.since(&before.map_or(Counts::ZERO, |counters| counters.counts)))
     }
 
     pub(super) fn eventually(
         &mut self,
         key: CounterKey,
-        done: impl Fn(&Counters) -> bool,
-    ) -> Result<Counters, Failure> {
+        done: impl Fn(&Counts) -> bool,
+    ) -> Result<Counts, Failure> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let counters = self.counters(key)?;

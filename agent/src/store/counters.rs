@@ -1,7 +1,7 @@
 //! Takes over what the kernel has counted, exactly once, and adds it up again.
 
 use agent_common::{
-    counter::{CounterKey, Counters},
+    counter::{CounterKey, Counters, Counts},
     destination::EndpointId,
     identity::IdentityId,
     policy::RuleId,
@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{Store, StoreError, error::Attempt, from_sql, micros, timestamp, to_sql};
-use crate::usage::{Counts, UsageRow};
+use crate::usage::UsageRow;
 
-/// The counts in the order of the columns.
+/// The columns of the counts, in the order of [`Counts::to_array`].
 const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, datagrams_allowed, \
                       datagrams_denied, datagrams_would_deny, udp_connects, closed, bytes_out, \
                       bytes_in";
@@ -50,13 +50,13 @@ impl Store {
         for (key, counters) in rows {
             let before = watermark(&transaction, generation, key).attempt(what)?;
             // A row that was removed and made again counts from zero.
-            let is_new = counters.is_behind(&before);
-            let delta = counters.since(if is_new { &Counters::ZERO } else { &before });
-            if delta.is_zero() {
+            let is_new = counters.counts.is_behind(&before);
+            let delta = counters.since(if is_new { &Counts::ZERO } else { &before });
+            if delta.counts.is_zero() {
                 continue;
             }
             add_usage(&transaction, minute, key, &delta, clock).attempt(what)?;
-            set_watermark(&transaction, generation, key, counters).attempt(what)?;
+            set_watermark(&transaction, generation, key, &counters.counts).attempt(what)?;
             changed += 1;
         }
         transaction.commit().attempt(what)?;
@@ -102,7 +102,7 @@ fn watermark(
     transaction: &Transaction<'_>,
     generation: u64,
     key: &CounterKey,
-) -> Result<Counters, rusqlite::Error> {
+) -> Result<Counts, rusqlite::Error> {
     let sql = format!(
         "SELECT {COUNTS} FROM watermark
          WHERE generation = ?1 AND identity = ?2 AND endpoint = ?3 AND rule = ?4 AND reason = ?5"
@@ -126,28 +126,14 @@ fn watermark(
             |row| counts(row, 0),
         )
         .optional()?;
-    let counts = found.unwrap_or_default();
-    Ok(Counters {
-        connects_allowed: counts.connects_allowed,
-        connects_denied: counts.connects_denied,
-        connects_would_deny: counts.connects_would_deny,
-        datagrams_allowed: counts.datagrams_allowed,
-        datagrams_denied: counts.datagrams_denied,
-        datagrams_would_deny: counts.datagrams_would_deny,
-        udp_connects: counts.udp_connects,
-        closed: counts.closed,
-        bytes_out: counts.bytes_out,
-        bytes_in: counts.bytes_in,
-        first_ns: 0,
-        last_ns: 0,
-    })
+    Ok(found.unwrap_or_default())
 }
 
 fn set_watermark(
     transaction: &Transaction<'_>,
     generation: u64,
     key: &CounterKey,
-    counters: &Counters,
+    counts: &Counts,
 ) -> Result<(), rusqlite::Error> {
     let sql = format!(
         "INSERT OR REPLACE INTO watermark (generation, identity, endpoint, rule, reason, {COUNTS})
@@ -155,7 +141,7 @@ fn set_watermark(
     );
     let mut values = vec![to_sql(generation)];
     values.extend(key_values(key));
-    values.extend(count_values(counters));
+    values.extend(counts.to_array().map(to_sql));
     transaction
         .prepare_cached(&sql)?
         .execute(rusqlite::params_from_iter(values))
@@ -185,7 +171,7 @@ fn add_usage(
     let first = micros(clock(delta.first_ns)).max(minute * MINUTE).min(last);
     let mut values = vec![minute];
     values.extend(key_values(key));
-    values.extend(count_values(delta));
+    values.extend(delta.counts.to_array().map(to_sql));
     values.extend([first, last]);
     transaction
         .prepare_cached(&sql)?
@@ -202,48 +188,12 @@ fn key_values(key: &CounterKey) -> [i64; 4] {
     ]
 }
 
-fn count_values(counters: &Counters) -> [i64; 10] {
-    let Counts {
-        connects_allowed,
-        connects_denied,
-        connects_would_deny,
-        datagrams_allowed,
-        datagrams_denied,
-        datagrams_would_deny,
-        udp_connects,
-        closed,
-        bytes_out,
-        bytes_in,
-    } = counters.into();
-    [
-        connects_allowed,
-        connects_denied,
-        connects_would_deny,
-        datagrams_allowed,
-        datagrams_denied,
-        datagrams_would_deny,
-        udp_connects,
-        closed,
-        bytes_out,
-        bytes_in,
-    ]
-    .map(to_sql)
-}
-
 fn counts(row: &Row<'_>, start: usize) -> Result<Counts, rusqlite::Error> {
-    let count = |index: usize| row.get(start + index).map(from_sql);
-    Ok(Counts {
-        connects_allowed: count(0)?,
-        connects_denied: count(1)?,
-        connects_would_deny: count(2)?,
-        datagrams_allowed: count(3)?,
-        datagrams_denied: count(4)?,
-        datagrams_would_deny: count(5)?,
-        udp_connects: count(6)?,
-        closed: count(7)?,
-        bytes_out: count(8)?,
-        bytes_in: count(9)?,
-    })
+    let mut counts = [0; Counts::LEN];
+    for (index, count) in counts.iter_mut().enumerate() {
+        *count = from_sql(row.get(start + index)?);
+    }
+    Ok(Counts::from_array(counts))
 }
 
 fn usage_row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {

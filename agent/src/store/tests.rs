@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use agent_common::{
-    counter::{CounterKey, Counters},
+    counter::{CounterKey, Counters, Counts},
     destination::EndpointId,
     event::EventKind,
     identity::IdentityId,
@@ -42,12 +42,14 @@ fn key(identity: u32) -> CounterKey {
 
 fn counters(allowed: u64, bytes: u64) -> Counters {
     Counters {
-        connects_allowed: allowed,
-        closed: allowed,
-        bytes_out: bytes,
+        counts: Counts {
+            connects_allowed: allowed,
+            closed: allowed,
+            bytes_out: bytes,
+            ..Counts::ZERO
+        },
         first_ns: 1,
         last_ns: 2,
-        ..Counters::ZERO
     }
 }
 
@@ -75,8 +77,8 @@ fn every_count_is_taken_over_once_whatever_ends_the_agent() {
     let mut kernel = counters(0, 0);
     for round in 0..50 {
         // The kernel goes on counting while the agent is killed and started again.
-        kernel.connects_allowed += round;
-        kernel.bytes_out += 1_000 * round;
+        kernel.counts.connects_allowed += round;
+        kernel.counts.bytes_out += 1_000 * round;
         let mut store = open(&path);
         drain(
             &mut store,
@@ -86,7 +88,10 @@ fn every_count_is_taken_over_once_whatever_ends_the_agent() {
         );
         // A second look at the same counters adds nothing.
         assert_eq!(drain(&mut store, 7, &[(key(1), kernel)], later(400)), 0);
-        assert_eq!(total(&store), (kernel.connects_allowed, kernel.bytes_out));
+        assert_eq!(
+            total(&store),
+            (kernel.counts.connects_allowed, kernel.counts.bytes_out)
+        );
         // No orderly close: a killed process runs no destructor.
         std::mem::forget(store);
     }
