@@ -10,7 +10,7 @@ mod e2e {
     mod objects;
     mod policy;
 
-    use std::path::Path;
+    use std::{net::SocketAddr, path::Path};
 
     use weir_tests::harness::Host;
 
@@ -49,5 +49,21 @@ spec:
   {rest}
 "
         )
+    }
+
+    /// A TCP server that is the endpoint `model`: nobody may call it.
+    pub(crate) fn closed_server(host: &Host) -> SocketAddr {
+        let server = host.tcp_server("127.0.0.1:0", 0);
+        host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+        server
+    }
+
+    /// A TCP server that is the endpoint `model`: only the cgroup `granted`, made here, may call it.
+    pub(crate) fn granted_server(host: &Host) -> SocketAddr {
+        let server = host.tcp_server("127.0.0.1:0", 0);
+        let policy = model("127.0.0.1/32", &server.port().to_string());
+        let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
+        host.write_policy("p.yaml", &(policy + &granted));
+        server
     }
 }

@@ -2,15 +2,12 @@
 
 use weir_tests::harness::{Attempts, eventually};
 
-use super::{grant, host, model};
+use super::{closed_server, grant, granted_server, host, model};
 
 #[test]
 fn a_thousand_concurrent_connects_are_counted_exactly() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let agent = host.agent().start();
 
     assert_eq!(
@@ -62,8 +59,7 @@ fn bytes_of_a_closed_connection_are_exact() {
 #[test]
 fn bytes_are_unknown_and_not_zero_before_a_connection_ends() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let agent = host.agent().start();
     assert_eq!(
         host.workload("other").connect(server),
@@ -78,10 +74,7 @@ fn bytes_are_unknown_and_not_zero_before_a_connection_ends() {
 #[test]
 fn a_killed_and_restarted_agent_loses_no_count_and_no_verdict() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let (granted, other) = (host.workload("granted"), host.workload("other"));
     let mut agent = host.agent().start();
 
@@ -118,8 +111,7 @@ fn a_killed_and_restarted_agent_loses_no_count_and_no_verdict() {
 #[test]
 fn metrics_are_served_over_tcp() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let _agent = host
         .agent()
         .arg("--metrics-listen")

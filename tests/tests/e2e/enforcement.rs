@@ -2,15 +2,12 @@
 
 use weir_tests::harness::{Attempts, eventually};
 
-use super::{grant, host, model};
+use super::{grant, granted_server, host, model};
 
 #[test]
 fn a_granted_workload_connects_and_another_is_refused_with_eperm() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let agent = host.agent().start();
 
     assert_eq!(
@@ -92,10 +89,7 @@ fn datagrams_and_udp_connects_are_refused() {
 #[test]
 fn a_nested_child_cgroup_has_its_parents_rights() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let _agent = host.agent().start();
 
     assert_eq!(
@@ -111,10 +105,7 @@ fn a_nested_child_cgroup_has_its_parents_rights() {
 #[test]
 fn two_workloads_at_once_have_their_own_verdicts() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let _agent = host.agent().start();
     let (granted, other) = (host.workload("granted"), host.workload("other"));
 
@@ -172,10 +163,7 @@ fn a_grant_ends_without_an_agent() {
 #[test]
 fn a_deny_rule_wins_over_a_grant() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let agent = host.agent().start();
     let workload = host.workload("granted");
     assert_eq!(workload.connect(server), Attempts::all_ok(1));

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 
 use weir_tests::harness::Attempts;
 
-use super::{host, model};
+use super::{closed_server, host};
 
 #[test]
 fn the_service_manager_is_told_when_the_agent_is_in_force() {
@@ -31,8 +31,7 @@ fn the_service_manager_is_told_when_the_agent_is_in_force() {
 #[test]
 fn a_stopped_agent_leaves_the_policy_in_force_and_detach_removes_it() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let agent = host.agent().start();
     let pins = agent.json(&["status"])["hooks"].as_array().map(Vec::len);
     assert_eq!(pins, Some(5));

@@ -2,13 +2,12 @@
 
 use weir_tests::harness::{Attempts, eventually};
 
-use super::{host, model};
+use super::{closed_server, host, model};
 
 #[test]
 fn a_grant_is_in_force_when_issue_returns_and_gone_when_revoke_returns() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let agent = host.agent().start();
     let workload = host.workload("task");
     let cgroup = host.make_cgroup("task");
@@ -91,8 +90,7 @@ fn a_grant_that_is_over_can_be_issued_again() {
 #[test]
 fn issued_grants_survive_a_restart() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let agent = host.agent().start();
     let cgroup = host.make_cgroup("task");
     let issue = [
@@ -158,8 +156,7 @@ fn an_object_of_a_file_is_changed_in_the_file() {
 #[test]
 fn explain_tells_what_the_kernel_did_and_how_to_change_it() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    host.write_policy("p.yaml", &model("127.0.0.1/32", &server.port().to_string()));
+    let server = closed_server(&host);
     let agent = host.agent().start();
     assert_eq!(
         host.workload("other").connect(server),

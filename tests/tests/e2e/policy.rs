@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use weir_tests::harness::{Attempts, eventually};
 
-use super::{grant, host, model};
+use super::{grant, granted_server, host, model};
 
 #[test]
 fn a_changed_file_is_in_force_by_itself() {
@@ -92,10 +92,7 @@ fn a_mistake_never_replaces_the_running_revision() {
 #[test]
 fn a_reload_under_load_never_gives_a_wrong_verdict() {
     let host = host();
-    let server = host.tcp_server("127.0.0.1:0", 0);
-    let policy = model("127.0.0.1/32", &server.port().to_string());
-    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
-    host.write_policy("p.yaml", &(policy + &granted));
+    let server = granted_server(&host);
     let agent = host.agent().start();
     let (allowed, refused) = (
         host.workload("granted").busy(server),
