@@ -4,7 +4,7 @@
 //! pins of another version replaces them instead of reading them wrongly.
 
 /// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {
@@ -13,14 +13,21 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     pub const EVENTS: &str = "EVENTS";
     pub const IDENTITIES: &str = "IDENTITIES";
+    pub const INSPECTED: &str = "INSPECTED";
+    pub const LEARNED: &str = "LEARNED";
     pub const LOSSES: &str = "LOSSES";
+    pub const NAMES: &str = "NAMES";
     pub const OPEN: &str = "OPEN";
+    pub const ORDINARY: &str = "ORDINARY";
     pub const PREFIXES: &str = "PREFIXES";
+    pub const REFUSALS: &str = "REFUSALS";
+    pub const RESOLVERS: &str = "RESOLVERS";
     pub const RULES: &str = "RULES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 9] = [
-        ADDRESSES, CONFIG, COUNTERS, EVENTS, IDENTITIES, LOSSES, OPEN, PREFIXES, RULES,
+    pub const ALL: [&str; 15] = [
+        ADDRESSES, CONFIG, COUNTERS, EVENTS, IDENTITIES, INSPECTED, LEARNED, LOSSES, NAMES, OPEN,
+        ORDINARY, PREFIXES, REFUSALS, RESOLVERS, RULES,
     ];
 }
 
@@ -30,6 +37,8 @@ pub mod program {
     pub const CONNECT6: &str = "connect6";
     pub const SENDMSG4: &str = "sendmsg4";
     pub const SENDMSG6: &str = "sendmsg6";
+    pub const INGRESS: &str = "ingress";
+    pub const EGRESS: &str = "egress";
     pub const SOCK_STATE: &str = "sock_state";
     pub const SOCK_OPS: &str = "sock_ops";
 }
@@ -50,8 +59,17 @@ pub const MAX_RULES: u32 = 131_072;
 pub const MAX_CGROUPS: u32 = 65_536;
 /// Largest number of counter rows; later rows are counted in the overflow row.
 pub const MAX_COUNTERS: u32 = 65_536;
-/// Largest number of open connections tracked by the `sock_ops` fallback.
+/// Largest number of open connections whose close needs to be told what was decided.
 pub const MAX_OPEN: u32 = 65_536;
+/// Nodes of one revision's tree of names.
+pub const MAX_NAMES: u32 = 65_536;
+/// Addresses learnt from answers of the DNS, and those of ordinary names.
+pub const MAX_LEARNED: u32 = 65_536;
+pub const MAX_ORDINARY: u32 = 32_768;
+/// Resolvers whose answers are believed.
+pub const MAX_RESOLVERS: u32 = 256;
+/// Size of the ring of refused connections in bytes.
+pub const REFUSAL_RING_BYTES: u32 = 256 << 10;
 /// Size of the event ring in bytes.
 pub const EVENT_RING_BYTES: u32 = 4 << 20;
 

@@ -14,6 +14,9 @@ impl EndpointId {
     pub const ANY: Self = Self(0);
     /// An address with more endpoints than one entry can list.
     pub const OVERFLOW: Self = Self(Self::FIRST_PREFIX - 1);
+    /// Stands in a rule key for addresses of which no endpoint is known: whether the name has to be
+    /// found out, and what happens if it cannot.
+    pub const UNNAMED: Self = Self(Self::FIRST_PREFIX - 2);
     /// Numbers from here on are prefixes named by deny rules. They govern nobody else: an
     /// identity without a rule for such a prefix passes.
     pub const FIRST_PREFIX: u32 = 1 << 30;
@@ -46,16 +49,21 @@ pub const ENDPOINTS_PER_ADDRESS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
     pub endpoints: [EndpointId; ENDPOINTS_PER_ADDRESS],
+    /// [`Destination::SHARED`] or 0.
+    pub flags: u32,
 }
 
-layout!(Destination, size = 16, align = 4);
+layout!(Destination, size = 20, align = 4);
 
 impl Destination {
+    /// Other services answer at this address, too: the name decides.
+    pub const SHARED: u32 = 1;
+
     #[must_use]
     pub fn one(endpoint: EndpointId) -> Self {
         let mut endpoints = [EndpointId::ANY; ENDPOINTS_PER_ADDRESS];
         endpoints[0] = endpoint;
-        Self { endpoints }
+        Self { endpoints, flags: 0 }
     }
 
     /// The set of all `endpoints`; one that does not fit makes it an overflow.
@@ -76,7 +84,10 @@ impl Destination {
             }
             used += 1;
         }
-        Self { endpoints: set }
+        Self {
+            endpoints: set,
+            flags: 0,
+        }
     }
 
     /// Whether the address alone does not tell which endpoint is meant.

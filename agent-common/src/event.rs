@@ -55,7 +55,7 @@ pub struct Event {
     pub port: u16,
     /// [`EventKind`] in the low four bits, [`crate::verdict::Verdict`] in the high four.
     pub kind_and_verdict: u8,
-    /// [`crate::verdict::Reason`] in the low four bits, flags in the high four.
+    /// [`crate::verdict::Reason`] in the low five bits, flags in the high three.
     pub reason_and_flags: u8,
 }
 
@@ -63,9 +63,11 @@ layout!(Event, size = 64, align = 8);
 
 impl Event {
     /// The socket is UDP.
-    pub const UDP: u8 = 0x10;
+    pub const UDP: u8 = 0x20;
     /// The address stands for several endpoints.
-    pub const SHARED: u8 = 0x20;
+    pub const SHARED: u8 = 0x40;
+    /// The first flight of the connection told the name.
+    pub const NAMED: u8 = 0x80;
 
     #[inline(always)]
     #[must_use]
@@ -85,7 +87,7 @@ impl Event {
 
     #[must_use]
     pub const fn reason(&self) -> Option<crate::verdict::Reason> {
-        crate::verdict::Reason::from_raw(self.reason_and_flags & 0x0f)
+        crate::verdict::Reason::from_raw(self.reason_and_flags & 0x1f)
     }
 
     #[must_use]

@@ -14,15 +14,24 @@ pub enum Loss {
     UnknownCgroup = 3,
     /// A connection ended and its bytes could not be read or attributed.
     CloseUnattributed = 4,
+    /// A refused connection could not be reported: its packets are dropped, its caller has to wait.
+    RefusalRingFull = 5,
+    /// A socket had no room for what its first flight tells: judged as undecidable.
+    InspectionFailed = 6,
+    /// An answer of the DNS was malformed, cut off or in parts: what it tells is not known.
+    AnswerUnread = 7,
 }
 
 impl Loss {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::EventRingFull,
         Self::CounterMapFull,
         Self::IdentityMapFull,
         Self::UnknownCgroup,
         Self::CloseUnattributed,
+        Self::RefusalRingFull,
+        Self::InspectionFailed,
+        Self::AnswerUnread,
     ];
 
     /// Number of entries of `LOSSES`.
@@ -36,6 +45,9 @@ impl Loss {
             Self::IdentityMapFull => "identity-map-full",
             Self::UnknownCgroup => "unknown-cgroup",
             Self::CloseUnattributed => "close-unattributed",
+            Self::RefusalRingFull => "refusal-ring-full",
+            Self::InspectionFailed => "inspection-failed",
+            Self::AnswerUnread => "dns-answer-unread",
         }
     }
 }

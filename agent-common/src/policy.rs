@@ -121,7 +121,7 @@ pub const WINDOWS: usize = 4;
 pub struct RuleEntry {
     /// Deny rule that refuses whatever grants say, or [`RuleId::NONE`].
     pub deny_rule: RuleId,
-    /// What happens when no window holds: [`Posture`] as a number.
+    /// What happens when no window holds: [`Posture`] as a number, and flags.
     pub posture: u32,
     /// Disjoint, in order of time, unused ones last.
     pub windows: [Window; WINDOWS],
@@ -159,6 +159,24 @@ impl Posture {
 }
 
 impl RuleEntry {
+    /// Of an entry for [`EndpointId::UNNAMED`]: a connection whose name cannot be found out is
+    /// refused.
+    pub const REFUSE_UNDECIDABLE: u32 = 0x100;
+    /// Of an entry for [`EndpointId::UNNAMED`]: QUIC is refused, so that callers use TCP.
+    pub const REFUSE_QUIC: u32 = 0x200;
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn posture(&self) -> Posture {
+        Posture::from_raw(self.posture & 0xff)
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.posture & flag != 0
+    }
+
     #[must_use]
     pub const fn posture_only(posture: Posture) -> Self {
         Self {

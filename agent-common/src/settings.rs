@@ -82,9 +82,12 @@ pub struct Settings {
     /// Which load of the close hook this is; only the one that `CONFIG` names counts. While an
     /// agent replaces another, both hooks are attached: a tracepoint link cannot be updated.
     pub close_id: u32,
+    /// 1 when first flights are looked at: connections to addresses whose name is not certain are
+    /// then judged by their first packets.
+    pub inspects: u32,
 }
 
-layout!(Settings, size = 16, align = 4);
+layout!(Settings, size = 20, align = 4);
 
 /// The `OFFSETS` constant: byte offsets of kernel structure members, from the kernel's BTF.
 #[repr(C)]
@@ -149,6 +152,8 @@ pub struct ActivePolicy {
     pub has_prefixes: bool,
     /// `ADDRESSES` or `PREFIXES` holds an entry for every port.
     pub has_any_port: bool,
+    /// Some identity can be refused something, so that names behind unknown addresses matter.
+    pub names_matter: bool,
 }
 
 /// Which half of the policy maps is live: the other is free to be filled.
@@ -180,6 +185,7 @@ impl ActivePolicy {
     const SLOT: u64 = 1;
     const HAS_PREFIXES: u64 = 2;
     const HAS_ANY_PORT: u64 = 4;
+    const NAMES_MATTER: u64 = 8;
 
     #[inline(always)]
     #[must_use]
@@ -192,6 +198,7 @@ impl ActivePolicy {
             },
             has_prefixes: raw & Self::HAS_PREFIXES != 0,
             has_any_port: raw & Self::HAS_ANY_PORT != 0,
+            names_matter: raw & Self::NAMES_MATTER != 0,
         }
     }
 
@@ -208,6 +215,11 @@ impl ActivePolicy {
             } else {
                 0
             }
+            | if self.names_matter {
+                Self::NAMES_MATTER
+            } else {
+                0
+            }
     }
 }
 
@@ -217,7 +229,7 @@ mod tests {
 
     #[test]
     fn active_policy_survives_the_map() {
-        for raw in 0..8 {
+        for raw in 0..16 {
             assert_eq!(ActivePolicy::from_raw(raw).to_raw(), raw);
         }
     }

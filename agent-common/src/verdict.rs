@@ -30,10 +30,22 @@ pub enum Reason {
     NotYetValid = 6,
     /// No policy is installed, not even a host default.
     NoPolicy = 7,
+    /// Several services answer at the address, and what was sent does not tell which is meant.
+    SharedAddress = 8,
+    /// TLS or HTTP without a server's name.
+    NoSni = 9,
+    /// The name is encrypted (Encrypted Client Hello).
+    Ech = 10,
+    /// QUIC, whose server name cannot be read.
+    Quic = 11,
+    /// The first flight is malformed, too long, or of a protocol that tells no name.
+    Undecidable = 12,
+    /// The socket was made by another workload.
+    ForeignSocket = 13,
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Ungoverned,
         Self::Granted,
         Self::DefaultAllow,
@@ -42,6 +54,12 @@ impl Reason {
         Self::Expired,
         Self::NotYetValid,
         Self::NoPolicy,
+        Self::SharedAddress,
+        Self::NoSni,
+        Self::Ech,
+        Self::Quic,
+        Self::Undecidable,
+        Self::ForeignSocket,
     ];
 
     #[must_use]
@@ -55,6 +73,12 @@ impl Reason {
             5 => Some(Self::Expired),
             6 => Some(Self::NotYetValid),
             7 => Some(Self::NoPolicy),
+            8 => Some(Self::SharedAddress),
+            9 => Some(Self::NoSni),
+            10 => Some(Self::Ech),
+            11 => Some(Self::Quic),
+            12 => Some(Self::Undecidable),
+            13 => Some(Self::ForeignSocket),
             _ => None,
         }
     }
@@ -70,6 +94,12 @@ impl Reason {
             Self::Expired => "expired",
             Self::NotYetValid => "not-yet-valid",
             Self::NoPolicy => "no-policy",
+            Self::SharedAddress => "shared-address",
+            Self::NoSni => "no-sni",
+            Self::Ech => "ech",
+            Self::Quic => "quic",
+            Self::Undecidable => "undecidable",
+            Self::ForeignSocket => "foreign-socket",
         }
     }
 
@@ -83,7 +113,13 @@ impl Reason {
             | Self::DeniedByRule
             | Self::Expired
             | Self::NotYetValid
-            | Self::NoPolicy => false,
+            | Self::NoPolicy
+            | Self::SharedAddress
+            | Self::NoSni
+            | Self::Ech
+            | Self::Quic
+            | Self::Undecidable
+            | Self::ForeignSocket => false,
         }
     }
 }
@@ -322,7 +358,7 @@ fn judge(entry: &RuleEntry, now_ns: u64) -> (Reason, RuleId) {
             upcoming = window.grant;
         }
     }
-    match Posture::from_raw(entry.posture) {
+    match entry.posture() {
         Posture::Allow => (Reason::DefaultAllow, RuleId::NONE),
         Posture::Deny if !ended.is_none() => (Reason::Expired, ended),
         Posture::Deny if !upcoming.is_none() => (Reason::NotYetValid, upcoming),

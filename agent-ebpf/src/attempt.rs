@@ -4,149 +4,24 @@
 //! so neither a full map nor a full ring can change it.
 
 use agent_common::{
+    address::Address,
     counter::{CounterKey, Counters},
-    destination::{ANY_PORT, AddressKey, Destination, EndpointId, PrefixKey},
     event::{Event, EventKind},
     identity::IdentityId,
     open::OpenConnection,
-    settings::{CloseSource, Mode, Slot},
-    verdict::{Decision, Judge, Verdict, decide, decide_endpoint, settle},
+    settings::{CloseSource, Mode},
+    verdict::{Decision, Verdict, settle},
 };
 use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::SockAddrContext};
 
 use crate::{
     context::{self, Target},
     events,
+    found::Found,
+    inspection,
     kernel::atomic_add,
     maps, task,
 };
-
-/// What the address and the port lead to: by address or prefix, for this port or for every port.
-pub struct Found {
-    slot: Slot,
-    destinations: [Option<&'static Destination>; 4],
-}
-
-impl Found {
-    /// `None` when nothing is known about the target: by far the most frequent case.
-    #[inline(always)]
-    pub fn at(target: &Target) -> Option<Self> {
-        let active = maps::active_policy();
-        let Target { address, port } = *target;
-        let slot = active.slot;
-        let by_address = maps::destination_of_address(&AddressKey::new(address, port, slot));
-        let mut found = [by_address, None, None, None];
-        if active.has_any_port {
-            found[1] = maps::destination_of_address(&AddressKey::new(address, ANY_PORT, slot));
-        }
-        if active.has_prefixes {
-            found[2] = maps::destination_of_prefix(PrefixKey::new(address, port, slot));
-            if active.has_any_port {
-                found[3] = maps::destination_of_prefix(PrefixKey::new(address, ANY_PORT, slot));
-            }
-        }
-        if found[0].is_none() && found[1].is_none() && found[2].is_none() && found[3].is_none() {
-            return None;
-        }
-        Some(Self {
-            slot,
-            destinations: found,
-        })
-    }
-
-    #[inline(always)]
-    pub fn decide(&self, identity: IdentityId, now_ns: u64) -> Decision {
-        let mut strictest = Decision::UNGOVERNED;
-        for destination in self.destinations.into_iter().flatten() {
-            let decision = decide_destination(destination, identity, self.slot, now_ns);
-            strictest = strictest.or_stricter(decision);
-        }
-        strictest
-    }
-}
-
-#[inline(always)]
-fn decide_destination(
-    destination: &Destination,
-    identity: IdentityId,
-    slot: Slot,
-    now_ns: u64,
-) -> Decision {
-    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
-    // from reaching further: a hole.
-    if destination.endpoints[1] == EndpointId::ANY {
-        let endpoint = destination.endpoints[0];
-        if endpoint == EndpointId::ANY {
-            return Decision::UNGOVERNED;
-        }
-        return LivePolicy { slot: slot as u32 }.endpoint(identity, endpoint, now_ns);
-    }
-    let [a, b, c, d] = destination.endpoints.map(EndpointId::to_raw).map(u64::from);
-    let identity = identity.to_raw();
-    let answer = decide_set(a | b << 32, c | d << 32, identity, slot as u32, now_ns);
-    let endpoint = match (answer >> INDEX_SHIFT) & 3 {
-        0 => destination.endpoints[0],
-        1 => destination.endpoints[1],
-        2 => destination.endpoints[2],
-        _ => destination.endpoints[3],
-    };
-    Decision::from_packed(answer, endpoint)
-}
-
-/// Bits of a packed decision that it does not use itself: which endpoint decided, and whether the
-/// address stands for several.
-const INDEX_SHIFT: u32 = 40;
-const SHARED_SHIFT: u32 = 42;
-
-/// Decides about the four endpoints in two words; which of them decided comes back in the
-/// unused bits.
-///
-/// This and [`decide_one`] are global functions, which the verifier checks once by themselves,
-/// with nothing known about arguments and results. Inlined, the possible outcomes multiply beyond
-/// what it accepts.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn decide_set(first: u64, second: u64, identity: u32, slot: u32, now_ns: u64) -> u64 {
-    let endpoints =
-        [first, first >> 32, second, second >> 32].map(|word| EndpointId::from_raw(word as u32));
-    let judge = LivePolicy { slot };
-    let identity = IdentityId::from_raw(identity);
-    let decision = decide(&judge, identity, &Destination { endpoints }, now_ns);
-    let decider = decision.endpoint();
-    let index = if decider == endpoints[0] {
-        0
-    } else if decider == endpoints[1] {
-        1
-    } else if decider == endpoints[2] {
-        2
-    } else {
-        3
-    };
-    let is_shared = u64::from(endpoints[1] != EndpointId::ANY);
-    decision.packed() | index << INDEX_SHIFT | is_shared << SHARED_SHIFT
-}
-
-struct LivePolicy {
-    slot: u32,
-}
-
-impl Judge for LivePolicy {
-    #[inline(always)]
-    fn endpoint(&self, identity: IdentityId, endpoint: EndpointId, now_ns: u64) -> Decision {
-        let packed = decide_one(identity.to_raw(), endpoint.to_raw(), self.slot, now_ns);
-        Decision::from_packed(packed, endpoint)
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn decide_one(identity: u32, endpoint: u32, slot: u32, now_ns: u64) -> u64 {
-    let rules = maps::Rules {
-        slot: Slot::from_raw(slot),
-    };
-    let identity = IdentityId::from_raw(identity);
-    decide_endpoint(&rules, identity, EndpointId::from_raw(endpoint), now_ns).packed()
-}
 
 #[inline(always)]
 pub fn now_ns() -> u64 {
@@ -154,45 +29,95 @@ pub fn now_ns() -> u64 {
     unsafe { bpf_ktime_get_boot_ns() }
 }
 
+/// One attempt with everything that is known about its caller.
+pub struct Attempt {
+    pub kind: EventKind,
+    pub address: Address,
+    /// Network order.
+    pub port: u16,
+    pub is_udp: bool,
+    /// Flags of the event.
+    pub flags: u8,
+    pub identity: IdentityId,
+    pub cgroup: u64,
+    pub pid: u32,
+    pub cookie: u64,
+    pub now_ns: u64,
+}
+
 /// Decides one `connect()` or one datagram and accounts for it.
 #[inline(always)]
 pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict {
-    let Some(found) = Found::at(target) else {
+    let active = maps::active_policy();
+    let found = Found::at(active, target);
+    let is_observing = maps::mode() == Mode::Observe as u32;
+    if found.is_none() && (is_observing || !active.names_matter) {
         return Verdict::Allow;
-    };
-    let now_ns = now_ns();
+    }
     let cgroup = task::cgroup();
-    let identity = task::identity(cgroup);
-    let decision = found.decide(identity, now_ns);
+    let mut attempt = Attempt {
+        kind,
+        address: target.address,
+        port: target.port,
+        is_udp: context::is_udp(ctx),
+        flags: 0,
+        identity: task::identity(cgroup),
+        cgroup,
+        pid: task::process_id(),
+        cookie: 0,
+        now_ns: now_ns(),
+    };
+    let Some(found) = found else {
+        return inspection::of_unknown(ctx, &mut attempt, active.slot);
+    };
+    let judgement = found.judge(attempt.identity, attempt.now_ns);
+    let decision = judgement.decision;
     if !decision.is_governed() {
         return Verdict::Allow;
     }
+    if maps::inspects() {
+        if judgement.is_ambiguous && !judgement.network_refuses && !attempt.is_udp {
+            if inspection::of_shared(ctx, &attempt, judgement.is_shared, active.slot) {
+                return Verdict::Allow;
+            }
+        } else if attempt.is_udp {
+            inspection::of_datagrams(ctx, &attempt, active.slot);
+        } else {
+            inspection::end(ctx);
+        }
+    }
+    attempt.cookie = context::socket_cookie(ctx);
+    if judgement.is_ambiguous {
+        attempt.flags = Event::SHARED;
+    }
+    account(&attempt, decision)
+}
+
+/// Makes a verdict of a decision, counts it and tells the agent.
+#[inline(always)]
+pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
-    let is_udp = context::is_udp(ctx);
-    let key = CounterKey::new(identity, &decision);
-    let is_new = count(&key, kind, verdict, is_udp, now_ns);
-    let tells = match kind {
+    let key = CounterKey::new(attempt.identity, &decision);
+    let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
+    let tells = match attempt.kind {
         EventKind::Connect | EventKind::Close => true,
         EventKind::Datagram => is_new || verdict as u8 == Verdict::Deny as u8,
     };
     if tells {
-        let mut flags = decision.reason_raw();
-        if is_udp {
+        let mut flags = decision.reason_raw() | attempt.flags;
+        if attempt.is_udp {
             flags |= Event::UDP;
         }
-        if (decision.packed() >> SHARED_SHIFT) & 1 != 0 {
-            flags |= Event::SHARED;
-        }
         let event = Event {
-            at_ns: now_ns,
-            cookie: context::socket_cookie(ctx),
-            detail: [cgroup, u64::from(task::process_id())],
-            address: target.address,
-            identity,
+            at_ns: attempt.now_ns,
+            cookie: attempt.cookie,
+            detail: [attempt.cgroup, u64::from(attempt.pid)],
+            address: attempt.address,
+            identity: attempt.identity,
             endpoint: decision.endpoint(),
             rule: decision.rule(),
-            port: target.port,
-            kind_and_verdict: Event::pack_kind(kind, verdict as u8),
+            port: attempt.port,
+            kind_and_verdict: Event::pack_kind(attempt.kind, verdict as u8),
             reason_and_flags: flags,
         };
         remember_if_needed(&event, &key);
@@ -201,10 +126,13 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
     verdict
 }
 
-/// For the fallback close hook, which cannot find the identity by itself.
+/// For the close hook, which cannot find out by itself what a first flight told, and for its
+/// fallback, which cannot find the identity.
 #[inline(always)]
 fn remember_if_needed(event: &Event, key: &CounterKey) {
-    if maps::close_source() != CloseSource::SockOps as u32 || event.has(Event::UDP) {
+    let is_needed =
+        event.has(Event::NAMED) || maps::close_source() == CloseSource::SockOps as u32;
+    if !is_needed || event.has(Event::UDP) {
         return;
     }
     let connection = OpenConnection {

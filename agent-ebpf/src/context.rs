@@ -6,7 +6,10 @@
 use core::ptr::read_volatile;
 
 use agent_common::address::Address;
-use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_socket_cookie, programs::SockAddrContext};
+use aya_ebpf::{
+    EbpfContext, bindings::bpf_sock, helpers::generated::bpf_get_socket_cookie,
+    programs::SockAddrContext,
+};
 
 const IPPROTO_UDP: u32 = 17;
 
@@ -63,6 +66,14 @@ pub fn target_v6(ctx: &SockAddrContext) -> Target {
         address: Address::from_v6_for_socket(words, own),
         port: port as u16,
     }
+}
+
+/// The socket that calls.
+#[inline(always)]
+pub fn socket(ctx: &SockAddrContext) -> Option<*mut bpf_sock> {
+    // SAFETY: the kernel hands in a valid context with this field.
+    let socket = unsafe { read_volatile(&raw const (*ctx.sock_addr).__bindgen_anon_1.sk) };
+    (!socket.is_null()).then_some(socket)
 }
 
 #[inline(always)]

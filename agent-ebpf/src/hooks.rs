@@ -2,5 +2,7 @@
 
 mod close;
 mod connect;
+mod egress;
+mod ingress;
 mod sendmsg;
 mod sock_ops;

@@ -9,10 +9,18 @@
 
 mod attempt;
 mod context;
+mod dns;
 mod events;
+mod flight;
+mod found;
 mod hooks;
+mod inspection;
 mod kernel;
 mod maps;
+mod names;
+mod packet;
+mod quic;
+mod refusal;
 mod task;
 
 #[cfg(not(test))]

@@ -4,23 +4,34 @@ use core::mem::offset_of;
 
 use agent_common::{
     abi,
+    address::Address,
     counter::{CounterKey, Counters},
     destination::{AddressKey, Destination, EndpointId, PrefixKey},
     event::Event,
     identity::{CgroupIdentity, IdentityId},
+    inspected::{Inspected, Refusal},
+    learned::{Learned, LearnedKey},
     loss::Loss,
+    name::{NameKey, NameNode},
     open::OpenConnection,
     policy::{PolicyLookup, RuleEntry, RuleKey},
     settings::{ActivePolicy, Offsets, Settings, Slot, config},
 };
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf, lpm_trie, ring_buf::RingBufEntry},
+    bindings::{
+        __sk_buff, BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock,
+    },
+    btf_maps::SkStorage,
+    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
+    macros::{btf_map, map},
+    maps::{
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie,
+        ring_buf::RingBufEntry,
+    },
 };
 
-use crate::kernel::atomic_add;
+use crate::{dns::Scratch, kernel::atomic_add, packet};
 
 // Not preallocated: they cost memory by what they hold, and the decision hooks only read the policy.
 #[map]
@@ -45,6 +56,24 @@ static OPEN: LruHashMap<u64, OpenConnection> = LruHashMap::with_max_entries(abi:
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(abi::EVENT_RING_BYTES, 0);
 #[map]
+static NAMES: HashMap<NameKey, NameNode> =
+    HashMap::with_max_entries(2 * abi::MAX_NAMES, BPF_F_NO_PREALLOC);
+#[map]
+static LEARNED: LruHashMap<LearnedKey, Learned> =
+    LruHashMap::with_max_entries(abi::MAX_LEARNED, 0);
+/// Addresses of names that nobody governs, with the instant until which they are believed.
+#[map]
+static ORDINARY: LruHashMap<Address, u64> = LruHashMap::with_max_entries(abi::MAX_ORDINARY, 0);
+#[map]
+static RESOLVERS: HashMap<Address, u32> =
+    HashMap::with_max_entries(abi::MAX_RESOLVERS, BPF_F_NO_PREALLOC);
+#[map]
+static REFUSALS: RingBuf = RingBuf::with_byte_size(abi::REFUSAL_RING_BYTES, 0);
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+#[btf_map]
+static INSPECTED: SkStorage<Inspected> = SkStorage::new();
+#[map]
 static LOSSES: Array<u64> = Array::with_max_entries(Loss::COUNT, 0);
 
 #[unsafe(no_mangle)]
@@ -53,6 +82,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
     close_source: 0,
     scoped: 0,
     close_id: 0,
+    inspects: 0,
 });
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ZERO);
@@ -86,6 +116,12 @@ pub fn is_active_close_hook() -> bool {
     CONFIG
         .get(config::CLOSE_ID)
         .is_some_and(|active| *active == u64::from(own))
+}
+
+/// Whether first flights are looked at.
+#[inline(always)]
+pub fn inspects() -> bool {
+    constant(&SETTINGS, offset_of!(Settings, inspects)) != 0
 }
 
 #[inline(always)]
@@ -126,9 +162,14 @@ pub struct Rules {
 impl PolicyLookup for Rules {
     #[inline(always)]
     fn rule(&self, identity: IdentityId, endpoint: EndpointId) -> Option<&RuleEntry> {
-        // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
-        unsafe { RULES.get(RuleKey::new(identity, endpoint, self.slot)) }
+        rule(identity, endpoint, self.slot)
     }
+}
+
+#[inline(always)]
+pub fn rule(identity: IdentityId, endpoint: EndpointId, slot: Slot) -> Option<&'static RuleEntry> {
+    // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
+    unsafe { RULES.get(RuleKey::new(identity, endpoint, slot)) }
 }
 
 #[inline(always)]
@@ -201,6 +242,127 @@ pub fn count_loss(loss: Loss) {
         // SAFETY: a valid pointer into an array map.
         unsafe { atomic_add(count, 1) };
     }
+}
+
+#[inline(always)]
+pub fn name_node(key: &NameKey) -> Option<&'static NameNode> {
+    // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
+    unsafe { NAMES.get(key) }
+}
+
+#[inline(always)]
+pub fn is_resolver(address: &Address) -> bool {
+    // SAFETY: only the presence is asked for.
+    unsafe { RESOLVERS.get(address) }.is_some()
+}
+
+/// This processor's scratch. Only for `ingress`, which nothing interrupts on its processor.
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: no other program uses it, and packets are received with soft interrupts disabled.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+#[inline(always)]
+pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
+    // SAFETY: values are only replaced as a whole, but for the instant, which is one word.
+    unsafe { LEARNED.get(key) }
+}
+
+/// Puts `learned` at `key` if that place is free, has expired or says the same already.
+#[inline(always)]
+pub fn put_learned(key: &LearnedKey, learned: &Learned, now_ns: u64) -> bool {
+    let Some(known) = LEARNED.get_ptr_mut(key) else {
+        // Another processor may have taken the place in between: then try the next one.
+        return LEARNED
+            .insert(key, learned, u64::from(BPF_NOEXIST))
+            .is_ok();
+    };
+    // SAFETY: a valid pointer to a map value; the instant is one word.
+    unsafe {
+        if (*known).endpoint == learned.endpoint && (*known).port == learned.port {
+            if (*known).expires_ns < learned.expires_ns {
+                (&raw mut (*known).expires_ns).write_volatile(learned.expires_ns);
+            }
+            return true;
+        }
+        if (*known).expires_ns >= now_ns {
+            return false;
+        }
+    }
+    LEARNED.insert(key, learned, u64::from(BPF_ANY)).is_ok()
+}
+
+/// The address has more endpoints than can be kept.
+#[inline(always)]
+pub fn overflow_learned(address: &Address) {
+    let key = LearnedKey {
+        address: *address,
+        index: 0,
+    };
+    if let Some(known) = LEARNED.get_ptr_mut(key) {
+        // SAFETY: a valid pointer to a map value; the flags are one half word.
+        unsafe { (&raw mut (*known).flags).write_volatile((*known).flags | Learned::OVERFLOW) };
+    }
+}
+
+/// Remembers that a name of nobody's concern has `address`. A hint: failing leaves it unknown.
+#[inline(always)]
+pub fn remember_ordinary(address: &Address, expires_ns: u64) {
+    if let Some(known) = ORDINARY.get_ptr_mut(address) {
+        // SAFETY: a valid pointer to a map value of one word.
+        unsafe { known.write_volatile(expires_ns) };
+        return;
+    }
+    let _ = ORDINARY.insert(address, expires_ns, u64::from(BPF_ANY));
+}
+
+#[inline(always)]
+pub fn is_ordinary(address: &Address, now_ns: u64) -> bool {
+    // SAFETY: a value of one word.
+    unsafe { ORDINARY.get(address) }.is_some_and(|expires_ns| *expires_ns > now_ns)
+}
+
+/// What is kept with `socket`, if anything.
+#[inline(always)]
+pub fn inspected(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
+    storage(socket, 0)
+}
+
+/// As [`inspected`], made if absent, all zero. `None` if there is no room.
+#[inline(always)]
+pub fn inspect(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
+    storage(socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+}
+
+#[inline(always)]
+fn storage(socket: *mut bpf_sock, flags: u64) -> Option<&'static mut Inspected> {
+    let map = (&raw const INSPECTED).cast_mut().cast();
+    // SAFETY: the map is one of socket storage; null stands for a value of zeroes. Packets of one
+    // socket leave one after the other, under its lock.
+    unsafe {
+        bpf_sk_storage_get(map, socket.cast(), core::ptr::null_mut(), flags)
+            .cast::<Inspected>()
+            .as_mut()
+    }
+}
+
+#[inline(always)]
+pub fn end_inspection(socket: *mut bpf_sock) {
+    let map = (&raw const INSPECTED).cast_mut().cast();
+    // SAFETY: as above. It fails only if there is nothing to delete.
+    unsafe { bpf_sk_storage_delete(map, socket.cast()) };
+}
+
+/// What is kept with the socket that sends a packet, for functions that only get the packet.
+#[inline(always)]
+pub fn inspected_of(skb: *mut __sk_buff) -> Option<&'static mut Inspected> {
+    inspected(packet::socket(skb)?)
+}
+
+#[inline(always)]
+pub fn reserve_refusal() -> Option<RingBufEntry<Refusal>> {
+    REFUSALS.reserve::<Refusal>(0)
 }
 
 const EEXIST: i32 = 17;

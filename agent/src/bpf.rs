@@ -10,6 +10,8 @@ pub mod events;
 pub mod identities;
 pub mod policy;
 pub mod probe;
+pub mod refusals;
+pub mod resolvers;
 
 mod attach;
 mod load;
@@ -35,6 +37,8 @@ pub struct Options {
     /// Whether `cgroup` is less than the whole host.
     pub scoped: bool,
     pub mode: Mode,
+    /// Whether names are found out in the kernel, at a small cost for every packet.
+    pub inspect: bool,
 }
 
 /// What the kernel side cannot do.
@@ -113,6 +117,9 @@ pub struct Maps {
     pub identities: identities::IdentityMap,
     pub counters: counters::CounterMaps,
     pub events: events::EventRing,
+    pub resolvers: resolvers::ResolverMap,
+    /// Until the thread that ends refused connections takes it.
+    pub refusals: Option<refusals::RefusalRing>,
     /// Random number of this set of maps: counters of another set started from zero.
     pub generation: u64,
 }

@@ -17,8 +17,9 @@ use agent_common::{
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
-    attempt::{Found, count_close, now_ns},
+    attempt::{count_close, now_ns},
     context::Target,
+    found::Found,
     kernel::read,
     maps,
 };
@@ -59,38 +60,68 @@ fn closed(sock: *const u8, old_state: u32) {
     let Some(target) = target(sock) else {
         return;
     };
-    let Some(found) = Found::at(&target) else {
+    let known = maps::open_connection(cookie);
+    let Some(decided) = (match known {
+        Some(connection) => Some(Decided {
+            key: connection.key,
+            verdict: connection.kind_and_verdict >> 4,
+            flags: connection.reason_and_flags,
+        }),
+        None => by_address(sock, &target),
+    }) else {
         return;
     };
-    let identity = match cgroup(sock).and_then(maps::identity_of_cgroup) {
-        Some(identity) => identity,
-        // Below a scope, a cgroup that never connected here belongs to somebody else.
-        None if maps::is_scoped() => return,
-        None => IdentityId::UNKNOWN,
-    };
-    let at_ns = now_ns();
-    let decision = found.decide(identity, at_ns);
-    if !decision.is_governed() {
-        return;
-    }
     let Some(last) = last(sock, old_state) else {
         maps::count_loss(Loss::CloseUnattributed);
         return;
     };
-    let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
     let event = Event {
-        at_ns,
+        at_ns: now_ns(),
         cookie,
         detail: [last.bytes_out(), last.bytes_in()],
         address: target.address,
-        identity,
-        endpoint: decision.endpoint(),
-        rule: decision.rule(),
+        identity: decided.key.identity,
+        endpoint: decided.key.endpoint,
+        rule: decided.key.rule,
         port: target.port,
-        kind_and_verdict: Event::pack_kind(EventKind::Close, verdict as u8),
-        reason_and_flags: decision.reason_raw(),
+        kind_and_verdict: Event::pack_kind(EventKind::Close, decided.verdict),
+        reason_and_flags: decided.flags,
     };
-    count_close(&CounterKey::new(identity, &decision), &event);
+    count_close(&decided.key, &event);
+    if known.is_some() {
+        maps::forget_open(cookie);
+    }
+}
+
+/// What the connection was decided as.
+struct Decided {
+    key: CounterKey,
+    verdict: u8,
+    flags: u8,
+}
+
+/// By what is known about the peer's address, unless only a name could tell: then the connection
+/// never said enough to be decided.
+#[inline(always)]
+fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
+    let found = Found::at(maps::active_policy(), target)?;
+    let identity = match cgroup(sock).and_then(maps::identity_of_cgroup) {
+        Some(identity) => identity,
+        // Below a scope, a cgroup that never connected here belongs to somebody else.
+        None if maps::is_scoped() => return None,
+        None => IdentityId::UNKNOWN,
+    };
+    let judgement = found.judge(identity, now_ns());
+    let decision = judgement.decision;
+    if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous {
+        return None;
+    }
+    let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
+    Some(Decided {
+        key: CounterKey::new(identity, &decision),
+        verdict: verdict as u8,
+        flags: decision.reason_raw(),
+    })
 }
 
 /// The peer of a TCP socket; `None` for other protocols, whose structures differ.

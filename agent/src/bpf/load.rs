@@ -14,12 +14,12 @@ use agent_common::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, MapData, MapInfo},
-    programs::{BtfTracePoint, CgroupSockAddr, SockOps},
+    programs::{BtfTracePoint, CgroupSkb, CgroupSockAddr, SockOps},
 };
 
 use super::{
     KernelError, Maps, Options, btf, counters::CounterMaps, events::EventRing,
-    identities::IdentityMap, policy::PolicyMaps,
+    identities::IdentityMap, policy::PolicyMaps, refusals::RefusalRing, resolvers::ResolverMap,
 };
 
 use crate::error_chain;
@@ -35,6 +35,9 @@ pub(super) const DECISION_HOOKS: [&str; 4] = [
     program::SENDMSG6,
 ];
 
+/// Programs that find out names: all of them or none.
+pub(super) const NAME_HOOKS: [&str; 2] = [program::EGRESS, program::INGRESS];
+
 /// Programs in the kernel, verified, not yet attached.
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -44,6 +47,8 @@ pub struct Loaded {
     pub close_source: CloseSource,
     /// Why a better close source is not in use.
     pub close_fallback: Option<String>,
+    /// Whether names are found out in the kernel; else why not.
+    pub inspection: Result<(), String>,
 }
 
 impl Loaded {
@@ -65,18 +70,51 @@ impl Loaded {
         options: Options,
         close_source: CloseSource,
     ) -> Result<(Self, Maps), KernelError> {
-        let close_id = random() as u32 | 1;
+        if !options.inspect {
+            let reason = "switched off in the configuration".to_owned();
+            return Self::load_programs(options, close_source, Err(reason));
+        }
+        match Self::load_programs(options.clone(), close_source, Ok(())) {
+            Err(KernelError::LoadProgram { program, source })
+                if NAME_HOOKS.contains(&program) =>
+            {
+                let reason = error_chain(&source);
+                tracing::warn!(program, reason, "names are not found out in the kernel");
+                Self::load_programs(options, close_source, Err(reason))
+            }
+            other => other,
+        }
+    }
+
+    fn load_programs(
+        options: Options,
+        close_source: CloseSource,
+        inspection: Result<(), String>,
+    ) -> Result<(Self, Maps), KernelError> {
+        let build = Build {
+            close_id: random() as u32 | 1,
+            inspects: inspection.is_ok(),
+        };
         let tracepoint = match close_source {
-            CloseSource::SockState => load_with_tracepoint(&options, close_id),
+            CloseSource::SockState => load_with_tracepoint(&options, build),
             CloseSource::SockOps | CloseSource::None => Err("not asked for".to_owned()),
         };
         let (mut ebpf, close_source, close_fallback) = match tracepoint {
             Ok(ebpf) => (ebpf, CloseSource::SockState, None),
             Err(reason) => {
-                let ebpf = load_with_sock_ops(&options, close_id)?;
+                let ebpf = load_with_sock_ops(&options, build)?;
                 (ebpf, CloseSource::SockOps, Some(reason))
             }
         };
+        let close_id = build.close_id;
+        if build.inspects {
+            for hook in NAME_HOOKS {
+                let program: &mut CgroupSkb = typed(&mut ebpf, hook)?;
+                program
+                    .load()
+                    .map_err(|source| program_error(hook, source))?;
+            }
+        }
         for hook in DECISION_HOOKS {
             let program: &mut CgroupSockAddr = typed(&mut ebpf, hook)?;
             program
@@ -91,6 +129,8 @@ impl Loaded {
             identities: IdentityMap::open(&mut ebpf)?,
             counters: CounterMaps::open(&mut ebpf)?,
             events: EventRing::open(&mut ebpf)?,
+            resolvers: ResolverMap::open(&mut ebpf)?,
+            refusals: Some(RefusalRing::open(&mut ebpf)?),
         };
         let loaded = Self {
             ebpf,
@@ -99,14 +139,22 @@ impl Loaded {
             close_id,
             close_source,
             close_fallback,
+            inspection,
         };
         Ok((loaded, maps))
     }
 }
 
-fn load_with_tracepoint(options: &Options, close_id: u32) -> Result<Ebpf, String> {
+/// What is built into the programs beside the options.
+#[derive(Clone, Copy)]
+struct Build {
+    close_id: u32,
+    inspects: bool,
+}
+
+fn load_with_tracepoint(options: &Options, build: Build) -> Result<Ebpf, String> {
     let offsets = btf::kernel_offsets().map_err(|error| error_chain(&error))?;
-    let mut ebpf = load_object(options, CloseSource::SockState, close_id, offsets)
+    let mut ebpf = load_object(options, CloseSource::SockState, build, offsets)
         .map_err(|error| error_chain(&error))?;
     let types = Btf::from_sys_fs().map_err(|error| error_chain(&error))?;
     let program: &mut BtfTracePoint =
@@ -117,8 +165,8 @@ fn load_with_tracepoint(options: &Options, close_id: u32) -> Result<Ebpf, String
     Ok(ebpf)
 }
 
-fn load_with_sock_ops(options: &Options, close_id: u32) -> Result<Ebpf, KernelError> {
-    let mut ebpf = load_object(options, CloseSource::SockOps, close_id, Offsets::ZERO)?;
+fn load_with_sock_ops(options: &Options, build: Build) -> Result<Ebpf, KernelError> {
+    let mut ebpf = load_object(options, CloseSource::SockOps, build, Offsets::ZERO)?;
     let program: &mut SockOps = typed(&mut ebpf, program::SOCK_OPS)?;
     program
         .load()
@@ -129,7 +177,7 @@ fn load_with_sock_ops(options: &Options, close_id: u32) -> Result<Ebpf, KernelEr
 fn load_object(
     options: &Options,
     close_source: CloseSource,
-    close_id: u32,
+    build: Build,
     offsets: Offsets,
 ) -> Result<Ebpf, KernelError> {
     let directory = map_dir(&options.pin_dir);
@@ -138,15 +186,17 @@ fn load_object(
         mode: options.mode as u32,
         close_source: close_source as u32,
         scoped: u32::from(options.scoped),
-        close_id,
+        close_id: build.close_id,
+        inspects: u32::from(build.inspects),
     };
     let mut loader = EbpfLoader::new();
     loader
         .override_global(global::SETTINGS, &settings, true)
         .override_global(global::OFFSETS, &offsets, true);
     for name in map::ALL {
-        // Open connections are only worth memory, and a life beyond the agent, for the fallback.
-        if name == map::OPEN && close_source != CloseSource::SockOps {
+        // Open connections are only worth memory, and a life beyond the agent, where the close hook
+        // cannot find out by itself what was decided.
+        if name == map::OPEN && close_source != CloseSource::SockOps && !build.inspects {
             loader.map_max_entries(map::OPEN, 1);
             continue;
         }
@@ -187,7 +237,11 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
     use agent_common::{
         counter::{CounterKey, Counters},
         destination::{AddressKey, Destination, PrefixKey},
+        address::Address,
         identity::CgroupIdentity,
+        inspected::Inspected,
+        learned::{Learned, LearnedKey},
+        name::{NameKey, NameNode},
         open::OpenConnection,
         policy::{RuleEntry, RuleKey},
     };
@@ -196,6 +250,11 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         map::CONFIG | map::LOSSES => (4, 8),
         map::COUNTERS => (size_of::<CounterKey>(), size_of::<Counters>()),
         map::IDENTITIES => (8, size_of::<CgroupIdentity>()),
+        map::INSPECTED => (4, size_of::<Inspected>()),
+        map::LEARNED => (size_of::<LearnedKey>(), size_of::<Learned>()),
+        map::NAMES => (size_of::<NameKey>(), size_of::<NameNode>()),
+        map::ORDINARY => (size_of::<Address>(), 8),
+        map::RESOLVERS => (size_of::<Address>(), 4),
         map::OPEN => (8, size_of::<OpenConnection>()),
         map::PREFIXES => (4 + size_of::<PrefixKey>(), size_of::<Destination>()),
         map::RULES => (size_of::<RuleKey>(), size_of::<RuleEntry>()),

@@ -1,0 +1,93 @@
+//! What the kernel keeps with a socket until its first flight has told a name.
+
+use crate::{
+    abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet,
+};
+
+/// Octets that are taken from a packet at once.
+pub const CHUNK: usize = 64;
+
+/// Value of `INSPECTED`, in the socket's own storage. All zero is valid.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Inspected {
+    pub flight: Flight,
+    pub chunk: [u8; CHUNK],
+    /// What the last name stands for.
+    pub set: NameSet,
+    /// Decision about the names so far, as in [`crate::verdict::Decision`].
+    pub packed: u64,
+    pub cookie: u64,
+    /// Cgroup and thread group of the caller of `connect()`.
+    pub cgroup: u64,
+    pub pid: u32,
+    pub identity: IdentityId,
+    pub address: Address,
+    pub endpoint: u32,
+    /// Peer's port in network order.
+    pub port: u32,
+    /// [`State`] as a number.
+    pub state: u32,
+    pub flags: u32,
+    /// Sequence number of the octet that comes next, in host order.
+    pub next: u32,
+    /// How many octets of `chunk` hold something.
+    pub n_chunk: u32,
+}
+
+const _: () = assert!(size_of::<Inspected>() == 648 && align_of::<Inspected>() == 8);
+
+/// What becomes of a socket's packets.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Octets are read until a name is found.
+    Undecided = 0,
+    /// Every payload is dropped.
+    Refused = 1,
+    /// A UDP socket: only QUIC is refused.
+    Datagrams = 2,
+}
+
+impl Inspected {
+    /// The address belongs to an endpoint.
+    pub const KNOWN: u32 = 1;
+    /// Other services answer at the address, too, so an ordinary name is believed.
+    pub const SHARED: u32 = 2;
+    /// Posture refuses what cannot be decided.
+    pub const REFUSE_UNDECIDABLE: u32 = 4;
+    /// [`Inspected::next`] is known.
+    pub const SYNCHRONISED: u32 = 8;
+}
+
+/// Record in `REFUSALS`: a connection whose first flight was refused, for the agent to end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub cookie: u64,
+    /// The socket's own address and its peer's, in network order; IPv4 in the first word.
+    pub local: [u32; 4],
+    pub remote: [u32; 4],
+    /// Host order.
+    pub local_port: u16,
+    pub remote_port: u16,
+    /// `AF_INET` or `AF_INET6`.
+    pub family: u32,
+    pub pid: u32,
+    pub _pad: u32,
+}
+
+layout!(Refusal, size = 56, align = 8);
+
+impl Refusal {
+    /// Reads a record from the bytes of a ring entry.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < size_of::<Self>() {
+            return None;
+        }
+        // SAFETY: the length was checked, every bit pattern is a valid `Refusal`, and the read does
+        // not require alignment.
+        Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
+    }
+}

@@ -1,0 +1,358 @@
+//! First flights on their way out: which name does the caller ask for, and may it?
+//!
+//! A socket that `connect4/6` marked is looked at until its name is known. Octets go through
+//! [`Flight`] in chunks; the functions marked `extern "C"` are global, so that the verifier checks
+//! each once by itself. Everything between them is in the socket's own storage.
+
+use agent_common::{
+    address::Address,
+    destination::{ANY_PORT, EndpointId},
+    event::{Event, EventKind},
+    flight::Outcome,
+    inspected::{CHUNK, Inspected, State},
+    name::NameSet,
+    policy::RuleId,
+    settings::Mode,
+    verdict::{Decision, Reason, Verdict},
+};
+use aya_ebpf::bindings::__sk_buff;
+
+use crate::{
+    attempt::{Attempt, account, now_ns},
+    context::Target,
+    found::{Found, decide_one},
+    maps, names, packet, refusal,
+};
+
+/// Chunks of one packet that are looked at: more than [`agent_common::flight::MAX_FLIGHT`] needs.
+const MAX_CHUNKS: u32 = 400;
+/// Offsets in the header of TCP.
+const SEQUENCE: u32 = 4;
+const DATA_OFFSET: u32 = 12;
+const FLAGS: u32 = 13;
+const SYN: u32 = 2;
+const RST: u32 = 4;
+
+/// The verdict on one packet of a marked TCP socket whose header begins at `header`.
+#[inline(always)]
+pub fn judge(skb: *mut __sk_buff, inspected: &mut Inspected, header: u32) -> Verdict {
+    let (Some(flags), Some(offset), Some(sequence)) = (
+        packet::u8_at(skb, header + FLAGS),
+        packet::u8_at(skb, header + DATA_OFFSET),
+        packet::u32_at(skb, header + SEQUENCE),
+    ) else {
+        return unreadable();
+    };
+    // A reset ends what has been refused, and says so to the peer.
+    if flags & RST != 0 {
+        return Verdict::Allow;
+    }
+    let is_syn = flags & SYN != 0;
+    let data = sequence.wrapping_add(u32::from(is_syn));
+    if is_syn || inspected.flags & Inspected::SYNCHRONISED == 0 {
+        inspected.flags |= Inspected::SYNCHRONISED;
+        if inspected.flight.is_new() {
+            inspected.next = data;
+        }
+    }
+    let payload = header + ((offset >> 4) << 2);
+    let len = packet::len(skb).wrapping_sub(payload);
+    if len == 0 || len > 0x10_0000 {
+        return Verdict::Allow;
+    }
+    if inspected.state == State::Refused as u32 {
+        return unreadable();
+    }
+    let known = inspected.next.wrapping_sub(data);
+    if known as i32 >= len as i32 {
+        // Sent before, and looked at then.
+        return Verdict::Allow;
+    }
+    if (known as i32) < 0 {
+        // Out of order: what comes before has been lost on this host. TCP sends both again.
+        return unreadable();
+    }
+    inspected.next = data.wrapping_add(len);
+    read(skb, payload + known, payload + len)
+}
+
+/// A packet that cannot be judged does not leave, if anything may be refused at all.
+#[inline(always)]
+pub fn unreadable() -> Verdict {
+    agent_common::verdict::settle(Mode::from_raw(maps::mode()), false)
+}
+
+/// Reads the octets `from..to` of the packet, until the flight is decided.
+#[inline(always)]
+fn read(skb: *mut __sk_buff, from: u32, to: u32) -> Verdict {
+    let mut at = from;
+    let mut index = 0;
+    while index < MAX_CHUNKS {
+        if at >= to {
+            return Verdict::Allow;
+        }
+        let answer = read_chunk(skb, at, to);
+        at = at.wrapping_add(answer as u32);
+        let outcome = (answer >> 32) as u32;
+        if outcome != Outcome::More as u32 {
+            let verdict = decide(skb, outcome);
+            if verdict != UNDECIDED {
+                return unpack(verdict);
+            }
+        }
+        index += 1;
+    }
+    unpack(decide(skb, Outcome::Undecidable as u32))
+}
+
+#[inline(always)]
+fn unpack(verdict: u32) -> Verdict {
+    if verdict == Verdict::Deny as u32 {
+        // What is not refused in this mode never comes here as such.
+        return unreadable();
+    }
+    Verdict::Allow
+}
+
+/// How many octets were taken, and above 32 bits the [`Outcome`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
+    const STOP: u64 = (Outcome::Undecidable as u64) << 32 | 1;
+    let Some(inspected) = maps::inspected_of(skb) else {
+        return STOP;
+    };
+    let left = to.wrapping_sub(from);
+    let skippable = inspected.flight.skippable();
+    if skippable != 0 {
+        let n = if skippable < left { skippable } else { left };
+        let outcome = inspected.flight.skip(n);
+        return (outcome as u64) << 32 | n as u64;
+    }
+    let n = if left < CHUNK as u32 { left } else { CHUNK as u32 };
+    // SAFETY: the chunk has room for `CHUNK` octets.
+    if !unsafe { packet::copy(skb, from, n, CHUNK as u32, inspected.chunk.as_mut_ptr()) } {
+        return STOP;
+    }
+    let mut index = 0;
+    while index < CHUNK as u32 {
+        if index >= n {
+            break;
+        }
+        let inspected = core::hint::black_box(&mut *inspected);
+        let octet = inspected.chunk[index as usize & (CHUNK - 1)];
+        index += 1;
+        let outcome = inspected.flight.take(octet);
+        if outcome as u32 != Outcome::More as u32 {
+            return (outcome as u64) << 32 | index as u64;
+        }
+        if inspected.flight.skippable() != 0 {
+            break;
+        }
+    }
+    index as u64
+}
+
+/// No verdict yet: more octets are needed.
+const UNDECIDED: u32 = 0;
+
+/// Makes what it can of an [`Outcome`]: a [`Verdict`] as a number, or [`UNDECIDED`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
+    let Some(inspected) = maps::inspected_of(skb) else {
+        return Verdict::Allow as u32;
+    };
+    if outcome == Outcome::Name as u32 || outcome == Outcome::LastName as u32 {
+        let answer = decide_name(skb);
+        let endpoint = EndpointId::from_raw(inspected.endpoint);
+        let decision = Decision::from_packed(inspected.packed, endpoint);
+        if !decision.is_entitled() {
+            return end(skb, Reason::Ungoverned as u32);
+        }
+        if outcome == Outcome::Name as u32 {
+            return UNDECIDED;
+        }
+        if answer & NameSet::ECH != 0 && inspected.flight.is_ech() {
+            return end(skb, Reason::Ech as u32);
+        }
+        return end(skb, Reason::Ungoverned as u32);
+    }
+    if outcome == Outcome::End as u32 {
+        return end(skb, Reason::Ungoverned as u32);
+    }
+    if outcome == Outcome::NoName as u32 {
+        return end(skb, Reason::NoSni as u32);
+    }
+    if outcome == Outcome::Unrecognised as u32 && !is_web(inspected) {
+        return end(skb, Reason::Ungoverned as u32);
+    }
+    end(skb, Reason::Undecidable as u32)
+}
+
+/// Whether the port is one at which model endpoints, or what leads to them, are called with TLS or
+/// HTTP, so that another protocol there is no excuse.
+#[inline(always)]
+fn is_web(inspected: &Inspected) -> bool {
+    const PORTS: [u16; 6] = [80, 443, 853, 3128, 8080, 8443];
+    let tunnel = inspected.flight.port();
+    let port = if tunnel != 0 {
+        tunnel
+    } else {
+        u16::from_be(inspected.port as u16)
+    };
+    inspected.flags & Inspected::KNOWN != 0
+        || port == PORTS[0]
+        || port == PORTS[1]
+        || port == PORTS[2]
+        || port == PORTS[3]
+        || port == PORTS[4]
+        || port == PORTS[5]
+}
+
+/// Judges the name that has been read, and keeps the strictest decision so far. The flags of what
+/// the name stands for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
+    let Some(inspected) = maps::inspected_of(skb) else {
+        return 0;
+    };
+    let slot = maps::active_policy().slot;
+    names::look_up(&inspected.flight.name, slot, &mut inspected.set);
+    let flags = inspected.set.flags;
+    let now_ns = now_ns();
+    let mut index = 0;
+    while index < 4 {
+        let inspected = core::hint::black_box(&mut *inspected);
+        let endpoint = inspected.set.endpoints[index & 3];
+        let port = inspected.set.ports[index & 3];
+        index += 1;
+        if endpoint == EndpointId::ANY {
+            break;
+        }
+        let told = inspected.flight.port().to_be();
+        if port != ANY_PORT && port != inspected.port as u16 && port != told {
+            continue;
+        }
+        let identity = inspected.identity.to_raw();
+        let packed = decide_one(identity, endpoint.to_raw(), slot as u32, now_ns);
+        let decision = Decision::from_packed(packed, endpoint);
+        let former = EndpointId::from_raw(inspected.endpoint);
+        let strictest = Decision::from_packed(inspected.packed, former).or_stricter(decision);
+        inspected.packed = strictest.packed();
+        inspected.endpoint = strictest.endpoint().to_raw();
+    }
+    flags
+}
+
+/// Ends the inspection. `unreadable` says why the name is not known, or `Ungoverned` if it is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
+    let Some(inspected) = maps::inspected_of(skb) else {
+        return Verdict::Allow as u32;
+    };
+    let endpoint = EndpointId::from_raw(inspected.endpoint);
+    let mut decision = Decision::from_packed(inspected.packed, endpoint);
+    let is_known = inspected.flags & Inspected::KNOWN != 0;
+    let refuses = inspected.flags & Inspected::REFUSE_UNDECIDABLE != 0;
+    let is_named = unreadable == Reason::Ungoverned as u32;
+    let is_ordinary = is_named && !decision.is_governed();
+    // An ordinary name at an address where only governed ones are known proves nothing.
+    let is_believed = is_ordinary && inspected.flags & Inspected::SHARED != 0;
+    if decision.is_entitled() && (!is_named || is_ordinary && is_known && !is_believed) {
+        let by_address = by_address(inspected);
+        let reason = if is_named {
+            Reason::SharedAddress as u32
+        } else {
+            unreadable
+        };
+        if is_known && by_address.is_entitled() {
+            decision = by_address;
+        } else if refuses {
+            decision = undecided(reason, by_address.endpoint());
+        }
+    }
+    if !decision.is_governed() {
+        stop(skb);
+        return Verdict::Allow as u32;
+    }
+    let attempt = Attempt {
+        kind: EventKind::Connect,
+        address: inspected.address,
+        port: inspected.port as u16,
+        is_udp: false,
+        flags: Event::NAMED,
+        identity: inspected.identity,
+        cgroup: inspected.cgroup,
+        pid: inspected.pid,
+        cookie: inspected.cookie,
+        now_ns: now_ns(),
+    };
+    let verdict = account(&attempt, decision);
+    if verdict as u32 == Verdict::Deny as u32 {
+        inspected.state = State::Refused as u32;
+        refusal::report(skb, inspected);
+        return Verdict::Deny as u32;
+    }
+    stop(skb);
+    Verdict::Allow as u32
+}
+
+#[inline(always)]
+fn undecided(reason: u32, endpoint: EndpointId) -> Decision {
+    let reason = match reason {
+        9 => Reason::NoSni,
+        10 => Reason::Ech,
+        8 => Reason::SharedAddress,
+        _ => Reason::Undecidable,
+    };
+    Decision::new(reason, RuleId::NONE, endpoint)
+}
+
+#[inline(always)]
+fn by_address(inspected: &Inspected) -> Decision {
+    if inspected.flags & Inspected::KNOWN == 0 {
+        return Decision::UNGOVERNED;
+    }
+    let target = Target {
+        address: Address::from_words(inspected.address.words()),
+        port: inspected.port as u16,
+    };
+    match Found::at(maps::active_policy(), &target) {
+        Some(found) => found.judge(inspected.identity, now_ns()).decision,
+        None => Decision::UNGOVERNED,
+    }
+}
+
+#[inline(always)]
+fn stop(skb: *mut __sk_buff) {
+    if let Some(socket) = packet::socket(skb) {
+        maps::end_inspection(socket);
+    }
+}
+
+/// A marked UDP socket sends QUIC: refused.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn refuse_quic(skb: *mut __sk_buff) -> u32 {
+    let Some(inspected) = maps::inspected_of(skb) else {
+        return Verdict::Allow as u32;
+    };
+    let endpoint = by_address(inspected).endpoint();
+    let attempt = Attempt {
+        kind: EventKind::Datagram,
+        address: inspected.address,
+        port: inspected.port as u16,
+        is_udp: true,
+        flags: 0,
+        identity: inspected.identity,
+        cgroup: inspected.cgroup,
+        pid: inspected.pid,
+        cookie: inspected.cookie,
+        now_ns: now_ns(),
+    };
+    account(&attempt, Decision::new(Reason::Quic, RuleId::NONE, endpoint)) as u32
+}
+

@@ -1,0 +1,74 @@
+//! `cgroup_skb/ingress`: before a packet is queued to its socket.
+//!
+//! Kernel: `sk_filter_trim_cap`, 4.10 and later. It runs before the receiver can read, so what an
+//! answer of the DNS tells is known when the receiver connects. It lets every packet pass.
+
+use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
+
+use agent_common::address::Address;
+
+use crate::{dns, maps, packet};
+
+const DNS_PORT: u32 = 53;
+const UDP_HEADER: u32 = 8;
+/// Header of a DNS message.
+const LEAST: u32 = 12;
+
+#[cgroup_skb(ingress)]
+pub fn ingress(ctx: SkBuffContext) -> i32 {
+    let skb = ctx.skb.skb;
+    if let Some(base) = answer_of_resolver(skb) {
+        dns::learn(skb, base);
+    }
+    PASS
+}
+
+const PASS: i32 = 1;
+
+/// Where the message begins, if this packet comes from port 53 of a resolver that is believed.
+#[inline(always)]
+fn answer_of_resolver(skb: *mut __sk_buff) -> Option<u32> {
+    let transport = packet::transport(skb);
+    let protocol = (transport >> 16) as u32;
+    let header = transport as u32 & 0xffff;
+    if protocol != packet::UDP && protocol != packet::TCP {
+        return None;
+    }
+    if packet::u16_at(skb, header)? != DNS_PORT {
+        return None;
+    }
+    if !maps::is_resolver(&source(skb)?) {
+        return None;
+    }
+    let len = packet::len(skb);
+    if protocol == packet::UDP {
+        let payload = header + UDP_HEADER;
+        return (len > payload + LEAST).then_some(payload);
+    }
+    let header_len = (packet::u8_at(skb, header + 12)? >> 4) << 2;
+    let payload = header + header_len;
+    if len <= payload + LEAST {
+        return None;
+    }
+    // Over TCP the length comes first, mostly in the same segment as the message.
+    let rest = len - payload;
+    let told = packet::u16_at(skb, payload)?;
+    Some(if told + 2 <= rest && told > LEAST {
+        payload + 2
+    } else {
+        payload
+    })
+}
+
+#[inline(always)]
+fn source(skb: *mut __sk_buff) -> Option<Address> {
+    let mut words = [0_u32; 4];
+    let into = words.as_mut_ptr().cast::<u8>();
+    let first = packet::u8_at(skb, 0)?;
+    if first >> 4 == 4 {
+        // SAFETY: four octets of sixteen.
+        return unsafe { packet::copy(skb, 12, 4, 4, into) }.then(|| Address::from_v4(words[0]));
+    }
+    // SAFETY: sixteen octets.
+    unsafe { packet::copy(skb, 8, 16, 16, into) }.then(|| Address::from_v6(words))
+}

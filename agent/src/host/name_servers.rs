@@ -1,0 +1,70 @@
+//! The resolvers that this host asks: from where every host has them written down.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
+
+/// Where `nameserver` lines are (resolv.conf(5)): what programs ask, what systemd-resolved asks, and
+/// what NetworkManager would write.
+const FILES: [&str; 4] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/run/systemd/resolve/stub-resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
+
+/// Stubs that are always local: systemd-resolved's two, and Docker's in each container.
+const STUBS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)),
+];
+
+/// The resolvers that are found, with those that the configuration adds. A file that is not there
+/// names none.
+#[must_use]
+pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let mut found: BTreeSet<_> = STUBS.into_iter().chain(configured.iter().copied()).collect();
+    for file in FILES {
+        if let Ok(text) = fs::read_to_string(Path::new(file)) {
+            found.extend(name_servers(&text));
+        }
+    }
+    found
+}
+
+fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        if words.next() != Some("nameserver") {
+            return None;
+        }
+        // A zone says on which interface, not who.
+        let address = words.next()?.split('%').next()?;
+        address.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_lines_name_a_server() {
+        let text = "# nameserver 192.0.2.9\nsearch a.test\nnameserver 192.0.2.1\n\
+                    nameserver\t2001:db8::1\nnameserver fe80::1%eth0 # here\nnameserver nonsense\n";
+        let found: Vec<_> = name_servers(text).map(|ip| ip.to_string()).collect();
+        assert_eq!(found, ["192.0.2.1", "2001:db8::1", "fe80::1"]);
+    }
+
+    #[test]
+    fn what_is_configured_is_added_to_the_stubs() {
+        let configured = BTreeSet::from([IpAddr::from([192, 0, 2, 1])]);
+        let found = discover(&configured);
+        assert!(found.contains(&IpAddr::from([192, 0, 2, 1])));
+        assert!(found.contains(&IpAddr::from([127, 0, 0, 53])));
+    }
+}
