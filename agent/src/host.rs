@@ -7,3 +7,4 @@ pub mod clock;
 pub mod memory;
 pub mod process;
 pub mod resolver;
+pub mod sock_destroy;
