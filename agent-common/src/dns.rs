@@ -36,6 +36,9 @@ pub struct Record {
 }
 
 /// A message that can be read, and what becomes of its addresses.
+///
+/// The methods that only call a function of this module are there so that the kernel can put each
+/// into a function that its verifier checks once.
 pub trait Message {
     fn u16_at(&mut self, at: u32) -> Option<u16>;
 
@@ -52,6 +55,12 @@ pub trait Message {
     /// An address of `len` octets, 4 or 16, for all names of this answer.
     fn address_at(&mut self, at: u32, len: u32, ttl: u32) -> Option<()>;
 
+    /// Calls [`names`].
+    fn names_of(&mut self, at: u32) -> Option<u32>;
+
+    /// Calls [`addresses`].
+    fn addresses_of(&mut self, at: u32) -> Option<u32>;
+
     /// The parameters of an HTTPS or SVCB record whose data is `data..end`: calls [`hints`].
     fn hints_at(&mut self, data: u32, end: u32, ttl: u32) -> Option<()>;
 
@@ -59,72 +68,68 @@ pub trait Message {
     fn list_at(&mut self, first: u32, len: u32, size: u32, ttl: u32) -> Option<()>;
 }
 
-/// Walks one answer. `None` if it is malformed, or no answer: what came before stays learnt.
+/// Walks one answer. `None` if it is malformed or too long: what came before stays learnt. What is
+/// no answer, or has no records, is nothing to walk.
 #[inline(always)]
 pub fn answer(message: &mut impl Message) -> Option<()> {
     if message.u16_at(2)? & FLAGS_MASK != FLAGS_ANSWER || message.u16_at(4)? != 1 {
-        return None;
+        return Some(());
     }
     let n_records = u32::from(message.u16_at(6)?);
     if n_records == 0 {
-        return None;
+        return Some(());
     }
     message.name_at(HEADER)?;
     let first = message.after_name(HEADER)? + 4;
     // An alias counts wherever it stands, so names come before addresses.
-    names(message, first, n_records)?;
-    addresses(message, first, n_records)
-}
-
-#[inline(always)]
-fn names(message: &mut impl Message, first: u32, n_records: u32) -> Option<()> {
     let mut at = first;
     let mut index = 0;
-    while index < MAX_RECORDS {
-        if index >= n_records {
-            break;
-        }
-        let fixed = message.after_name(at)?;
-        let record = message.record_at(fixed)?;
-        let data = fixed + 10;
-        if record.kind == kind::CNAME {
-            message.name_at(data)?;
-        }
-        if record.kind == kind::HTTPS || record.kind == kind::SVCB {
-            // A target of `.` is the owner itself.
-            let target = data + 2;
-            if message.after_name(target)? != target + 1 {
-                message.name_at(target)?;
-            }
-        }
-        at = data + u32::from(record.len);
+    while index < MAX_RECORDS && index < n_records {
+        at = message.names_of(at)?;
         index += 1;
     }
-    Some(())
+    at = first;
+    index = 0;
+    while index < MAX_RECORDS && index < n_records {
+        at = message.addresses_of(at)?;
+        index += 1;
+    }
+    (n_records <= MAX_RECORDS).then_some(())
 }
 
+/// Takes the names that the record at `at` makes known; where the next record begins.
 #[inline(always)]
-fn addresses(message: &mut impl Message, first: u32, n_records: u32) -> Option<()> {
-    let mut at = first;
-    let mut index = 0;
-    while index < MAX_RECORDS {
-        if index >= n_records {
-            break;
-        }
-        let fixed = message.after_name(at)?;
-        let record = message.record_at(fixed)?;
-        let data = fixed + 10;
-        let len = u32::from(record.len);
-        match record.kind {
-            kind::A if len == 4 => message.address_at(data, 4, record.ttl)?,
-            kind::AAAA if len == 16 => message.address_at(data, 16, record.ttl)?,
-            kind::HTTPS | kind::SVCB => message.hints_at(data, data + len, record.ttl)?,
-            _ => {}
-        }
-        at = data + len;
-        index += 1;
+pub fn names(message: &mut impl Message, at: u32) -> Option<u32> {
+    let fixed = message.after_name(at)?;
+    let record = message.record_at(fixed)?;
+    let data = fixed + 10;
+    if record.kind == kind::CNAME {
+        message.name_at(data)?;
     }
-    Some(())
+    if record.kind == kind::HTTPS || record.kind == kind::SVCB {
+        // A target of `.` is the owner itself.
+        let target = data + 2;
+        if message.after_name(target)? != target + 1 {
+            message.name_at(target)?;
+        }
+    }
+    Some(data + u32::from(record.len))
+}
+
+/// Takes the addresses of the record at `at`; where the next record begins.
+#[inline(always)]
+pub fn addresses(message: &mut impl Message, at: u32) -> Option<u32> {
+    let fixed = message.after_name(at)?;
+    let record = message.record_at(fixed)?;
+    let data = fixed + 10;
+    let len = u32::from(record.len);
+    match record.kind {
+        kind::A if len == 4 => message.address_at(data, 4, record.ttl)?,
+        kind::AAAA if len == 16 => message.address_at(data, 16, record.ttl)?,
+        kind::HTTPS | kind::SVCB => message.hints_at(data, data + len, record.ttl)?,
+        _ => {}
+    }
+    Some(data + len)
 }
 
 /// The addresses in the parameters of an HTTPS or SVCB record.

@@ -74,7 +74,8 @@ pub struct Refusal {
     /// `AF_INET` or `AF_INET6`.
     pub family: u32,
     pub pid: u32,
-    pub _pad: u32,
+    /// Interface that the socket is bound to, or 0.
+    pub interface: u32,
 }
 
 layout!(Refusal, size = 56, align = 8);

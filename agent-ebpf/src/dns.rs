@@ -114,6 +114,22 @@ impl Message for Packet {
     }
 
     #[inline(always)]
+    fn names_of(&mut self, at: u32) -> Option<u32> {
+        match names_of(self.skb, self.base, at & 0xffff) {
+            0 => None,
+            next => Some(next & 0xffff),
+        }
+    }
+
+    #[inline(always)]
+    fn addresses_of(&mut self, at: u32) -> Option<u32> {
+        match addresses_of(self.skb, self.base, at & 0xffff) {
+            0 => None,
+            next => Some(next & 0xffff),
+        }
+    }
+
+    #[inline(always)]
     fn hints_at(&mut self, data: u32, end: u32, ttl: u32) -> Option<()> {
         (hints(self.skb, data & 0xffff, end, ttl) != 0).then_some(())
     }
@@ -123,6 +139,28 @@ impl Message for Packet {
         let len_and_size = (len << 8) | size;
         (list(self.skb, first & 0xffff, len_and_size, ttl) != 0).then_some(())
     }
+}
+
+/// Where the next record begins; 0 if this one is malformed.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn names_of(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
+    let mut message = Packet {
+        skb,
+        base: base & 0x1ff,
+    };
+    dns::names(&mut message, at & 0xffff).unwrap_or(0)
+}
+
+/// As [`names_of`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn addresses_of(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
+    let mut message = Packet {
+        skb,
+        base: base & 0x1ff,
+    };
+    dns::addresses(&mut message, at & 0xffff).unwrap_or(0)
 }
 
 #[unsafe(no_mangle)]

@@ -1,5 +1,7 @@
 //! What is known about an address and a port, and what policy says about it.
 
+use core::hint::black_box;
+
 use agent_common::{
     destination::{ANY_PORT, AddressKey, Destination, EndpointId, PrefixKey},
     identity::IdentityId,
@@ -50,12 +52,12 @@ impl Found {
             }
         }
         let has_learned = maps::learned(&LearnedKey { address, index: 0 }).is_some();
-        if found[0].is_none()
-            && found[1].is_none()
-            && found[2].is_none()
-            && found[3].is_none()
-            && !has_learned
-        {
+        // One by one: the verifier refuses what the compiler would make of it, an OR of pointers.
+        let mut is_anything = u32::from(has_learned);
+        for destination in &found {
+            is_anything = black_box(is_anything) | u32::from(destination.is_some());
+        }
+        if black_box(is_anything) == 0 {
             return None;
         }
         Some(Self {

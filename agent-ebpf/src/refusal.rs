@@ -7,7 +7,7 @@ use agent_common::{
 use aya_ebpf::bindings::__sk_buff;
 use core::ptr::read_volatile;
 
-use crate::maps;
+use crate::{maps, packet};
 
 /// Wakes the agent whatever it has not read yet.
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
@@ -15,6 +15,11 @@ const AF_INET: u32 = 2;
 
 #[inline(always)]
 pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
+    let interface = match packet::socket(skb) {
+        // SAFETY: a full socket, whose member is read once.
+        Some(socket) => unsafe { read_volatile(&raw const (*socket).bound_dev_if) },
+        None => 0,
+    };
     let Some(mut entry) = maps::reserve_refusal() else {
         maps::count_loss(Loss::RefusalRingFull);
         return;
@@ -42,7 +47,7 @@ pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
         (&raw mut (*place).remote_port).write(u32::from_be(remote_port) as u16);
         (&raw mut (*place).family).write(family);
         (&raw mut (*place).pid).write(inspected.pid);
-        (&raw mut (*place)._pad).write(0);
+        (&raw mut (*place).interface).write(interface);
     }
     entry.submit(BPF_RB_FORCE_WAKEUP);
 }

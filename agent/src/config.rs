@@ -3,8 +3,9 @@
 //! Policy is not here: it lives in policy files and in the store.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Whether the hosts of endpoints are resolved.
     pub resolve: bool,
+    /// Whether names are found out in the kernel: answers of the DNS, first packets of connections.
+    pub inspect: bool,
+    /// Resolvers whose answers are believed, beside those that the host's files name.
+    pub name_servers: BTreeSet<IpAddr>,
     /// Whether a clean stop detaches the programs and removes all pins.
     pub detach_on_exit: bool,
     /// How many events the store keeps.
@@ -56,6 +61,8 @@ impl Default for Config {
             metrics_listen: None,
             log_format: LogFormat::Text,
             resolve: true,
+            inspect: true,
+            name_servers: BTreeSet::new(),
             detach_on_exit: false,
             kept_events: 100_000,
         }
@@ -76,6 +83,8 @@ pub struct Overrides {
     pub metrics_listen: Option<SocketAddr>,
     pub log_format: Option<LogFormat>,
     pub no_resolve: bool,
+    pub no_inspect: bool,
+    pub name_servers: Vec<IpAddr>,
     pub detach_on_exit: bool,
 }
 
@@ -104,6 +113,8 @@ struct File {
     metrics_listen: Option<SocketAddr>,
     log_format: Option<LogFormat>,
     resolve: Option<bool>,
+    inspect: Option<bool>,
+    name_servers: Option<Vec<IpAddr>>,
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
 }
@@ -153,6 +164,8 @@ impl Config {
             metrics_listen,
             log_format,
             resolve,
+            inspect,
+            name_servers,
             detach_on_exit,
             kept_events,
         } = file;
@@ -172,6 +185,12 @@ impl Config {
             metrics_listen: overrides.metrics_listen.or(metrics_listen),
             log_format: overrides.log_format.or(log_format).unwrap_or_default(),
             resolve: !overrides.no_resolve && resolve.unwrap_or(defaults.resolve),
+            inspect: !overrides.no_inspect && inspect.unwrap_or(defaults.inspect),
+            name_servers: name_servers
+                .into_iter()
+                .flatten()
+                .chain(overrides.name_servers)
+                .collect(),
             detach_on_exit: overrides.detach_on_exit
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),

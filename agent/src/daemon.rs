@@ -8,6 +8,7 @@ mod address_map;
 mod addresses;
 mod changes;
 mod core;
+mod ending;
 mod explain;
 mod grants;
 mod naming;
@@ -165,6 +166,9 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
             // As above.
             let _ = answers.send(Input::Resolved(answer));
         }));
+    }
+    if let Some(ring) = core.maps.refusals.take() {
+        ending::start(ring, core.ended.clone()).map_err(StartError::Thread)?;
     }
     let thread = thread::Builder::new()
         .name("weir-core".to_owned())

@@ -5,11 +5,13 @@
 mod builtin;
 mod catalogue;
 mod host_pattern;
+mod name_tree;
 
 use ipnet::IpNet;
 
 pub use catalogue::{Catalogue, Match};
 pub use host_pattern::{HostPattern, HostPatternError};
+pub use name_tree::{NameTable, NameUse, build as build_name_tree};
 
 /// A remote API service that serves models.
 #[derive(Clone, Debug, PartialEq, Eq)]

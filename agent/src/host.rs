@@ -5,6 +5,7 @@
 pub mod cgroups;
 pub mod clock;
 pub mod memory;
+pub mod name_servers;
 pub mod process;
 pub mod resolver;
 pub mod sock_destroy;

@@ -303,7 +303,10 @@ where
 }
 
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
-    tracing::debug!(program, %source, "the kernel refused");
+    if let aya::programs::ProgramError::LoadError { verifier_log, .. } = &source {
+        tracing::debug!(program, %verifier_log, "the kernel refused");
+        if std::env::var_os("WEIR_DEBUG_VERIFIER").is_some() { let text = verifier_log.to_string(); let n = text.len(); eprintln!("{program}: {}", &text[n.saturating_sub(4000)..]); }
+    }
     KernelError::LoadProgram {
         program,
         source: Box::new(source),

@@ -10,7 +10,8 @@ use agent_common::{
     address::Address,
     destination::{AddressKey, Destination, EndpointId, PrefixKey},
     identity::IdentityId,
-    policy::{PolicyLookup, RuleEntry, RuleKey},
+    name::{LabelKind, NameKey, NameNode},
+    policy::{PolicyLookup, Posture, RuleEntry, RuleKey},
     settings::{ActivePolicy, Slot, config},
     verdict::{Decision, decide},
 };
@@ -29,6 +30,8 @@ pub struct PolicyTables {
     /// By network, its length in bits of the 128-bit form, and port.
     pub prefixes: BTreeMap<(Address, u32, u16), Destination>,
     pub rules: BTreeMap<(IdentityId, EndpointId), RuleEntry>,
+    /// The tree of names, by node, kind of label and its hash.
+    pub names: BTreeMap<(u32, LabelKind, u64), NameNode>,
 }
 
 impl PolicyTables {
@@ -38,8 +41,16 @@ impl PolicyTables {
             has_prefixes: !self.prefixes.is_empty(),
             has_any_port: self.addresses.keys().any(|(_, port)| *port == 0)
                 || self.prefixes.keys().any(|(_, _, port)| *port == 0),
+            names_matter: names_matter(&self.rules),
         }
     }
+}
+
+/// Whether some identity can be refused something.
+fn names_matter(rules: &BTreeMap<(IdentityId, EndpointId), RuleEntry>) -> bool {
+    rules.iter().any(|((_, endpoint), entry)| {
+        *endpoint == EndpointId::UNNAMED && entry.posture() == Posture::Deny
+    })
 }
 
 /// The maps and which half of them is live.
@@ -48,6 +59,7 @@ pub struct PolicyMaps {
     addresses: HashMap<MapData, AddressKey, Destination>,
     prefixes: LpmTrie<MapData, PrefixKey, Destination>,
     rules: HashMap<MapData, RuleKey, RuleEntry>,
+    names: HashMap<MapData, NameKey, NameNode>,
     active: ActivePolicy,
     /// What the live slot holds but for single addresses, which come and go between revisions.
     live: PolicyTables,
@@ -83,6 +95,8 @@ impl PolicyMaps {
                 .map_err(|source| open(map::PREFIXES, source))?,
             rules: HashMap::try_from(take(ebpf, map::RULES)?)
                 .map_err(|source| open(map::RULES, source))?,
+            names: HashMap::try_from(take(ebpf, map::NAMES)?)
+                .map_err(|source| open(map::NAMES, source))?,
             active: ActivePolicy::from_raw(raw),
             live: PolicyTables::default(),
         })
@@ -124,6 +138,12 @@ impl PolicyMaps {
         for ((identity, endpoint), entry) in rules {
             self.put_rule(RuleKey::new(*identity, *endpoint, self.active.slot), entry)?;
             self.live.rules.insert((*identity, *endpoint), *entry);
+        }
+        if !self.active.names_matter && names_matter(rules) {
+            self.activate(ActivePolicy {
+                names_matter: true,
+                ..self.active
+            })?;
         }
         Ok(())
     }
@@ -192,6 +212,11 @@ impl PolicyMaps {
         for ((identity, endpoint), entry) in &tables.rules {
             self.put_rule(RuleKey::new(*identity, *endpoint, slot), entry)?;
         }
+        for ((node, kind, hash), value) in &tables.names {
+            self.names
+                .insert(NameKey::new(*node, *kind, *hash, slot), value, 0)
+                .map_err(|source| full_or(map::NAMES, abi::MAX_NAMES, source))?;
+        }
         for ((address, length, port), destination) in &tables.prefixes {
             let key = prefix_key(*address, *length, *port, slot);
             self.prefixes
@@ -236,6 +261,11 @@ impl PolicyMaps {
             ignore_absent(self.rules.remove(key))
                 .map_err(|source| KernelError::map(map::RULES, "remove an entry", source))?;
         }
+        let names: Vec<_> = keys(map::NAMES, self.names.keys())?;
+        for key in names.iter().filter(|key| key.slot() == slot) {
+            ignore_absent(self.names.remove(key))
+                .map_err(|source| KernelError::map(map::NAMES, "remove an entry", source))?;
+        }
         let prefixes: Vec<_> = keys(map::PREFIXES, self.prefixes.keys())?;
         for key in prefixes.iter().filter(|key| key.data().slot() == slot) {
             ignore_absent(self.prefixes.remove(key))
@@ -254,6 +284,7 @@ impl PolicyMaps {
 fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
     let needs = [
         (map::RULES, tables.rules.len(), abi::MAX_RULES),
+        (map::NAMES, tables.names.len(), abi::MAX_NAMES),
         (map::PREFIXES, tables.prefixes.len(), abi::MAX_PREFIXES),
         (map::ADDRESSES, tables.addresses.len(), abi::MAX_ADDRESSES),
     ];

@@ -1,6 +1,10 @@
 //! `weir agent`
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use agent_common::settings::Mode;
 use clap::ValueEnum;
@@ -46,6 +50,12 @@ pub(super) struct Args {
     /// Do not resolve the hosts of endpoints
     #[arg(long)]
     no_resolve: bool,
+    /// Find out no names in the kernel: neither from answers of the DNS nor from first packets
+    #[arg(long)]
+    no_inspect: bool,
+    /// Believe the answers of this resolver, too; repeat for more
+    #[arg(long = "name-server", value_name = "ADDRESS")]
+    name_servers: Vec<IpAddr>,
     /// Detach the programs and forget the counters at a clean stop
     #[arg(long)]
     detach_on_exit: bool,
@@ -85,6 +95,8 @@ impl Args {
             metrics_listen: self.metrics_listen,
             log_format: self.log_format,
             no_resolve: self.no_resolve,
+            no_inspect: self.no_inspect,
+            name_servers: self.name_servers,
             detach_on_exit: self.detach_on_exit,
         })?;
         Ok(if code == ExitCode::SUCCESS {

@@ -2,7 +2,7 @@
 
 use agent_common::address::Address;
 
-use super::Core;
+use super::{Core, addresses::Wanted};
 use crate::{
     error_chain,
     host::{
@@ -37,9 +37,14 @@ impl Core {
         self.update_addresses();
     }
 
+    pub(super) fn wanted_addresses(&self) -> Wanted {
+        let revision = &self.running.revision;
+        self.book.wanted(&revision.hosts(), &revision.shared())
+    }
+
     /// Brings the address map from what is installed to what is wanted, entry by entry.
     pub(super) fn update_addresses(&mut self) {
-        let wanted = self.book.wanted(&self.running.revision.hosts());
+        let wanted = self.wanted_addresses();
         let changed: Vec<_> = wanted
             .iter()
             .filter(|(key, destination)| self.installed_addresses.get(key) != Some(destination))

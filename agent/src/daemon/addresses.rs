@@ -72,8 +72,9 @@ impl AddressBook {
             .unwrap_or_default()
     }
 
-    /// The address map for `uses`; an address of several endpoints lists them all.
-    pub(super) fn wanted(&self, uses: &HostUse) -> Wanted {
+    /// The address map for `uses`; an address of several endpoints lists them all. At the addresses
+    /// of endpoints that are `shared`, the name decides.
+    pub(super) fn wanted(&self, uses: &HostUse, shared: &BTreeSet<EndpointId>) -> Wanted {
         let mut sets: BTreeMap<(Address, u16), BTreeSet<EndpointId>> = BTreeMap::new();
         for (host, endpoints) in uses {
             let literal = host.parse::<IpAddr>().ok();
@@ -86,7 +87,13 @@ impl AddressBook {
             }
         }
         sets.into_iter()
-            .map(|(key, endpoints)| (key, Destination::of(endpoints)))
+            .map(|(key, endpoints)| {
+                let mut destination = Destination::of(endpoints.iter().copied());
+                if endpoints.iter().any(|endpoint| shared.contains(endpoint)) {
+                    destination.flags |= Destination::SHARED;
+                }
+                (key, destination)
+            })
             .collect()
     }
 }
@@ -132,7 +139,7 @@ mod tests {
         let mut book = AddressBook::default();
         book.learn("a.example", &ips(&["192.0.2.1", "192.0.2.2"]), TTL, 0);
         book.learn("b.example", &ips(&["192.0.2.2"]), TTL, 0);
-        let wanted = book.wanted(&uses(&[("a.example", 1), ("b.example", 2)]));
+        let wanted = book.wanted(&uses(&[("a.example", 1), ("b.example", 2)]), &BTreeSet::new());
         assert_eq!(
             shown(&wanted),
             [
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn a_host_that_is_an_address_needs_no_answer() {
         let book = AddressBook::default();
-        let wanted = book.wanted(&uses(&[("10.1.2.3", 5)]));
+        let wanted = book.wanted(&uses(&[("10.1.2.3", 5)]), &BTreeSet::new());
         assert_eq!(shown(&wanted), [("10.1.2.3".to_owned(), vec![5])]);
     }
 }

@@ -3,8 +3,12 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    net::IpAddr,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,6 +20,7 @@ use tokio::sync::watch;
 use super::{
     Input, StartError,
     addresses::{AddressBook, Wanted},
+    ending::EndedCounts,
     policy::Running,
     sources,
     telling::Telling,
@@ -28,6 +33,7 @@ use crate::{
     host::{
         cgroups::{self, Change},
         clock::now,
+        name_servers,
     },
     store::Store,
 };
@@ -51,6 +57,10 @@ pub struct Core {
     pub(super) attached: Attached,
     pub(super) close_source: CloseSource,
     pub(super) close_fallback: Option<String>,
+    /// What became of connections that were refused after they had been made.
+    pub(super) ended: Arc<EndedCounts>,
+    /// Resolvers whose answers the kernel believes.
+    pub(super) name_servers: BTreeSet<IpAddr>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
     pub(super) book: AddressBook,
@@ -92,12 +102,15 @@ impl Core {
             cgroup: scope.clone(),
             scoped: scope != host.cgroup_root,
             mode: config.mode,
+            inspect: config.inspect,
         })?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
             close_source: loaded.close_source,
             close_fallback: loaded.close_fallback.clone(),
+            ended: Arc::default(),
+            name_servers: BTreeSet::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
             book: AddressBook::default(),
@@ -123,6 +136,7 @@ impl Core {
         for (cgroup, identity) in core.workloads.cgroups() {
             core.maps.identities.set(cgroup, identity)?;
         }
+        core.believe_name_servers();
         core.is_in_force = true;
         core.attached = loaded.attach()?;
         tracing::info!(
@@ -215,7 +229,7 @@ impl Core {
     /// Makes the running revision what the kernel looks up.
     pub(super) fn install(&mut self) -> Result<(), crate::bpf::KernelError> {
         let uses = self.running.revision.hosts();
-        let addresses = self.book.wanted(&uses);
+        let addresses = self.wanted_addresses();
         let identities = self.workloads.identities();
         let mut tables = self.running.tables(&identities, &now())?;
         tables.addresses = addresses.clone();
@@ -223,6 +237,18 @@ impl Core {
         self.installed_addresses = addresses;
         self.hosts.send_replace(uses.into_keys().collect());
         Ok(())
+    }
+
+    /// Reads again which resolvers this host asks.
+    fn believe_name_servers(&mut self) {
+        let found = name_servers::discover(&self.config.name_servers);
+        if found == self.name_servers {
+            return;
+        }
+        match self.maps.resolvers.replace(&found) {
+            Ok(()) => self.name_servers = found,
+            Err(error) => tracing::error!(error = error_chain(&error), "resolvers not believed"),
+        }
     }
 
     fn reinstall(&mut self, why: &str) {
@@ -259,6 +285,7 @@ impl Core {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
+        self.believe_name_servers();
         self.book.expire(at.boot_ns);
         self.update_addresses();
         self.telling.forget_old(at.boot_ns);

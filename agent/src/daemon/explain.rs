@@ -314,5 +314,15 @@ pub const fn sentence(reason: Reason) -> &'static str {
         Reason::Expired => "the grant has ended",
         Reason::NotYetValid => "the grant has not begun",
         Reason::NoPolicy => "no policy is installed",
+        Reason::SharedAddress => {
+            "several services answer there, and what was sent does not tell which is meant"
+        }
+        Reason::NoSni => "the first packets name no server, and the posture refuses that",
+        Reason::Ech => "the server's name is encrypted, and the posture refuses that",
+        Reason::Quic => "QUIC hides the server's name, and the posture refuses that",
+        Reason::Undecidable => {
+            "the first packets do not tell what is asked for, and the posture refuses that"
+        }
+        Reason::ForeignSocket => "the socket was made by another workload",
     }
 }

@@ -96,7 +96,7 @@ impl Running {
             .compile(identities, at)
             .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
         self.refill_at_ns = compiled.refill_at_ns;
-        Ok(tables(&compiled))
+        Ok(tables(&compiled, &self.revision))
     }
 }
 

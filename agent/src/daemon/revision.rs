@@ -1,9 +1,13 @@
 //! From policy objects to the tables that the kernel looks up. Asks the store for numbers.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use agent_common::{
-    address::Address, destination::EndpointId, identity::IdentityId, policy::RuleEntry,
+    address::Address, destination::EndpointId, identity::IdentityId, name::NameSet,
+    policy::RuleEntry,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -11,7 +15,7 @@ use jiff::Timestamp;
 use super::addresses::HostUse;
 use crate::{
     bpf::policy::PolicyTables,
-    endpoint::Catalogue,
+    endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     identity::Identity,
     policy::{
@@ -29,6 +33,8 @@ pub(super) struct Revision {
     pub(super) warnings: Vec<PolicyError>,
     /// Where each object comes from: a file, or [`API_SOURCE`].
     pub(super) sources: BTreeMap<(Kind, String), String>,
+    /// All host patterns, as the kernel walks them.
+    names: NameTable,
 }
 
 /// Source of objects that were made over the API.
@@ -91,8 +97,10 @@ impl Revision {
             return Err(error.into());
         }
         let built = built.map_err(RevisionError::Invalid)?;
+        let numbers = number(&built.set, store)?;
         Ok(Self {
-            numbers: number(&built.set, store)?,
+            names: build_name_tree(&name_uses(&built.set, &numbers)),
+            numbers,
             set: built.set,
             warnings: built.warnings,
             sources,
@@ -132,10 +140,43 @@ impl Revision {
         }
         hosts
     }
+
+    /// Endpoints whose hosts serve other things, too.
+    pub(super) fn shared(&self) -> BTreeSet<EndpointId> {
+        let shared = self.set.catalogue().iter().filter(|one| one.shared);
+        shared
+            .filter_map(|one| self.numbers.endpoints.get(&one.name).copied())
+            .collect()
+    }
+}
+
+/// The outer names of encrypted `ClientHello` messages: what such a message asks for is unknown.
+/// Source: the providers' `HTTPS` records (`ech=`), RFC 9849 calls them public names.
+const ECH_NAMES: [&str; 2] = ["cloudflare-ech.com", "*.cloudflare-ech.com"];
+
+fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
+    let mut uses = Vec::new();
+    for endpoint in set.catalogue().iter() {
+        let Some(id) = numbers.endpoints.get(&endpoint.name) else {
+            continue;
+        };
+        uses.extend(endpoint.hosts.iter().map(|pattern| NameUse {
+            pattern: pattern.clone(),
+            endpoints: endpoint.ports.iter().map(|port| (*id, *port)).collect(),
+            flags: if endpoint.shared { NameSet::SHARED } else { 0 },
+        }));
+    }
+    let outer = ECH_NAMES.into_iter().map(HostPattern::parse);
+    uses.extend(outer.filter_map(Result::ok).map(|pattern| NameUse {
+        pattern,
+        endpoints: BTreeSet::new(),
+        flags: NameSet::ECH,
+    }));
+    uses
 }
 
 /// What the kernel gets, but for the addresses.
-pub(super) fn tables(compiled: &CompiledPolicy) -> PolicyTables {
+pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTables {
     let prefixes = compiled.prefixes.iter().map(|row| {
         let (address, length) = mapped(row.net);
         ((address, length, row.port), row.destination)
@@ -144,6 +185,7 @@ pub(super) fn tables(compiled: &CompiledPolicy) -> PolicyTables {
         addresses: BTreeMap::new(),
         prefixes: prefixes.collect(),
         rules: compiled.rules.clone(),
+        names: revision.names.clone(),
     }
 }
 

@@ -23,8 +23,8 @@ pub enum HostPatternError {
     Label(String),
     #[error("`{0}` has more than one `*` in a label")]
     TwoWildcards(String),
-    #[error("`{0}` names no domain: write at least one label without `*`")]
-    OnlyWildcards(String),
+    #[error("`{0}` names no domain: write at least the last label without `*`")]
+    NoDomain(String),
     #[error("a host name has at most 253 characters")]
     TooLong,
 }
@@ -57,8 +57,8 @@ impl HostPattern {
         if host.split('.').any(|label| label.matches('*').count() > 1) {
             return Err(HostPatternError::TwoWildcards(host));
         }
-        if host.split('.').all(|label| label.contains('*')) {
-            return Err(HostPatternError::OnlyWildcards(host));
+        if host.rsplit('.').next().is_some_and(|last| last.contains('*')) {
+            return Err(HostPatternError::NoDomain(host));
         }
         Ok(Self(host))
     }
@@ -242,11 +242,11 @@ mod tests {
         check_error("a*b*.c", "`a*b*.c` has more than one `*` in a label");
         check_error(
             "*",
-            "`*` names no domain: write at least one label without `*`",
+            "`*` names no domain: write at least the last label without `*`",
         );
         check_error(
             "*.*",
-            "`*.*` names no domain: write at least one label without `*`",
+            "`*.*` names no domain: write at least the last label without `*`",
         );
         check_error(&"a.".repeat(130), "a host name has at most 253 characters");
     }

@@ -113,7 +113,7 @@ const COMMON: Plane = Plane::Invoke;
 
 fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let common = unknown.of_plane(COMMON);
-    let mut entries = vec![(EndpointId::ANY, common)];
+    let mut entries = vec![(EndpointId::ANY, common), (EndpointId::UNNAMED, unknown.unnamed)];
     entries.extend(exceptions(rules, unknown, |_, _| common));
     entries.extend(
         unknown
@@ -142,6 +142,9 @@ fn entries_of(
             entries = shorter;
             entries.push((EndpointId::ANY, common));
         }
+    }
+    if profile.unnamed != unknown.unnamed {
+        entries.push((EndpointId::UNNAMED, profile.unnamed));
     }
     let prefixes = profile.prefixes.iter();
     let own = prefixes.filter(|(prefix, entry)| unknown.prefixes.get(prefix) != Some(entry));

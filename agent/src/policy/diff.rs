@@ -150,9 +150,16 @@ fn of_deny(old: &EgressDeny, new: &EgressDeny) -> Differences {
 }
 
 fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
-    let PostureRule { scope, ungranted } = old;
+    let PostureRule {
+        scope,
+        ungranted,
+        undecidable,
+        quic,
+    } = old;
     vec![
         ("spec.subjects or default", *scope != new.scope),
         ("spec.ungranted", *ungranted != new.ungranted),
+        ("spec.undecidable", *undecidable != new.undecidable),
+        ("spec.quic", *quic != new.quic),
     ]
 }

@@ -58,6 +58,23 @@ pub struct EgressDeny {
 pub struct PostureRule {
     pub scope: PostureScope,
     pub ungranted: Posture,
+    /// What happens to a connection whose name cannot be found out, where the name would matter.
+    /// `None`: as `ungranted`.
+    pub undecidable: Option<Posture>,
+    /// What happens to QUIC, whose names cannot be read. `None`: as `ungranted`.
+    pub quic: Option<Posture>,
+}
+
+impl PostureRule {
+    #[must_use]
+    pub fn undecidable(&self) -> Posture {
+        self.undecidable.unwrap_or(self.ungranted)
+    }
+
+    #[must_use]
+    pub fn quic(&self) -> Posture {
+        self.quic.unwrap_or(self.ungranted)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agent_common::policy::Posture;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -111,6 +112,10 @@ struct SpecWire<'o> {
     reason: Option<&'o str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ungranted: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecidable: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<&'static str>,
 }
 
 impl<'o> From<&'o Spec> for SpecWire<'o> {
@@ -203,7 +208,12 @@ fn deny_wire(deny: &EgressDeny) -> SpecWire<'_> {
 }
 
 fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
-    let PostureRule { scope, ungranted } = posture;
+    let PostureRule {
+        scope,
+        ungranted,
+        undecidable,
+        quic,
+    } = posture;
     let (default, subjects) = match scope {
         PostureScope::Default => (Some(true), Vec::new()),
         PostureScope::Subjects(subjects) => {
@@ -214,6 +224,8 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
         default,
         subjects,
         ungranted: Some(ungranted.name()),
+        undecidable: undecidable.map(Posture::name),
+        quic: quic.map(Posture::name),
         ..SpecWire::default()
     }
 }

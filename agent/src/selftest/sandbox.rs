@@ -63,6 +63,7 @@ impl Sandbox {
                 cgroup: cgroup.clone(),
                 scoped: true,
                 mode,
+                inspect: true,
             },
             close_source,
             loaded: None,

@@ -96,7 +96,13 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::DefaultAllow
         | Reason::DeniedByRule
         | Reason::NotYetValid
-        | Reason::NoPolicy => false,
+        | Reason::NoPolicy
+        | Reason::SharedAddress
+        | Reason::NoSni
+        | Reason::Ech
+        | Reason::Quic
+        | Reason::Undecidable
+        | Reason::ForeignSocket => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;

@@ -112,6 +112,15 @@ const fn meaning(loss: Loss) -> &'static str {
         Loss::IdentityMapFull => "cgroups beyond the limit are judged as their ancestor",
         Loss::UnknownCgroup => "connections were judged by the host's default posture",
         Loss::CloseUnattributed => "connections ended whose bytes are not counted",
+        Loss::RefusalRingFull => {
+            "refused connections were cut off but not ended: their callers wait for a timeout"
+        }
+        Loss::InspectionFailed => {
+            "sockets had no room for their first packets: judged as undecidable"
+        }
+        Loss::AnswerUnread => {
+            "answers of the DNS were malformed or cut off: what they tell is found out later"
+        }
     }
 }
 

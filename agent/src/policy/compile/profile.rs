@@ -7,7 +7,7 @@ use agent_common::{
     policy::{Posture, RuleEntry, RuleId, WINDOWS, Window},
 };
 
-use super::rules::{Rules, Selected};
+use super::rules::{Rules, Selected, Stance};
 use crate::{
     endpoint::Plane,
     identity::Labels,
@@ -22,6 +22,8 @@ pub(super) struct Profile {
     special: BTreeMap<EndpointId, RuleEntry>,
     /// Denied prefixes that concern this identity.
     pub prefixes: BTreeMap<EndpointId, RuleEntry>,
+    /// The entry for addresses of which no endpoint is known.
+    pub unnamed: RuleEntry,
     pub refill_at_ns: Option<u64>,
 }
 
@@ -45,10 +47,12 @@ impl Profile {
             by_plane: BTreeMap::from(by_plane),
             special,
             prefixes: prefixes(&selected),
+            unnamed: RuleEntry::posture_only(Posture::Allow),
             refill_at_ns: builder.refill_at_ns,
         };
         let overflow = profile.strictest(rules, &selected);
         profile.special.insert(EndpointId::OVERFLOW, overflow);
+        profile.unnamed = profile.unnamed(&selected.stance);
         profile
     }
 
@@ -68,9 +72,27 @@ impl Profile {
         self.special.keys().copied()
     }
 
+    /// Names matter to whom anything can be refused.
+    fn unnamed(&self, stance: &Stance) -> RuleEntry {
+        let mut entries = self.by_plane.values().chain(self.special.values());
+        let can_refuse =
+            |entry: &RuleEntry| entry.posture() == Posture::Deny || !entry.deny_rule.is_none();
+        if !entries.any(can_refuse) {
+            return RuleEntry::posture_only(Posture::Allow);
+        }
+        let mut entry = RuleEntry::posture_only(Posture::Deny);
+        if stance.undecidable == Posture::Deny {
+            entry.posture |= RuleEntry::REFUSE_UNDECIDABLE;
+        }
+        if stance.quic == Posture::Deny {
+            entry.posture |= RuleEntry::REFUSE_QUIC;
+        }
+        entry
+    }
+
     /// An entry that allows only what the entries of all endpoints allow.
     fn strictest(&self, rules: &Rules<'_>, selected: &Selected<'_>) -> RuleEntry {
-        let mut entry = RuleEntry::posture_only(selected.posture);
+        let mut entry = RuleEntry::posture_only(selected.stance.ungranted);
         let deny = selected
             .denies
             .iter()
@@ -108,7 +130,7 @@ impl Builder<'_> {
         let Selected {
             grants,
             denies,
-            posture,
+            stance,
         } = self.selected;
         let deny = denies
             .iter()
@@ -119,7 +141,7 @@ impl Builder<'_> {
         let windows = grants.map(|rule| rule.window).collect::<Vec<_>>();
         RuleEntry {
             deny_rule: deny.map_or(RuleId::NONE, |rule| rule.id),
-            posture: *posture as u32,
+            posture: stance.ungranted as u32,
             windows: self.trim(&merge(&windows)),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     endpoint::Plane,
     identity::Labels,
     policy::{
-        Kind, PolicySet, PostureScope,
+        Kind, PolicySet, PostureRule, PostureScope,
         object::ALL_ENDPOINTS,
         set::{prefix_name, prefixes_of},
     },
@@ -28,9 +28,9 @@ pub(super) struct Rules<'p> {
     grant_index: SubjectIndex<'p>,
     denies: Vec<DenyRule>,
     deny_index: SubjectIndex<'p>,
-    postures: Vec<Posture>,
+    postures: Vec<Stance>,
     posture_index: SubjectIndex<'p>,
-    default_posture: Posture,
+    default_posture: Stance,
     planes: BTreeMap<EndpointId, Plane>,
     by_plane: BTreeMap<Plane, Vec<EndpointId>>,
     pub now_ns: u64,
@@ -62,7 +62,25 @@ pub(super) struct Scope {
 pub(super) struct Selected<'r> {
     pub grants: Vec<&'r GrantRule>,
     pub denies: Vec<&'r DenyRule>,
-    pub posture: Posture,
+    pub stance: Stance,
+}
+
+/// What happens to an identity without a grant, and where its endpoint cannot be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stance {
+    pub ungranted: Posture,
+    pub undecidable: Posture,
+    pub quic: Posture,
+}
+
+impl From<&PostureRule> for Stance {
+    fn from(rule: &PostureRule) -> Self {
+        Self {
+            ungranted: rule.ungranted,
+            undecidable: rule.undecidable(),
+            quic: rule.quic(),
+        }
+    }
 }
 
 impl<'p> Rules<'p> {
@@ -85,7 +103,7 @@ impl<'p> Rules<'p> {
         };
         let postures = set.postures.values().filter_map(|rule| match &rule.scope {
             PostureScope::Default => None,
-            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), rule.ungranted)),
+            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), Stance::from(rule))),
         });
         let (posture_subjects, postures): (Vec<_>, Vec<_>) = postures.unzip();
         let default = set
@@ -103,7 +121,7 @@ impl<'p> Rules<'p> {
             deny_index: SubjectIndex::new(set.denies.values().map(|rule| rule.subjects.as_slice())),
             postures,
             posture_index: SubjectIndex::new(posture_subjects),
-            default_posture: default.map(|rule| rule.ungranted).unwrap_or_default(),
+            default_posture: default.map(Stance::from).unwrap_or_default(),
             planes,
             by_plane,
             now_ns: anchor.boot_ns,
@@ -148,19 +166,22 @@ impl<'p> Rules<'p> {
                 .into_iter()
                 .filter_map(|index| self.denies.get(index))
                 .collect(),
-            posture: strictest(postures.copied()).unwrap_or(self.default_posture),
+            stance: strictest(postures.copied()).unwrap_or(self.default_posture),
         }
     }
 }
 
 /// Among postures that select the same identity, one that denies counts.
-fn strictest(postures: impl IntoIterator<Item = Posture>) -> Option<Posture> {
-    postures
-        .into_iter()
-        .reduce(|first, second| match (first, second) {
-            (Posture::Allow, Posture::Allow) => Posture::Allow,
-            (Posture::Deny, _) | (_, Posture::Deny) => Posture::Deny,
-        })
+fn strictest(stances: impl IntoIterator<Item = Stance>) -> Option<Stance> {
+    let stricter = |first, second| match (first, second) {
+        (Posture::Allow, Posture::Allow) => Posture::Allow,
+        (Posture::Deny, _) | (_, Posture::Deny) => Posture::Deny,
+    };
+    stances.into_iter().reduce(|first, second| Stance {
+        ungranted: stricter(first.ungranted, second.ungranted),
+        undecidable: stricter(first.undecidable, second.undecidable),
+        quic: stricter(first.quic, second.quic),
+    })
 }
 
 fn grants<'p>(

@@ -49,8 +49,8 @@ const DENY: Allowed = Allowed {
 };
 
 const POSTURE: Allowed = Allowed {
-    fields: &["subjects", "default", "ungranted"],
-    unenforceable: &["undecidable", "rawSockets", "quic", "foreignSockets"],
+    fields: &["subjects", "default", "ungranted", "undecidable", "quic"],
+    unenforceable: &["rawSockets", "foreignSockets"],
 };
 
 /// `None` if anything in `field` is wrong.
@@ -241,11 +241,23 @@ fn posture(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PostureRule> {
     let scope = posture_scope(reader, field, &fields);
     let ungranted = reader
         .required(&fields, "ungranted", "write allow or deny")
-        .and_then(|field| reader.word(field, &[Posture::Allow, Posture::Deny], Posture::name));
+        .and_then(|field| allow_or_deny(reader, field));
+    let undecidable = fields
+        .get("undecidable")
+        .and_then(|field| allow_or_deny(reader, field));
+    let quic = fields
+        .get("quic")
+        .and_then(|field| allow_or_deny(reader, field));
     Some(PostureRule {
         scope: scope?,
         ungranted: ungranted?,
+        undecidable,
+        quic,
     })
+}
+
+fn allow_or_deny(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Posture> {
+    reader.word(field, &[Posture::Allow, Posture::Deny], Posture::name)
 }
 
 fn posture_scope(

@@ -262,6 +262,8 @@ fn posture() -> impl Strategy<Value = PostureRule> {
     (vec(subject(), 1..3), ungranted).prop_map(|(subjects, ungranted)| PostureRule {
         scope: PostureScope::Subjects(subjects),
         ungranted,
+        undecidable: None,
+        quic: None,
     })
 }
 
@@ -283,6 +285,8 @@ pub(super) fn world(max_grants: usize) -> impl Strategy<Value = World> {
                 let rule = PostureRule {
                     scope: PostureScope::Default,
                     ungranted,
+                    undecidable: None,
+                    quic: None,
                 };
                 set.postures.insert("default".to_owned(), rule);
             }
