@@ -160,7 +160,7 @@ pub(crate) fn endpoint(endpoint: &endpoint::Endpoint, addresses: &[String]) -> E
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Catalogue { evidence } => format!("catalogue: {evidence}"),
+        Source::Catalogue { evidence, .. } => format!("catalogue: {evidence}"),
         Source::File { path, line } => format!("{path}:{line}"),
         Source::Api => "api".to_owned(),
     }
