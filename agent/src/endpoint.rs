@@ -1,4 +1,5 @@
-//! Model endpoints: which hosts and prefixes belong to which provider, on which plane.
+//! Model endpoints: which hosts and prefixes belong to which provider, on which plane. Resolvers of
+//! encrypted DNS are among them: through one, a workload asks for addresses that nobody else sees.
 //!
 //! Knows names and patterns only: it neither resolves names nor decides about connections.
 
@@ -32,6 +33,8 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub const DEFAULT_PORT: u16 = 443;
+    /// Name above all resolvers of the built-in catalogue.
+    pub const ENCRYPTED_DNS: &str = "encrypted-dns";
 
     /// Whether this is what the catalogue or a policy means by `selector`: the endpoint's own
     /// name, a name above it, or its provider.
@@ -43,22 +46,24 @@ impl Endpoint {
     }
 }
 
-/// What an endpoint is for: calling models, or administering them.
+/// What an endpoint is for: calling models, administering them, or resolving names in secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plane {
     #[default]
     Invoke,
     Manage,
+    Resolve,
 }
 
 impl Plane {
-    pub const ALL: [Self; 2] = [Self::Invoke, Self::Manage];
+    pub const ALL: [Self; 3] = [Self::Invoke, Self::Manage, Self::Resolve];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Invoke => "invoke",
             Self::Manage => "manage",
+            Self::Resolve => "resolve",
         }
     }
 }
@@ -91,6 +96,10 @@ pub enum Source {
     /// The built-in catalogue, and what it relies on.
     Catalogue {
         evidence: String,
+        /// Whoever runs it passes calls on to models of other makers.
+        is_reseller: bool,
+        /// Those of the hosts that serve management too, which their addresses do not tell apart.
+        also_manage: Vec<HostPattern>,
     },
     File {
         path: String,

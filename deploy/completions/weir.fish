@@ -90,7 +90,7 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l pod -d 'Kubernetes pod by its UID' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l cgroup -d 'Cgroup below the root of the hierarchy, with everything below it' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
-complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l plane -d 'invoke or manage [default: invoke]' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l purpose -d 'What for' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l ttl -d 'How long, as in 8h' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l not-after -d 'First time at which it no longer holds' -r

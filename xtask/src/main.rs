@@ -52,7 +52,7 @@ enum Task {
     Test,
     /// Boot Debian kernels in QEMU and run the agent's self-test on each
     Vm(vm::Args),
-    /// Write the built-in catalogue of model endpoints from the provider table
+    /// Write the built-in catalogue of model endpoints from the tables in agent/data
     Catalogue {
         /// Change nothing; fail if the committed catalogue differs
         #[arg(long)]

@@ -16,7 +16,7 @@ pub use self::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
         PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
-        SubjectSpec,
+        SimilarHost, SubjectSpec,
     },
     status::{Capacity, HookCoverage, LossCount, Status},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},

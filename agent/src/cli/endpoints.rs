@@ -7,12 +7,14 @@ use crate::{
     api::{
         backend,
         client::{Client, ClientError},
-        types::{Endpoint, EndpointList, EndpointMatches},
+        types::{Endpoint, EndpointList, EndpointMatch, EndpointMatches},
     },
     endpoint::Catalogue,
 };
 
 /// List model endpoints and find those behind a host name
+///
+/// Resolvers of encrypted DNS are among them, below the name encrypted-dns.
 ///
 /// Without a running agent, the built-in catalogue answers.
 #[derive(Debug, clap::Args)]
@@ -35,8 +37,11 @@ enum Command {
         json: bool,
     },
     /// Show which endpoints a host name belongs to, and who says so
-    #[command(after_help = "Example:\n  weir endpoints match api.openai.com")]
+    #[command(
+        after_help = "Examples:\n  weir endpoints match api.openai.com\n  weir endpoints match 8.8.8.8"
+    )]
     Match {
+        /// Host name, or an address that an endpoint names as a network
         host: String,
         /// Print JSON
         #[arg(long)]
@@ -122,22 +127,69 @@ fn print_list(endpoints: &[Endpoint], out: &mut Out<'_>) -> anyhow::Result<()> {
     out.table(&header, &["ADDRESSES"], rows)
 }
 
+/// The most specific endpoint first; without any, what is spelled like it.
 fn print_matches(found: &EndpointMatches, out: &mut Out<'_>) -> anyhow::Result<()> {
-    if found.matches.is_empty() {
-        return out.line(format!("{} is no model endpoint that is known", found.host));
+    let EndpointMatches {
+        host,
+        matches,
+        similar,
+    } = found;
+    if matches.is_empty() {
+        out.line(format!("{host} belongs to no endpoint that is known"))?;
     }
-    for matched in &found.matches {
-        let shared = if matched.shared {
-            "; the host serves other things too"
-        } else {
-            ""
-        };
+    for (index, matched) in matches.iter().enumerate() {
+        if index > 0 {
+            out.blank()?;
+        }
+        print_match(matched, out)?;
+    }
+    for similar in similar {
         out.line(format!(
-            "endpoint  {} ({}, plane {})",
-            matched.endpoint, matched.provider, matched.plane
+            "similar   {} ({})",
+            similar.pattern, similar.endpoint
         ))?;
-        out.line(format!("rule      {}{shared}", matched.pattern))?;
-        out.line(format!("source    {}", matched.source))?;
     }
     Ok(())
 }
+
+fn print_match(matched: &EndpointMatch, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let EndpointMatch {
+        endpoint,
+        provider,
+        plane,
+        pattern,
+        ports,
+        shared,
+        also_manages,
+        reseller,
+        source,
+    } = matched;
+    out.line(format!("endpoint  {endpoint}"))?;
+    out.line(format!("provider  {provider}"))?;
+    let also = if *also_manages {
+        "; management goes to this host too"
+    } else {
+        ""
+    };
+    out.line(format!("plane     {plane}{also}"))?;
+    let ports = match ports.as_slice() {
+        [] => "every port".to_owned(),
+        ports => {
+            let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>();
+            format!("port {}", ports.join(", "))
+        }
+    };
+    let other = if *shared {
+        "; the host serves other things too"
+    } else {
+        ""
+    };
+    out.line(format!("rule      {pattern}, {ports}{other}"))?;
+    if *reseller {
+        out.line("reseller  passes calls on to models of other makers")?;
+    }
+    out.line(format!("source    {source}"))
+}
+
+#[cfg(test)]
+mod tests;

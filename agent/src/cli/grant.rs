@@ -67,7 +67,7 @@ struct Issue {
         help_heading = "What"
     )]
     endpoints: Vec<String>,
-    /// invoke or manage [default: invoke]
+    /// invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]
     #[arg(long = "plane", value_name = "PLANE", help_heading = "What")]
     planes: Vec<String>,
     /// What for

@@ -1,5 +1,6 @@
 //! Reads the catalogue that is compiled in. `cargo xtask catalogue` writes it.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::{Endpoint, HostPattern, Plane, Risk, Source};
@@ -30,6 +31,11 @@ struct Metadata {
 struct Annotations {
     #[serde(rename = "weir.dev/source")]
     source: String,
+    /// Separated by blanks.
+    #[serde(rename = "weir.dev/also-manage", default)]
+    also_manage: String,
+    #[serde(rename = "weir.dev/reseller", default)]
+    reseller: String,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +44,8 @@ struct Spec {
     provider: String,
     plane: String,
     hosts: Vec<String>,
+    #[serde(default)]
+    cidrs: Vec<String>,
     #[serde(default)]
     ports: Vec<u16>,
     #[serde(default)]
@@ -50,6 +58,8 @@ enum BuiltinError {
     Yaml(#[from] serde_saphyr::Error),
     #[error("read a host of the built-in catalogue")]
     Host(#[from] super::HostPatternError),
+    #[error("read a network of the built-in catalogue")]
+    Network(#[from] ipnet::AddrParseError),
     #[error("unknown plane `{0}` in the built-in catalogue")]
     Plane(String),
 }
@@ -69,7 +79,14 @@ fn parse(text: &str) -> Result<Vec<Endpoint>, BuiltinError> {
 
 fn endpoint(document: Document) -> Result<Endpoint, BuiltinError> {
     let Document { metadata, spec, .. } = document;
+    let Annotations {
+        source,
+        also_manage,
+        reseller,
+    } = metadata.annotations;
     let hosts = spec.hosts.iter().map(|host| HostPattern::parse(host));
+    let cidrs = spec.cidrs.iter().map(|cidr| cidr.parse::<IpNet>());
+    let also_manage = also_manage.split_whitespace().map(HostPattern::parse);
     let plane = Plane::ALL
         .into_iter()
         .find(|plane| plane.name() == spec.plane);
@@ -78,7 +95,7 @@ fn endpoint(document: Document) -> Result<Endpoint, BuiltinError> {
         provider: spec.provider,
         plane: plane.ok_or(BuiltinError::Plane(spec.plane))?,
         hosts: hosts.collect::<Result<_, _>>()?,
-        cidrs: Vec::new(),
+        cidrs: cidrs.collect::<Result<_, _>>()?,
         ports: if spec.ports.is_empty() {
             vec![Endpoint::DEFAULT_PORT]
         } else {
@@ -87,138 +104,12 @@ fn endpoint(document: Document) -> Result<Endpoint, BuiltinError> {
         risk: Risk::default(),
         shared: spec.shared,
         source: Source::Catalogue {
-            evidence: metadata.annotations.source,
+            evidence: source,
+            is_reseller: reseller == "true",
+            also_manage: also_manage.collect::<Result<_, _>>()?,
         },
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::endpoint::Catalogue;
-
-    #[test]
-    fn the_catalogue_reads_and_every_endpoint_has_evidence() {
-        let endpoints = parse(TEXT).expect("well formed");
-        let names = endpoints
-            .iter()
-            .map(|endpoint| &endpoint.name)
-            .collect::<BTreeSet<_>>();
-        assert_eq!(names.len(), endpoints.len(), "names are unique");
-        for endpoint in &endpoints {
-            let Source::Catalogue { evidence } = &endpoint.source else {
-                panic!("{} is not from the catalogue", endpoint.name);
-            };
-            assert!(
-                !evidence.is_empty() && !evidence.contains("RECALLED"),
-                "{}",
-                endpoint.name
-            );
-            assert!(!endpoint.hosts.is_empty(), "{}", endpoint.name);
-        }
-    }
-
-    fn check(host: &str, name: &str, provider: &str, plane: Plane, shared: bool) {
-        let found = Catalogue::builtin().match_host(host);
-        let first = found
-            .first()
-            .unwrap_or_else(|| panic!("{host} is unknown"))
-            .endpoint;
-        assert_eq!(
-            (
-                first.name.as_str(),
-                first.provider.as_str(),
-                first.plane,
-                first.shared
-            ),
-            (name, provider, plane, shared),
-            "{host}"
-        );
-    }
-
-    #[test]
-    fn well_known_hosts_lead_to_their_endpoint() {
-        use Plane::{Invoke, Manage};
-        check("api.anthropic.com", "anthropic", "anthropic", Invoke, false);
-        check("claude.ai", "anthropic/shared", "anthropic", Invoke, true);
-        check(
-            "console.anthropic.com",
-            "anthropic/manage",
-            "anthropic",
-            Manage,
-            false,
-        );
-        check("eu.api.openai.com", "openai", "openai", Invoke, false);
-        check(
-            "x.openai.azure.com",
-            "azure-openai",
-            "azure-openai",
-            Invoke,
-            false,
-        );
-        check(
-            "us-central1-aiplatform.googleapis.com",
-            "google-vertex",
-            "google-vertex",
-            Invoke,
-            false,
-        );
-        check(
-            "api.cloudflare.com",
-            "cloudflare-workers-ai",
-            "cloudflare-workers-ai",
-            Invoke,
-            true,
-        );
-        check(
-            "huggingface.co",
-            "huggingface-hub",
-            "huggingface-hub",
-            Invoke,
-            true,
-        );
-        let aws = "aws-bedrock";
-        let region = "bedrock-runtime.us-east-1.amazonaws.com";
-        check(region, "bedrock-runtime/us-east-1", aws, Invoke, false);
-        check(
-            "bedrock-runtime.xx-new-1.amazonaws.com",
-            "bedrock-runtime",
-            aws,
-            Invoke,
-            false,
-        );
-        check(
-            "bedrock-fips.us-east-1.amazonaws.com",
-            "bedrock/us-east-1",
-            aws,
-            Manage,
-            false,
-        );
-        check(
-            "vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com",
-            "bedrock-runtime",
-            aws,
-            Invoke,
-            false,
-        );
-    }
-
-    #[test]
-    fn ordinary_hosts_are_nobodys_endpoint() {
-        for host in [
-            "example.com",
-            "github.com",
-            "s3.us-east-1.amazonaws.com",
-            "www.google.com",
-        ] {
-            assert!(Catalogue::builtin().match_host(host).is_empty(), "{host}");
-        }
-    }
-
-    #[test]
-    fn more_than_a_hundred_providers_are_known() {
-        assert!(Catalogue::builtin().providers().count() > 100);
-    }
-}
+mod tests;

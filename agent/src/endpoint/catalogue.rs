@@ -1,11 +1,15 @@
 //! All known endpoints, ordered by name, and the search for those behind a host name.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::LazyLock,
 };
 
-use super::{Endpoint, HostPattern, Plane, builtin, host_pattern::normalise};
+use ipnet::IpNet;
+
+use super::{Endpoint, HostPattern, Plane, Source, builtin, host_pattern::normalise};
 
 /// An immutable set of endpoints with unique names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +27,17 @@ pub struct Match<'c> {
     pub endpoint: &'c Endpoint,
     pub plane: Plane,
     pub pattern: &'c HostPattern,
+}
+
+impl Match<'_> {
+    /// Whether management goes to this host too.
+    #[must_use]
+    pub fn also_manages(&self) -> bool {
+        matches!(
+            &self.endpoint.source,
+            Source::Catalogue { also_manage, .. } if also_manage.contains(self.pattern)
+        )
+    }
 }
 
 static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::new(builtin::endpoints()));
@@ -145,6 +160,56 @@ impl Catalogue {
         matches
     }
 
+    /// The endpoints that have a network around `address`, with the narrowest one; narrower ones
+    /// first.
+    #[must_use]
+    pub fn match_address(&self, address: IpAddr) -> Vec<(&Endpoint, IpNet)> {
+        let mut matches = self
+            .endpoints
+            .values()
+            .filter_map(|endpoint| {
+                let around = endpoint.cidrs.iter().filter(|net| net.contains(&address));
+                let narrowest = around.max_by_key(|net| net.prefix_len())?;
+                Some((endpoint, *narrowest))
+            })
+            .collect::<Vec<_>>();
+        matches.sort_by_key(|(_, net)| Reverse(net.prefix_len()));
+        matches
+    }
+
+    /// The patterns that are spelled most like `host`, at most three, each of another endpoint.
+    #[must_use]
+    pub fn similar_hosts(&self, host: &str) -> Vec<(&HostPattern, &Endpoint)> {
+        const ALIKE: f64 = 0.8;
+        const MOST: usize = 3;
+        let host = normalise(host);
+        let mut similar = self
+            .endpoints
+            .values()
+            .flat_map(|endpoint| {
+                endpoint
+                    .hosts
+                    .iter()
+                    .map(move |pattern| (pattern, endpoint))
+            })
+            .map(|(pattern, endpoint)| {
+                let text = pattern.as_str();
+                let likeness = strsim::normalized_damerau_levenshtein(text, &host);
+                (likeness, pattern, endpoint)
+            })
+            .filter(|(likeness, ..)| *likeness >= ALIKE)
+            .collect::<Vec<_>>();
+        similar.sort_by(|(a, first, _), (b, second, _)| b.total_cmp(a).then(first.cmp(second)));
+        let mut named = BTreeSet::new();
+        let of_others = similar
+            .into_iter()
+            .filter(|(_, _, endpoint)| named.insert(&endpoint.name));
+        of_others
+            .take(MOST)
+            .map(|(_, pattern, endpoint)| (pattern, endpoint))
+            .collect()
+    }
+
     /// Every (endpoint, host) that can be looked up in the DNS: the hosts without wildcard.
     pub fn resolvable_hosts(&self) -> impl Iterator<Item = (&Endpoint, &str)> {
         self.endpoints.values().flat_map(|endpoint| {
@@ -245,6 +310,47 @@ mod tests {
             .map(|(_, host)| host)
             .collect::<Vec<_>>();
         assert_eq!(hosts, ["api.acme.ai", "api.eu.acme.ai", "acme.ai"]);
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_networks_around_it_the_narrowest_first() {
+        let with_cidrs = |name: &str, cidrs: &[&str]| Endpoint {
+            cidrs: cidrs
+                .iter()
+                .map(|net| net.parse().expect("a network"))
+                .collect(),
+            ..endpoint(name, name, &[])
+        };
+        let catalogue = Catalogue::new([
+            with_cidrs("wide", &["10.0.0.0/8", "0.0.0.0/0"]),
+            with_cidrs("narrow", &["10.1.0.0/16", "fd00::/8"]),
+        ]);
+        let names = |address: &str| {
+            let found = catalogue.match_address(address.parse().expect("an address"));
+            let names = found
+                .iter()
+                .map(|(endpoint, net)| format!("{} {net}", endpoint.name));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(names("10.1.2.3"), "narrow 10.1.0.0/16, wide 10.0.0.0/8");
+        assert_eq!(names("192.0.2.1"), "wide 0.0.0.0/0");
+        assert_eq!(names("fd12::1"), "narrow fd00::/8");
+        assert_eq!(names("2001:db8::1"), "");
+    }
+
+    #[test]
+    fn a_host_that_nobody_has_is_answered_with_those_that_look_like_it() {
+        let similar = |host: &str| {
+            let similar = Catalogue::builtin().similar_hosts(host);
+            let hosts = similar.iter().map(|(pattern, _)| pattern.as_str());
+            hosts.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            similar("api.opanai.com").first().map(String::as_str),
+            Some("api.openai.com")
+        );
+        assert_eq!(similar("openai.azure.com"), ["*.openai.azure.com"]);
+        assert!(similar("www.example.org").is_empty());
     }
 
     #[test]

@@ -239,10 +239,15 @@ fn unknown_endpoints(object: &Located<Object>, catalogue: &Catalogue) -> Vec<Pol
             .values()
             .any(|endpoint| planes.contains(&endpoint.plane))
         {
-            let planes = planes.iter().map(|plane| plane.name()).collect::<Vec<_>>();
+            let named = planes.iter().map(|plane| plane.name()).collect::<Vec<_>>();
+            let needed = selected
+                .values()
+                .map(|endpoint| endpoint.plane.name())
+                .collect::<BTreeSet<_>>();
             let message = format!(
-                "no endpoint of `{selector}` is of the plane {}: name the other plane in planes",
-                planes.join(", ")
+                "no endpoint of `{selector}` is of the plane {}: add {} to planes",
+                named.join(", "),
+                needed.into_iter().collect::<Vec<_>>().join(", ")
             );
             errors.push(object.error(&field, message));
         }

@@ -2,24 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use super::row::Row;
+use super::row::{Plane, Row};
 
 #[derive(Debug)]
 pub(super) struct Group {
     pub provider: String,
-    pub is_manage: bool,
+    pub plane: Plane,
     pub is_shared: bool,
+    pub is_reseller: bool,
     pub hosts: BTreeSet<String>,
+    /// Those of the hosts that serve management as well.
+    pub also_manage: BTreeSet<String>,
+    pub cidrs: BTreeSet<String>,
+    /// Empty for the default.
+    pub ports: BTreeSet<u16>,
     pub evidence: BTreeSet<String>,
 }
 
 impl Group {
-    pub(super) fn of(row: &Row) -> Self {
+    pub(super) fn new(provider: &str, plane: Plane) -> Self {
         Self {
-            provider: row.provider.clone(),
-            is_manage: row.is_manage,
-            is_shared: row.is_shared,
+            provider: provider.to_owned(),
+            plane,
+            is_shared: false,
+            is_reseller: false,
             hosts: BTreeSet::new(),
+            also_manage: BTreeSet::new(),
+            cidrs: BTreeSet::new(),
+            ports: BTreeSet::new(),
             evidence: BTreeSet::new(),
         }
     }
@@ -29,20 +39,23 @@ impl Group {
         let Row {
             provider,
             host,
-            is_manage,
+            plane,
+            also_manage,
             is_shared,
+            is_reseller,
             evidence,
         } = row;
         self.is_shared |= is_shared;
+        self.is_reseller |= is_reseller;
+        if host == "model-runner.docker.internal" {
+            // Containers reach Docker's model runner without TLS.
+            self.ports.insert(80);
+        }
+        if also_manage {
+            self.also_manage.insert(host.clone());
+        }
         self.hosts.insert(host);
         self.evidence.extend(evidence);
-        (&provider, is_manage) == (&self.provider, self.is_manage)
-    }
-
-    /// Empty for the default.
-    pub(super) fn ports(&self) -> BTreeSet<u16> {
-        // Containers reach Docker's model runner without TLS.
-        let is_docker = self.hosts.contains("model-runner.docker.internal");
-        BTreeSet::from_iter(is_docker.then_some(80))
+        (&provider, plane) == (&self.provider, self.plane)
     }
 }

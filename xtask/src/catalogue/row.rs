@@ -2,14 +2,38 @@
 
 use anyhow::{Result, bail};
 
+use super::marks::{FRAGMENTS, RESELLERS, SHARED};
+
+/// What a host is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plane {
+    Invoke,
+    Manage,
+    Resolve,
+}
+
+impl Plane {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Invoke => "invoke",
+            Self::Manage => "manage",
+            Self::Resolve => "resolve",
+        }
+    }
+}
+
 /// A host that the catalogue takes over.
 #[derive(Debug)]
 pub(super) struct Row {
     pub provider: String,
     pub host: String,
-    pub is_manage: bool,
+    pub plane: Plane,
+    /// Management goes to this host as well as calls.
+    pub also_manage: bool,
     /// The host also serves other things than models.
     pub is_shared: bool,
+    /// The provider passes calls on to others.
+    pub is_reseller: bool,
     pub evidence: Vec<String>,
 }
 
@@ -31,41 +55,6 @@ impl Dropped {
     }
 }
 
-/// Fragments of URL templates that look like a host.
-const FRAGMENTS: [&str; 2] = ["inference.generativeai", "runtime.sagemaker"];
-
-/// Hosts and wildcards of platforms that serve far more than models. The bare domain of a company
-/// is always one.
-const SHARED: [&str; 27] = [
-    "*.azure-api.net",
-    "*.azuredatabricks.net",
-    "*.cognitiveservices.azure.cn",
-    "*.cognitiveservices.azure.com",
-    "*.cognitiveservices.azure.us",
-    "*.privatelink.cognitiveservices.azure.com",
-    "*.chatgpt.com",
-    "*.cursor.com",
-    "*.cursor.sh",
-    "*.databricks.com",
-    "*.hf.space",
-    "*.snowflakecomputing.com",
-    "*.windsurf.com",
-    "aip.baidubce.com",
-    "ai.azure.com",
-    "api.cloudflare.com",
-    "api.dataplatform.cloud.ibm.com",
-    "api.github.com",
-    "app.datarobot.com",
-    "auth.openai.com",
-    "auth.x.ai",
-    "cloud.olakrutrim.com",
-    "iam.cloud.ibm.com",
-    "ngw.devices.sberbank.ru",
-    "origin-tracker.githubusercontent.com",
-    "qstash.upstash.io",
-    "visual.volcengineapi.com",
-];
-
 impl Row {
     /// # Errors
     /// If the line does not have four columns or an unknown plane.
@@ -78,13 +67,16 @@ impl Row {
             );
         };
         // An address cannot tell the planes apart, and a second endpoint on the same address
-        // would make both as strict as the stricter: a host of both planes is one to invoke.
-        let is_manage = match *plane {
-            "manage" => true,
-            "invoke" | "both" => false,
+        // would make both as strict as the stricter: a host of both planes is one to invoke, and
+        // says so.
+        let (plane, also_manage) = match *plane {
+            "manage" => (Plane::Manage, false),
+            "invoke" => (Plane::Invoke, false),
+            "both" => (Plane::Invoke, true),
             other => bail!("unknown plane `{other}`: invoke, manage and both are allowed"),
         };
-        if source.starts_with("RECALLED") {
+        // Also in a remark: a host is not known better than the weakest part of what names it.
+        if source.contains("RECALLED") {
             return Ok(Err(Dropped::Recalled));
         }
         let evidence = evidence(source);
@@ -96,9 +88,12 @@ impl Row {
             return Ok(Err(Dropped::NotAHost));
         }
         let is_apex = host.matches('.').count() == 1;
+        let provider = slug(provider, &host);
         Ok(Ok(Self {
-            provider: slug(provider, &host),
-            is_manage,
+            is_reseller: RESELLERS.contains(&provider.as_str()),
+            provider,
+            plane,
+            also_manage,
             is_shared: is_apex || host.starts_with("www.") || SHARED.contains(&host.as_str()),
             evidence,
             host,
@@ -117,27 +112,28 @@ impl Row {
             };
         }
         let provider = &self.provider;
-        match (self.is_manage, self.is_shared) {
-            (false, true) if has_dedicated => format!("{provider}/shared"),
-            (false, _) => provider.clone(),
-            (true, false) => format!("{provider}/manage"),
-            (true, true) => format!("{provider}/manage-shared"),
+        match (self.plane, self.is_shared) {
+            (Plane::Manage, false) => format!("{provider}/manage"),
+            (Plane::Manage, true) => format!("{provider}/manage-shared"),
+            (Plane::Invoke | Plane::Resolve, true) if has_dedicated => format!("{provider}/shared"),
+            (Plane::Invoke | Plane::Resolve, _) => provider.clone(),
         }
     }
 }
 
 /// The sources that a reader can look up: a repository, a page or a package. What stands in
-/// parentheses are remarks.
-fn evidence(source: &str) -> Vec<String> {
-    let is_public = |part: &&str| {
-        let names_a_place = part.contains(['/', ':']) || part.contains("==");
-        part.starts_with("docs ") || (names_a_place && !part.starts_with("RECALLED"))
+/// parentheses are remarks, and so is a sentence.
+pub(super) fn evidence(source: &str) -> Vec<String> {
+    let names_a_place = |part: &&str| {
+        let is_place = part.contains(['/', ':', '#']) || part.contains("==");
+        is_place && !part.contains(char::is_whitespace)
     };
     source
         .split([';', '|'])
+        .flat_map(|part| part.split(" + "))
         .map(|part| part.split(" (").next().unwrap_or(part).trim())
-        .filter(is_public)
         .map(|part| part.strip_prefix("docs ").unwrap_or(part))
+        .filter(names_a_place)
         .map(str::to_owned)
         .collect()
 }
@@ -160,7 +156,7 @@ fn without_templates(host: &str) -> String {
     text
 }
 
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*');
         !label.is_empty() && label.bytes().all(allowed)

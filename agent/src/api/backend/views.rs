@@ -1,6 +1,8 @@
 //! What the agent knows, as wire types.
 
-use agent_common::loss::Loss;
+use std::net::IpAddr;
+
+use agent_common::{destination::ANY_PORT, loss::Loss};
 
 use super::{internal, usage::value_name};
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
         metrics::{MetricsRow, MetricsSnapshot},
         types::{
             Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage, Identity,
-            IdentityList, LossCount, Status,
+            IdentityList, LossCount, SimilarHost, Status,
         },
     },
     bpf::{Attachment, close_source_name},
@@ -154,12 +156,7 @@ pub(crate) fn endpoint(endpoint: &endpoint::Endpoint, addresses: &[String]) -> E
             .map(|host| host.as_str().to_owned())
             .collect(),
         cidrs: endpoint.cidrs.iter().map(ToString::to_string).collect(),
-        ports: endpoint
-            .ports
-            .iter()
-            .copied()
-            .filter(|port| *port != 0)
-            .collect(),
+        ports: ports(endpoint),
         risk: endpoint.risk.name().to_owned(),
         shared: endpoint.shared,
         source: source(&endpoint.source),
@@ -169,27 +166,74 @@ pub(crate) fn endpoint(endpoint: &endpoint::Endpoint, addresses: &[String]) -> E
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Catalogue { evidence } => format!("catalogue: {evidence}"),
+        Source::Catalogue { evidence, .. } => format!("catalogue: {evidence}"),
         Source::File { path, line } => format!("{path}:{line}"),
         Source::Api => "api".to_owned(),
     }
 }
 
+/// Empty for every port.
+fn ports(endpoint: &endpoint::Endpoint) -> Vec<u16> {
+    let ports = endpoint.ports.iter().copied();
+    ports.filter(|port| *port != ANY_PORT).collect()
+}
+
+/// `host` may also be an address.
 pub(crate) fn matches(catalogue: &Catalogue, host: &str) -> EndpointMatches {
-    let matches = catalogue
-        .match_host(host)
-        .into_iter()
-        .map(|found| EndpointMatch {
-            endpoint: found.endpoint.name.clone(),
-            provider: found.endpoint.provider.clone(),
-            plane: found.plane.name().to_owned(),
-            pattern: found.pattern.as_str().to_owned(),
-            shared: found.endpoint.shared,
-            source: source(&found.endpoint.source),
-        });
+    let matches = match host.parse::<IpAddr>() {
+        Ok(address) => {
+            let found = catalogue.match_address(address).into_iter();
+            found
+                .map(|(endpoint, net)| endpoint_match(endpoint, net.to_string(), false))
+                .collect()
+        }
+        Err(_) => {
+            let found = catalogue.match_host(host).into_iter();
+            found
+                .map(|found| {
+                    let pattern = found.pattern.as_str().to_owned();
+                    endpoint_match(found.endpoint, pattern, found.also_manages())
+                })
+                .collect::<Vec<_>>()
+        }
+    };
+    let similar = if matches.is_empty() {
+        catalogue.similar_hosts(host)
+    } else {
+        Vec::new()
+    };
+    let similar = similar.into_iter().map(|(pattern, endpoint)| SimilarHost {
+        pattern: pattern.as_str().to_owned(),
+        endpoint: endpoint.name.clone(),
+    });
     EndpointMatches {
         host: host.to_owned(),
-        matches: matches.collect(),
+        matches,
+        similar: similar.collect(),
+    }
+}
+
+fn endpoint_match(
+    endpoint: &endpoint::Endpoint,
+    pattern: String,
+    also_manages: bool,
+) -> EndpointMatch {
+    EndpointMatch {
+        endpoint: endpoint.name.clone(),
+        provider: endpoint.provider.clone(),
+        plane: endpoint.plane.name().to_owned(),
+        pattern,
+        ports: ports(endpoint),
+        shared: endpoint.shared,
+        also_manages,
+        reseller: matches!(
+            endpoint.source,
+            Source::Catalogue {
+                is_reseller: true,
+                ..
+            }
+        ),
+        source: source(&endpoint.source),
     }
 }
 

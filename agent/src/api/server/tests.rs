@@ -52,6 +52,7 @@ impl Backend for Fake {
         Ok(EndpointMatches {
             host,
             matches: Vec::new(),
+            similar: Vec::new(),
         })
     }
     async fn explain(&self, _: ExplainQuery) -> Result<Explanation, ApiError> {

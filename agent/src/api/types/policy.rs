@@ -112,7 +112,7 @@ pub struct EndpointList {
 pub struct Endpoint {
     pub name: String,
     pub provider: String,
-    /// `invoke` or `manage`.
+    /// `invoke`, `manage` or `resolve`.
     pub plane: String,
     pub hosts: Vec<String>,
     pub cidrs: Vec<String>,
@@ -134,6 +134,15 @@ pub struct EndpointMatches {
     pub host: String,
     /// Most specific first.
     pub matches: Vec<EndpointMatch>,
+    /// Patterns that are spelled like a host without matches, most similar first.
+    #[serde(default)]
+    pub similar: Vec<SimilarHost>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SimilarHost {
+    pub pattern: String,
+    pub endpoint: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -141,9 +150,20 @@ pub struct EndpointMatch {
     pub endpoint: String,
     pub provider: String,
     pub plane: String,
-    /// Host pattern that matched.
+    /// Host pattern that matched, or the network, for an address.
     pub pattern: String,
+    /// Ports that count; empty for every port.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// The host serves other things too.
     pub shared: bool,
+    /// Management goes to this host too: the plane does not tell it apart.
+    #[serde(default)]
+    pub also_manages: bool,
+    /// Calls are passed on to models of other makers.
+    #[serde(default)]
+    pub reseller: bool,
+    /// Who says so: `catalogue` with its evidence, `api`, or a file with its line.
     pub source: String,
 }
 

@@ -59,7 +59,7 @@ impl Profile {
     pub(super) fn entry(&self, endpoint: EndpointId, plane: Plane) -> RuleEntry {
         let of_plane = || self.by_plane.get(&plane).copied();
         let entry = self.special.get(&endpoint).copied().or_else(of_plane);
-        // Both planes have an entry; if one were missing, denying would be the safe answer.
+        // Every plane has an entry; if one were missing, denying would be the safe answer.
         entry.unwrap_or(RuleEntry::posture_only(Posture::Deny))
     }
 

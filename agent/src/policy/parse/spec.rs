@@ -147,7 +147,7 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         )
         .map_or_else(Vec::new, |field| selectors(reader, field));
     let planes = fields.get("planes").map_or_else(
-        || BTreeSet::from([Plane::Invoke]),
+        || default_planes(&endpoints),
         |field| value::planes(reader, field),
     );
     let purpose = reader
@@ -161,6 +161,16 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         purpose: purpose?,
         validity,
     })
+}
+
+/// Calls, and resolvers if they are named: `*` never means them by itself.
+fn default_planes(endpoints: &[String]) -> BTreeSet<Plane> {
+    let names_resolvers = endpoints.iter().any(|selector| {
+        let below = selector.strip_prefix(Endpoint::ENCRYPTED_DNS);
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    let resolve = names_resolvers.then_some(Plane::Resolve);
+    BTreeSet::from_iter(std::iter::once(Plane::Invoke).chain(resolve))
 }
 
 fn validity(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Validity {

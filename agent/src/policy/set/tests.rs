@@ -1,5 +1,7 @@
 //! Checks across objects, what they complain about, and what changed between two sets.
 
+mod resolvers;
+
 use jiff::{Timestamp, ToSpan};
 
 use super::*;
@@ -66,7 +68,7 @@ fn unknown_endpoints_are_named_with_what_was_probably_meant() {
         &[&grant("a", "[openai/manage]", "")],
         &[
             "a.yaml:7:15: spec.endpoints[0]: no endpoint of `openai/manage` is of the plane invoke: \
-           name the other plane in planes",
+           add manage to planes",
         ],
     );
 }
