@@ -63,7 +63,10 @@ impl Destination {
     pub fn one(endpoint: EndpointId) -> Self {
         let mut endpoints = [EndpointId::ANY; ENDPOINTS_PER_ADDRESS];
         endpoints[0] = endpoint;
-        Self { endpoints, flags: 0 }
+        Self {
+            endpoints,
+            flags: 0,
+        }
     }
 
     /// The set of all `endpoints`; one that does not fit makes it an overflow.

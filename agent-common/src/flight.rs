@@ -265,10 +265,9 @@ impl Flight {
                     judge(self);
                     return Outcome::End;
                 }
-                Outcome::End
-                | Outcome::NoName
-                | Outcome::Undecidable
-                | Outcome::Unrecognised => return outcome,
+                Outcome::End | Outcome::NoName | Outcome::Undecidable | Outcome::Unrecognised => {
+                    return outcome;
+                }
             }
         }
         Outcome::More

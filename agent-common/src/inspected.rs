@@ -1,8 +1,6 @@
 //! What the kernel keeps with a socket until its first flight has told a name.
 
-use crate::{
-    abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet,
-};
+use crate::{abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet};
 
 /// Octets that are taken from a packet at once.
 pub const CHUNK: usize = 64;

@@ -431,7 +431,17 @@ mod tests {
     fn what_is_no_host_name_is_invalid() {
         let long_label = "a".repeat(64);
         let long_name = "a.".repeat(130);
-        for bad in ["", ".", "a..b", ".a", "a\0b", "a b", "a/b", &long_label, &long_name] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "a\0b",
+            "a b",
+            "a/b",
+            &long_label,
+            &long_name,
+        ] {
             assert!(!Name::of(bad).is_valid(), "{bad:?}");
         }
         for good in ["a", "_dns.a-b", &long_label[1..], "1.2.3.4"] {
@@ -441,7 +451,12 @@ mod tests {
 
     #[test]
     fn an_address_is_known_by_its_last_label() {
-        for (text, expected) in [("1.2.3.4", true), ("a.b.4", true), ("4.b", false), ("b4", false)] {
+        for (text, expected) in [
+            ("1.2.3.4", true),
+            ("a.b.4", true),
+            ("4.b", false),
+            ("b4", false),
+        ] {
             assert_eq!(Name::of(text).is_address(), expected, "{text}");
         }
     }

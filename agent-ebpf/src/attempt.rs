@@ -130,8 +130,7 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
 /// fallback, which cannot find the identity.
 #[inline(always)]
 fn remember_if_needed(event: &Event, key: &CounterKey) {
-    let is_needed =
-        event.has(Event::NAMED) || maps::close_source() == CloseSource::SockOps as u32;
+    let is_needed = event.has(Event::NAMED) || maps::close_source() == CloseSource::SockOps as u32;
     if !is_needed || event.has(Event::UDP) {
         return;
     }

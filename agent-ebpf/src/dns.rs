@@ -5,6 +5,8 @@
 //! loops do not multiply. State between them is in [`Scratch`], one for each processor: packets are
 //! received with soft interrupts disabled, so none interrupts another.
 
+use core::hint::black_box;
+
 use agent_common::{
     address::Address,
     destination::{ANY_PORT, EndpointId},
@@ -228,7 +230,7 @@ extern "C" fn name(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
     scratch.at = at;
     let mut index = 0;
     while index < MAX_STEPS {
-        let at = core::hint::black_box(&mut scratch.at);
+        let at = black_box(&mut scratch.at);
         let here = *at & 0xffff;
         let Some(len) = packet::u8_at(skb, base + here) else {
             return 0;
@@ -269,8 +271,8 @@ extern "C" fn label(skb: *mut __sk_buff, at: u32, len: u32) -> u32 {
         if index >= len {
             break;
         }
-        let name = core::hint::black_box(&mut scratch.name);
-        name.push_octet(scratch.label[index as usize & 63]);
+        let octet = scratch.label[black_box(index) as usize & 63];
+        black_box(&mut scratch.name).push_octet(octet);
         index += 1;
     }
     scratch.name.end_label();
@@ -287,7 +289,8 @@ extern "C" fn add_set() -> u32 {
     if index >= MAX_SETS as u32 {
         return 1;
     }
-    let set = &mut scratch.sets[(index & 1) as usize];
+    // The compiler would leave out a mask that it knows to change nothing; the verifier needs it.
+    let set = &mut scratch.sets[black_box(index) as usize & (MAX_SETS - 1)];
     if names::look_up(&scratch.name, Slot::from_raw(scratch.slot), set) {
         scratch.n_sets = index + 1;
     }
@@ -343,8 +346,9 @@ extern "C" fn learn_endpoint(index: u32) -> u32 {
     let Some(scratch) = maps::scratch() else {
         return 0;
     };
-    let set = &scratch.sets[(index as usize / ENDPOINTS_PER_NAME) & 1];
-    let place = index as usize & (ENDPOINTS_PER_NAME - 1);
+    let index = black_box(index) as usize;
+    let set = &scratch.sets[(index / ENDPOINTS_PER_NAME) & (MAX_SETS - 1)];
+    let place = index & (ENDPOINTS_PER_NAME - 1);
     let endpoint = set.endpoints[place];
     if endpoint == EndpointId::ANY {
         return 0;

@@ -4,6 +4,8 @@
 //! [`Flight`] in chunks; the functions marked `extern "C"` are global, so that the verifier checks
 //! each once by itself. Everything between them is in the socket's own storage.
 
+use core::hint::black_box;
+
 use agent_common::{
     address::Address,
     destination::{ANY_PORT, EndpointId},
@@ -129,7 +131,11 @@ extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
         let outcome = inspected.flight.skip(n);
         return (outcome as u64) << 32 | n as u64;
     }
-    let n = if left < CHUNK as u32 { left } else { CHUNK as u32 };
+    let n = if left < CHUNK as u32 {
+        left
+    } else {
+        CHUNK as u32
+    };
     // SAFETY: the chunk has room for `CHUNK` octets.
     if !unsafe { packet::copy(skb, from, n, CHUNK as u32, inspected.chunk.as_mut_ptr()) } {
         return STOP;
@@ -139,8 +145,8 @@ extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
         if index >= n {
             break;
         }
-        let inspected = core::hint::black_box(&mut *inspected);
-        let octet = inspected.chunk[index as usize & (CHUNK - 1)];
+        let inspected = black_box(&mut *inspected);
+        let octet = inspected.chunk[black_box(index) as usize & (CHUNK - 1)];
         index += 1;
         let outcome = inspected.flight.take(octet);
         if outcome as u32 != Outcome::More as u32 {
@@ -224,9 +230,10 @@ extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
     let now_ns = now_ns();
     let mut index = 0;
     while index < 4 {
-        let inspected = core::hint::black_box(&mut *inspected);
-        let endpoint = inspected.set.endpoints[index & 3];
-        let port = inspected.set.ports[index & 3];
+        let inspected = black_box(&mut *inspected);
+        let place = black_box(index) & 3;
+        let endpoint = inspected.set.endpoints[place];
+        let port = inspected.set.ports[place];
         index += 1;
         if endpoint == EndpointId::ANY {
             break;
@@ -353,6 +360,8 @@ pub extern "C" fn refuse_quic(skb: *mut __sk_buff) -> u32 {
         cookie: inspected.cookie,
         now_ns: now_ns(),
     };
-    account(&attempt, Decision::new(Reason::Quic, RuleId::NONE, endpoint)) as u32
+    account(
+        &attempt,
+        Decision::new(Reason::Quic, RuleId::NONE, endpoint),
+    ) as u32
 }
-

@@ -74,15 +74,20 @@ impl Found {
         let mut first = EndpointId::ANY;
         let mut is_ambiguous = false;
         let mut is_shared = false;
-        for destination in self.destinations.into_iter().take(2).flatten() {
-            let decision = decide_destination(destination, identity, self.slot, now_ns);
-            named = named.or_stricter(decision);
-            if first == EndpointId::ANY {
-                first = destination.endpoints[0];
-            }
+        let [address, any_port, network, any_port_network] = self.destinations;
+        // Written out: older kernels refuse the loop that the compiler makes of an iterator.
+        if let Some(destination) = address {
+            named = self.decide(destination, identity, now_ns);
+            first = destination.endpoints[0];
+            is_ambiguous = destination.endpoints[1] != EndpointId::ANY;
+            is_shared = destination.flags & Destination::SHARED != 0;
+        }
+        if let Some(destination) = any_port {
+            named = named.or_stricter(self.decide(destination, identity, now_ns));
             is_ambiguous |= destination.endpoints[1] != EndpointId::ANY;
-            is_ambiguous |= destination.endpoints[0] != first;
+            is_ambiguous |= first != EndpointId::ANY && destination.endpoints[0] != first;
             is_shared |= destination.flags & Destination::SHARED != 0;
+            first = destination.endpoints[0];
         }
         if self.has_learned {
             let answer = self.learned(identity, first, now_ns);
@@ -99,17 +104,25 @@ impl Found {
         if named.is_governed() && !is_shared {
             is_shared = maps::is_ordinary(&self.target.address, now_ns);
         }
-        let mut network = Decision::UNGOVERNED;
-        for destination in self.destinations.into_iter().skip(2).flatten() {
-            let decision = decide_destination(destination, identity, self.slot, now_ns);
-            network = network.or_stricter(decision);
+        let mut network_decision = Decision::UNGOVERNED;
+        if let Some(destination) = network {
+            network_decision = self.decide(destination, identity, now_ns);
+        }
+        if let Some(destination) = any_port_network {
+            let decision = self.decide(destination, identity, now_ns);
+            network_decision = network_decision.or_stricter(decision);
         }
         Judgement {
-            decision: named.or_stricter(network),
+            decision: named.or_stricter(network_decision),
             is_ambiguous: named.is_governed() && (is_ambiguous || is_shared),
             is_shared,
-            network_refuses: !network.is_entitled(),
+            network_refuses: !network_decision.is_entitled(),
         }
+    }
+
+    #[inline(always)]
+    fn decide(&self, destination: &Destination, identity: IdentityId, now_ns: u64) -> Decision {
+        decide_destination(destination, identity, self.slot, now_ns)
     }
 
     #[inline(always)]

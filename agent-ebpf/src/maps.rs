@@ -26,8 +26,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::{btf_map, map},
     maps::{
-        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie,
-        ring_buf::RingBufEntry,
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie, ring_buf::RingBufEntry,
     },
 };
 
@@ -59,8 +58,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(abi::EVENT_RING_BYTES, 0);
 static NAMES: HashMap<NameKey, NameNode> =
     HashMap::with_max_entries(2 * abi::MAX_NAMES, BPF_F_NO_PREALLOC);
 #[map]
-static LEARNED: LruHashMap<LearnedKey, Learned> =
-    LruHashMap::with_max_entries(abi::MAX_LEARNED, 0);
+static LEARNED: LruHashMap<LearnedKey, Learned> = LruHashMap::with_max_entries(abi::MAX_LEARNED, 0);
 /// Addresses of names that nobody governs, with the instant until which they are believed.
 #[map]
 static ORDINARY: LruHashMap<Address, u64> = LruHashMap::with_max_entries(abi::MAX_ORDINARY, 0);
@@ -260,7 +258,9 @@ pub fn is_resolver(address: &Address) -> bool {
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: no other program uses it, and packets are received with soft interrupts disabled.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH
+        .get_ptr_mut(0)
+        .map(|scratch| unsafe { &mut *scratch })
 }
 
 #[inline(always)]
@@ -274,9 +274,7 @@ pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
 pub fn put_learned(key: &LearnedKey, learned: &Learned, now_ns: u64) -> bool {
     let Some(known) = LEARNED.get_ptr_mut(key) else {
         // Another processor may have taken the place in between: then try the next one.
-        return LEARNED
-            .insert(key, learned, u64::from(BPF_NOEXIST))
-            .is_ok();
+        return LEARNED.insert(key, learned, u64::from(BPF_NOEXIST)).is_ok();
     };
     // SAFETY: a valid pointer to a map value; the instant is one word.
     unsafe {

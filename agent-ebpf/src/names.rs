@@ -1,7 +1,7 @@
 //! The tree of names, and what it says about a name that is in map memory.
 
 use agent_common::{
-    name::{NameKey, NameNode, NameSet, NameTree, Name, resolve},
+    name::{Name, NameKey, NameNode, NameSet, NameTree, resolve},
     settings::Slot,
 };
 

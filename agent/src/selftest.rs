@@ -4,7 +4,9 @@
 //! loopback and removes everything again. The kernel matrix runs it in a virtual machine for each
 //! kernel; an operator can run it before a rollout. It never touches the host's own cgroups.
 
+mod names;
 mod sandbox;
+mod wire;
 
 use std::{
     io,
@@ -50,7 +52,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 17] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -94,6 +96,36 @@ const CHECKS: [Check; 11] = [
         is_about_bytes: true,
         run: close_adds_bytes,
     },
+    check(
+        "observe mode lets every name pass",
+        Mode::Observe,
+        names::observe_refuses_no_name,
+    ),
+    check(
+        "an answer of the DNS governs its address",
+        Mode::Enforce,
+        names::answer_is_learnt,
+    ),
+    check(
+        "an answer of a stranger is not believed",
+        Mode::Enforce,
+        names::stranger_is_not_believed,
+    ),
+    check(
+        "at a shared address the name decides",
+        Mode::Enforce,
+        names::shared_address_waits,
+    ),
+    check(
+        "at an unknown address the name decides",
+        Mode::Enforce,
+        names::first_flight_decides,
+    ),
+    check(
+        "QUIC is refused where names matter",
+        Mode::Enforce,
+        names::quic_is_refused,
+    ),
     check(
         "a new load adopts links, policy and counters",
         Mode::Enforce,

@@ -22,12 +22,12 @@ use crate::{
     setup::{self, Group},
 };
 
-/// The oldest series that is always tested, and one with the verifier of 6.12 or later.
-pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
+/// The oldest series on which everything works, and one of each verifier since.
+pub(crate) const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "6.18"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Kernel series, such as 6.1; repeat for more [default: 6.1 and 6.12]
+    /// Kernel series, such as 6.1; repeat for more [default: 5.10, 6.1, 6.12 and 6.18]
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
     /// Run this static binary instead of building one

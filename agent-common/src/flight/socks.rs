@@ -52,7 +52,9 @@ impl Flight {
         let value = self.word;
         match self.phase {
             Phase::Socks4Head => return self.socks4_head(value),
-            Phase::Socks5Greeting => self.skip_socks(value, Phase::Socks5Methods, Phase::Socks5Next),
+            Phase::Socks5Greeting => {
+                self.skip_socks(value, Phase::Socks5Methods, Phase::Socks5Next)
+            }
             Phase::Socks5Next => return self.socks5_next(value as u8),
             Phase::Socks5UserLen => {
                 self.skip_socks(value, Phase::Socks5User, Phase::Socks5PasswordLen);

@@ -4,7 +4,9 @@ use super::*;
 fn read(octets: &[u8]) -> (Vec<(String, u16)>, Outcome) {
     let mut names = Vec::new();
     let mut flight = Flight::NEW;
-    let outcome = flight.read(octets, |flight| names.push((spell(&flight.name), flight.port())));
+    let outcome = flight.read(octets, |flight| {
+        names.push((spell(&flight.name), flight.port()))
+    });
     (names, outcome)
 }
 
@@ -33,7 +35,10 @@ fn normal(name: &Name) -> Name {
 }
 
 fn check(octets: &[u8], names: &[(&str, u16)], outcome: Outcome) {
-    let expected: Vec<_> = names.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect();
+    let expected: Vec<_> = names
+        .iter()
+        .map(|(name, port)| ((*name).to_owned(), *port))
+        .collect();
     let shown = String::from_utf8_lossy(octets).into_owned();
     assert_eq!(read(octets), (expected, outcome), "{shown:?}");
 }
@@ -84,9 +89,18 @@ const GREASE: (u16, Vec<u8>) = (0x3a3a, Vec::new());
 
 #[test]
 fn a_server_name_is_found_wherever_records_are_cut() {
-    let message = hello(&[GREASE, (21, vec![0; 2000]), sni(b"api.model.test"), (43, vec![2, 3, 4])]);
+    let message = hello(&[
+        GREASE,
+        (21, vec![0; 2000]),
+        sni(b"api.model.test"),
+        (43, vec![2, 3, 4]),
+    ]);
     for len in [1, 2, 5, 32, 200, 16_384] {
-        check(&records(&message, len), &[("api.model.test", 0)], Outcome::End);
+        check(
+            &records(&message, len),
+            &[("api.model.test", 0)],
+            Outcome::End,
+        );
     }
 }
 
@@ -110,7 +124,11 @@ fn spelling_does_not_hide_a_name() {
 fn a_hello_without_a_usable_name_has_no_name() {
     check(&records(&hello(&[]), 999), &[], Outcome::NoName);
     check(&records(&hello(&[GREASE]), 999), &[], Outcome::NoName);
-    check(&records(&hello(&[sni(b"192.0.2.7")]), 999), &[], Outcome::NoName);
+    check(
+        &records(&hello(&[sni(b"192.0.2.7")]), 999),
+        &[],
+        Outcome::NoName,
+    );
     // No extensions at all, not even their length.
     let mut message = hello(&[]);
     message.truncate(message.len() - 2);
@@ -122,12 +140,25 @@ fn a_hello_without_a_usable_name_has_no_name() {
 fn what_two_readers_could_read_differently_is_undecidable() {
     let twice = hello(&[sni(b"www.other.test"), sni(b"api.model.test")]);
     check(&records(&twice, 999), &[], Outcome::Undecidable);
-    for bad in [&b"api\0.model.test"[..], b"a b.test", b"a..test", b"b\xfccher.test"] {
-        check(&records(&hello(&[sni(bad)]), 999), &[], Outcome::Undecidable);
+    for bad in [
+        &b"api\0.model.test"[..],
+        b"a b.test",
+        b"a..test",
+        b"b\xfccher.test",
+    ] {
+        check(
+            &records(&hello(&[sni(bad)]), 999),
+            &[],
+            Outcome::Undecidable,
+        );
     }
     let (kind, mut data) = sni(b"a.test");
     data[2] = 1;
-    check(&records(&hello(&[(kind, data)]), 999), &[], Outcome::Undecidable);
+    check(
+        &records(&hello(&[(kind, data)]), 999),
+        &[],
+        Outcome::Undecidable,
+    );
     let mut longer = hello(&[sni(b"a.test")]);
     longer[3] += 1;
     longer.push(0);
@@ -178,17 +209,33 @@ fn every_name_of_a_request_is_given_out() {
         &[("a.test", 8080), ("b.test", 80), ("api.model.test", 8000)],
         Outcome::End,
     );
-    check(b"GET http://a.test HTTP/1.1\r\n\r\n", &[("a.test", 80)], Outcome::End);
+    check(
+        b"GET http://a.test HTTP/1.1\r\n\r\n",
+        &[("a.test", 80)],
+        Outcome::End,
+    );
 }
 
 #[test]
 fn a_request_without_a_name_has_no_name() {
     check(b"GET / HTTP/1.0\r\n\r\n", &[], Outcome::NoName);
     check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], Outcome::NoName);
-    check(b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", &[], Outcome::NoName);
+    check(
+        b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+        &[],
+        Outcome::NoName,
+    );
     check(b"GET / HTTP/1.1\r\nHost:\r\n\r\n", &[], Outcome::NoName);
-    check(b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n", &[], Outcome::End);
-    check(b"GET / HTTP/1.1\r\nHost: %61pi.test\r\n\r\n", &[], Outcome::Undecidable);
+    check(
+        b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n",
+        &[],
+        Outcome::End,
+    );
+    check(
+        b"GET / HTTP/1.1\r\nHost: %61pi.test\r\n\r\n",
+        &[],
+        Outcome::Undecidable,
+    );
 }
 
 #[test]
@@ -197,7 +244,11 @@ fn a_tunnel_is_followed() {
     let connect = b"CONNECT proxy.test:8443 HTTP/1.1\r\nHost: proxy.test:8443\r\n\r\n";
     check(
         &[&connect[..], &inner].concat(),
-        &[("proxy.test", 8443), ("proxy.test", 8443), ("api.model.test", 8443)],
+        &[
+            ("proxy.test", 8443),
+            ("proxy.test", 8443),
+            ("api.model.test", 8443),
+        ],
         Outcome::End,
     );
     let connect = b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n";
@@ -206,7 +257,11 @@ fn a_tunnel_is_followed() {
         &[("api.model.test", 443)],
         Outcome::End,
     );
-    check(b"CONNECT a.test HTTP/1.1\r\n\r\n", &[("a.test", 443)], Outcome::More);
+    check(
+        b"CONNECT a.test HTTP/1.1\r\n\r\n",
+        &[("a.test", 443)],
+        Outcome::More,
+    );
     let inner = b"GET / HTTP/1.1\r\nHost: api.model.test\r\n\r\n";
     check(
         &[&connect[..], inner].concat(),
@@ -219,19 +274,41 @@ fn a_tunnel_is_followed() {
 fn socks_requests_are_followed() {
     let inner = records(&hello(&[sni(b"api.model.test")]), 999);
     let by_name = [&b"\x05\x01\0\x05\x01\0\x03\x06a.test\x1f\x90"[..], &inner].concat();
-    check(&by_name, &[("a.test", 8080), ("api.model.test", 8080)], Outcome::End);
+    check(
+        &by_name,
+        &[("a.test", 8080), ("api.model.test", 8080)],
+        Outcome::End,
+    );
     let with_password = b"\x05\x02\0\x02\x01\x02me\x03key\x05\x01\0\x03\x06a.test\x01\xbb";
     check(with_password, &[("a.test", 443)], Outcome::More);
     let empty_password = b"\x05\x01\x02\x01\0\0\x05\x01\0\x03\x06a.test\x01\xbb";
     check(empty_password, &[("a.test", 443)], Outcome::More);
-    let by_v4 = [&b"\x05\x01\0\x05\x01\0\x01\xc0\0\x02\x01\x01\xbb"[..], &inner].concat();
+    let by_v4 = [
+        &b"\x05\x01\0\x05\x01\0\x01\xc0\0\x02\x01\x01\xbb"[..],
+        &inner,
+    ]
+    .concat();
     check(&by_v4, &[("api.model.test", 443)], Outcome::End);
-    let by_v6 = [&b"\x05\x01\0\x05\x01\0\x04"[..], &[1; 16], b"\x01\xbb", &inner].concat();
+    let by_v6 = [
+        &b"\x05\x01\0\x05\x01\0\x04"[..],
+        &[1; 16],
+        b"\x01\xbb",
+        &inner,
+    ]
+    .concat();
     check(&by_v6, &[("api.model.test", 443)], Outcome::End);
     let v4a = b"\x04\x01\x01\xbb\0\0\0\x07me\0a.test\0";
-    check(&[&v4a[..], &inner].concat(), &[("a.test", 443), ("api.model.test", 443)], Outcome::End);
+    check(
+        &[&v4a[..], &inner].concat(),
+        &[("a.test", 443), ("api.model.test", 443)],
+        Outcome::End,
+    );
     let v4 = b"\x04\x01\x01\xbb\xc0\0\x02\x01\0";
-    check(&[&v4[..], &inner].concat(), &[("api.model.test", 443)], Outcome::End);
+    check(
+        &[&v4[..], &inner].concat(),
+        &[("api.model.test", 443)],
+        Outcome::End,
+    );
     // UDP associate, bind: what follows is not in this connection.
     check(b"\x05\x01\0\x05\x03\0\x01", &[], Outcome::Undecidable);
     check(b"\x04\x02\x01\xbb\xc0\0\x02\x01", &[], Outcome::Undecidable);

@@ -75,9 +75,7 @@ impl Loaded {
             return Self::load_programs(options, close_source, Err(reason));
         }
         match Self::load_programs(options.clone(), close_source, Ok(())) {
-            Err(KernelError::LoadProgram { program, source })
-                if NAME_HOOKS.contains(&program) =>
-            {
+            Err(KernelError::LoadProgram { program, source }) if NAME_HOOKS.contains(&program) => {
                 let reason = error_chain(&source);
                 tracing::warn!(program, reason, "names are not found out in the kernel");
                 Self::load_programs(options, close_source, Err(reason))
@@ -235,9 +233,9 @@ fn check_layout(name: &'static str, path: &Path) -> Result<(), KernelError> {
 /// Key and value size in bytes; `None` for the ring, which has neither.
 fn sizes(name: &str) -> Option<(u32, u32)> {
     use agent_common::{
+        address::Address,
         counter::{CounterKey, Counters},
         destination::{AddressKey, Destination, PrefixKey},
-        address::Address,
         identity::CgroupIdentity,
         inspected::Inspected,
         learned::{Learned, LearnedKey},
@@ -305,7 +303,6 @@ where
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
     if let aya::programs::ProgramError::LoadError { verifier_log, .. } = &source {
         tracing::debug!(program, %verifier_log, "the kernel refused");
-        if std::env::var_os("WEIR_DEBUG_VERIFIER").is_some() { let text = verifier_log.to_string(); let n = text.len(); eprintln!("{program}: {}", &text[n.saturating_sub(4000)..]); }
     }
     KernelError::LoadProgram {
         program,

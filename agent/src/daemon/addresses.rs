@@ -139,7 +139,10 @@ mod tests {
         let mut book = AddressBook::default();
         book.learn("a.example", &ips(&["192.0.2.1", "192.0.2.2"]), TTL, 0);
         book.learn("b.example", &ips(&["192.0.2.2"]), TTL, 0);
-        let wanted = book.wanted(&uses(&[("a.example", 1), ("b.example", 2)]), &BTreeSet::new());
+        let wanted = book.wanted(
+            &uses(&[("a.example", 1), ("b.example", 2)]),
+            &BTreeSet::new(),
+        );
         assert_eq!(
             shown(&wanted),
             [

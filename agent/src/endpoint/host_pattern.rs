@@ -57,7 +57,11 @@ impl HostPattern {
         if host.split('.').any(|label| label.matches('*').count() > 1) {
             return Err(HostPatternError::TwoWildcards(host));
         }
-        if host.rsplit('.').next().is_some_and(|last| last.contains('*')) {
+        if host
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.contains('*'))
+        {
             return Err(HostPatternError::NoDomain(host));
         }
         Ok(Self(host))

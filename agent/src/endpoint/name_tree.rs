@@ -251,16 +251,19 @@ mod tests {
                 flags: 0,
             })
             .collect();
-        let nodes = build(&uses).into_iter().map(|((node, kind, hash), value)| {
-            (NameKey::new(node, kind, hash, Slot::A), value)
-        });
+        let nodes = build(&uses)
+            .into_iter()
+            .map(|((node, kind, hash), value)| (NameKey::new(node, kind, hash, Slot::A), value));
         Table(nodes.collect())
     }
 
     fn found(table: &Table, host: &str) -> Vec<u32> {
         let set = resolve(table, &Name::of(host), Slot::A);
         let endpoints = set.into_iter().flat_map(|set| set.endpoints);
-        endpoints.map(EndpointId::to_raw).filter(|raw| *raw != 0).collect()
+        endpoints
+            .map(EndpointId::to_raw)
+            .filter(|raw| *raw != 0)
+            .collect()
     }
 
     fn check(patterns: &[&str], expected: &[(&str, &[u32])]) {
@@ -273,7 +276,11 @@ mod tests {
     #[test]
     fn names_are_matched_on_label_boundaries() {
         check(
-            &["api.openai.com", "*.openai.azure.com", "bedrock.*.amazonaws.com"],
+            &[
+                "api.openai.com",
+                "*.openai.azure.com",
+                "bedrock.*.amazonaws.com",
+            ],
             &[
                 ("API.openai.com.", &[1]),
                 ("xapi.openai.com", &[]),
@@ -295,7 +302,13 @@ mod tests {
     #[test]
     fn a_name_has_the_endpoints_of_all_patterns_that_match() {
         check(
-            &["*.a.test", "x.a.test", "*.x.a.test", "*.*.a.test", "x-*.a.test"],
+            &[
+                "*.a.test",
+                "x.a.test",
+                "*.x.a.test",
+                "*.*.a.test",
+                "x-*.a.test",
+            ],
             &[
                 ("x.a.test", &[1, 2]),
                 ("y.a.test", &[1]),
@@ -310,7 +323,11 @@ mod tests {
     #[test]
     fn parts_of_labels_end_at_a_dash() {
         check(
-            &["model-*.b.test", "*-platform.b.test", "model-x-platform.b.test"],
+            &[
+                "model-*.b.test",
+                "*-platform.b.test",
+                "model-x-platform.b.test",
+            ],
             &[
                 ("model-7.b.test", &[1]),
                 ("eu-platform.b.test", &[2]),

@@ -27,7 +27,10 @@ const STUBS: [IpAddr; 3] = [
 /// names none.
 #[must_use]
 pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-    let mut found: BTreeSet<_> = STUBS.into_iter().chain(configured.iter().copied()).collect();
+    let mut found: BTreeSet<_> = STUBS
+        .into_iter()
+        .chain(configured.iter().copied())
+        .collect();
     for file in FILES {
         if let Ok(text) = fs::read_to_string(Path::new(file)) {
             found.extend(name_servers(&text));

@@ -113,7 +113,10 @@ const COMMON: Plane = Plane::Invoke;
 
 fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let common = unknown.of_plane(COMMON);
-    let mut entries = vec![(EndpointId::ANY, common), (EndpointId::UNNAMED, unknown.unnamed)];
+    let mut entries = vec![
+        (EndpointId::ANY, common),
+        (EndpointId::UNNAMED, unknown.unnamed),
+    ];
     entries.extend(exceptions(rules, unknown, |_, _| common));
     entries.extend(
         unknown

@@ -1,10 +1,10 @@
 //! A cgroup and a pin directory of our own, removed at the end whatever happened.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::MetadataExt,
     path::PathBuf,
     process,
@@ -98,6 +98,13 @@ impl Sandbox {
 
     pub(super) fn install(&mut self, tables: &PolicyTables) -> Result<(), Failure> {
         self.maps()?.policy.install(tables).map_err(Into::into)
+    }
+
+    pub(super) fn believe(&mut self, resolvers: &BTreeSet<IpAddr>) -> Result<(), Failure> {
+        self.maps()?
+            .resolvers
+            .replace(resolvers)
+            .map_err(Into::into)
     }
 
     pub(super) fn attach(&mut self) -> Result<(), Failure> {

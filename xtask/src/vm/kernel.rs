@@ -67,18 +67,20 @@ fn kept(dir: &Path) -> Option<(Image, Duration)> {
     file.is_file().then_some((Image { release, file }, age))
 }
 
-/// Between them they have every series from 6.1 on.
+/// Between them they have every series from 5.10 on. The oldest has no backports any more.
 fn suites() -> Vec<Suite> {
-    ["bookworm", "trixie"]
-        .into_iter()
-        .flat_map(|release| {
-            [
-                ("debian", release.to_owned()),
-                ("debian-security", format!("{release}-security")),
-                ("debian", format!("{release}-backports")),
-            ]
-        })
-        .collect()
+    let oldest = [
+        ("debian", "bullseye".to_owned()),
+        ("debian-security", "bullseye-security".to_owned()),
+    ];
+    let newer = ["bookworm", "trixie"].into_iter().flat_map(|release| {
+        [
+            ("debian", release.to_owned()),
+            ("debian-security", format!("{release}-security")),
+            ("debian", format!("{release}-backports")),
+        ]
+    });
+    oldest.into_iter().chain(newer).collect()
 }
 
 /// A package can be in the index and no longer in the archive: the next newest then serves.
