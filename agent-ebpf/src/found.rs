@@ -71,6 +71,7 @@ impl Found {
     #[inline(always)]
     pub fn judge(&self, identity: IdentityId, now_ns: u64) -> Judgement {
         let mut named = Decision::UNGOVERNED;
+        let mut network_decision = Decision::UNGOVERNED;
         let mut first = EndpointId::ANY;
         let mut is_ambiguous = false;
         let mut is_shared = false;
@@ -81,9 +82,16 @@ impl Found {
             first = destination.endpoints[0];
             is_ambiguous = destination.endpoints[1] != EndpointId::ANY;
             is_shared = destination.flags & Destination::SHARED != 0;
+            if destination.flags & Destination::BY_ADDRESS != 0 {
+                network_decision = named;
+            }
         }
         if let Some(destination) = any_port {
-            named = named.or_stricter(self.decide(destination, identity, now_ns));
+            let decision = self.decide(destination, identity, now_ns);
+            named = named.or_stricter(decision);
+            if destination.flags & Destination::BY_ADDRESS != 0 {
+                network_decision = network_decision.or_stricter(decision);
+            }
             is_ambiguous |= destination.endpoints[1] != EndpointId::ANY;
             is_ambiguous |= first != EndpointId::ANY && destination.endpoints[0] != first;
             is_shared |= destination.flags & Destination::SHARED != 0;
@@ -104,9 +112,9 @@ impl Found {
         if named.is_governed() && !is_shared {
             is_shared = maps::is_ordinary(&self.target.address, now_ns);
         }
-        let mut network_decision = Decision::UNGOVERNED;
         if let Some(destination) = network {
-            network_decision = self.decide(destination, identity, now_ns);
+            let decision = self.decide(destination, identity, now_ns);
+            network_decision = network_decision.or_stricter(decision);
         }
         if let Some(destination) = any_port_network {
             let decision = self.decide(destination, identity, now_ns);

@@ -34,7 +34,6 @@ pub(super) enum Field {
     ExtensionBody,
     ServerName,
     Name,
-    NameRest,
 }
 
 impl Field {
@@ -47,7 +46,6 @@ impl Field {
                 | Self::Ciphers
                 | Self::Compression
                 | Self::ExtensionBody
-                | Self::NameRest
         )
     }
 }
@@ -172,7 +170,7 @@ impl Flight {
         match self.field {
             Field::Message => {
                 let len = value & 0xff_ffff;
-                if value >> 24 != CLIENT_HELLO || len > MAX_MESSAGE || len < 34 {
+                if value >> 24 != CLIENT_HELLO || !(34..=MAX_MESSAGE).contains(&len) {
                     return Outcome::Undecidable;
                 }
                 self.message = len as u32;
@@ -212,13 +210,9 @@ impl Flight {
             Field::ServerName => return self.begin_server_name(value),
             Field::Name => {
                 self.name.end();
-                let rest = self.extension;
-                if rest == 0 {
-                    return self.next_extension();
-                }
-                self.begin(Field::NameRest, rest);
+                return self.next_extension();
             }
-            Field::ExtensionBody | Field::NameRest => return self.next_extension(),
+            Field::ExtensionBody => return self.next_extension(),
         }
         Outcome::More
     }
@@ -262,15 +256,15 @@ impl Flight {
         let name_len = (value & 0xffff) as u32;
         let name_type = (value >> 16) & 0xff;
         let list_len = (value >> 24) as u32;
+        // More than one name would leave open which of them counts (RFC 6066 allows one).
         let in_list = self.extension - SERVER_NAME_HEADER;
         let is_well_formed = name_type == 0
             && name_len != 0
-            && name_len <= in_list
+            && name_len == in_list
             && list_len == self.extension - 2;
         if !is_well_formed {
             return Outcome::Undecidable;
         }
-        self.extension = in_list - name_len;
         self.name.clear();
         self.begin(Field::Name, name_len);
         Outcome::More

@@ -19,7 +19,8 @@ use aya::{
 
 use super::{
     KernelError, Maps, Options, btf, counters::CounterMaps, events::EventRing,
-    identities::IdentityMap, policy::PolicyMaps, refusals::RefusalRing, resolvers::ResolverMap,
+    identities::IdentityMap, learned::LearnedMaps, policy::PolicyMaps, refusals::RefusalRing,
+    resolvers::ResolverMap,
 };
 
 use crate::error_chain;
@@ -128,6 +129,7 @@ impl Loaded {
             counters: CounterMaps::open(&mut ebpf)?,
             events: EventRing::open(&mut ebpf)?,
             resolvers: ResolverMap::open(&mut ebpf)?,
+            learned: LearnedMaps::open(&mut ebpf)?,
             refusals: Some(RefusalRing::open(&mut ebpf)?),
         };
         let loaded = Self {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use agent_common::{
-    address::Address, destination::EndpointId, identity::IdentityId, name::NameSet,
+    address::Address,
+    destination::{Destination, EndpointId},
+    identity::IdentityId,
+    name::NameSet,
     policy::RuleEntry,
 };
 use ipnet::IpNet;
@@ -175,15 +178,29 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
     uses
 }
 
-/// What the kernel gets, but for the addresses.
+/// What the kernel gets, but for the addresses of hosts.
 pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTables {
-    let prefixes = compiled.prefixes.iter().map(|row| {
+    let rows = compiled.prefixes.iter().map(|row| {
         let (address, length) = mapped(row.net);
         ((address, length, row.port), row.destination)
     });
+    // Where policy names single addresses only, no call has to pay for a look-up by prefix.
+    let is_single = |((_, length, _), _): &((Address, u32, u16), Destination)| *length == 128;
+    let all_single = rows.clone().all(|row| is_single(&row));
+    let (single, prefixes) = rows.partition::<Vec<_>, _>(|_| all_single);
+    let addresses = single.into_iter().map(|((address, _, port), destination)| {
+        let flags = destination.flags | Destination::BY_ADDRESS;
+        (
+            (address, port),
+            Destination {
+                flags,
+                ..destination
+            },
+        )
+    });
     PolicyTables {
-        addresses: BTreeMap::new(),
-        prefixes: prefixes.collect(),
+        addresses: addresses.collect(),
+        prefixes: prefixes.into_iter().collect(),
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
     }
