@@ -4,12 +4,18 @@
 //! touched: programs are attached at the test's own cgroup only.
 
 mod agent;
+mod client;
 mod host;
+mod program;
+pub mod site;
 mod workload;
 
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
+    client::{Absent, Answer, Client},
     host::Host,
+    program::Ran,
+    site::Site,
     workload::{Attempts, Workload},
 };
 

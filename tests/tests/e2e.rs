@@ -5,6 +5,7 @@
 mod e2e {
     mod accounting;
     mod bad_input;
+    mod clients;
     mod enforcement;
     mod lifecycle;
     mod objects;

@@ -95,7 +95,7 @@ impl Workload {
         attempts(&output.stdout)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.client);
         command.arg(&self.cgroup).args(args);
         command
