@@ -5,16 +5,22 @@
 
 mod agent;
 mod client;
+mod flight;
+mod hello;
 mod host;
 mod program;
+mod recorder;
 pub mod site;
 mod workload;
 
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
     client::{Absent, Answer, Client},
+    flight::{Flight, How, Landing},
+    hello::Hello,
     host::Host,
     program::Ran,
+    recorder::{ANSWER, Recorder},
     site::Site,
     workload::{Attempts, Workload},
 };

@@ -8,7 +8,7 @@ use weir_tests::harness::{
     site::{ADDRESS, ADDRESS_6, PROXY, Record},
 };
 
-use super::{grant, host};
+use super::{grant, host, named_model};
 
 /// Names of the endpoint `model`.
 const MODEL: &str = "api.model.test";
@@ -37,18 +37,7 @@ fn site(host: &Host) -> Site {
 
 /// Only the cgroup `granted` may call the endpoint, which has names and no addresses.
 fn agent(host: &Host, site: &Site) -> Agent {
-    let model = format!(
-        "apiVersion: weir.dev/v1alpha1
-kind: ModelEndpoint
-metadata: {{name: model}}
-spec: {{provider: test, hosts: [{MODEL}, {ALIAS}, {MODEL_6}], ports: [80, 443]}}
----
-apiVersion: weir.dev/v1alpha1
-kind: Posture
-metadata: {{name: closed}}
-spec: {{default: true, ungranted: deny}}
-"
-    );
+    let model = named_model(&[MODEL, ALIAS, MODEL_6]);
     let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(model + &granted));
     let dns = site.dns_server();

@@ -15,7 +15,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn start(address: &str, upstream: IpAddr) -> Self {
+    /// Listens at `address`; names and addresses alike lead to `upstream`.
+    ///
+    /// # Panics
+    ///
+    /// When the address cannot be bound.
+    pub fn start(address: &str, upstream: IpAddr) -> Self {
         let asked = Arc::default();
         let inner = Self {
             asked: Arc::clone(&asked),
