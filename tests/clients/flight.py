@@ -1,7 +1,7 @@
-"""Sends the first bytes of connections as it is told on standard input.
+"""Sends the first bytes of connections as it is told on standard input, one order a line.
 
-Standard output says how each of them ended. The plan and the answer are those of `Flight` and
-`Landing` in the harness.
+Standard output says how each of them ended. Orders and answers are those of `Order` and `Landing`
+in the harness.
 """
 
 import errno
@@ -27,10 +27,14 @@ class Ended(Exception):
 
 
 def main():
-    plan = json.load(sys.stdin)
-    for name in plan["names"]:
-        socket.getaddrinfo(name, 443)
-    json.dump([fly(flight) for flight in plan["flights"]], sys.stdout)
+    for line in sys.stdin:
+        order = json.loads(line)
+        # A socket belongs to the cgroup that its process is in when it makes it.
+        with open(order["cgroup"] + "/cgroup.procs", "w") as procs:
+            procs.write(str(os.getpid()))
+        for name in order["names"]:
+            socket.getaddrinfo(name, 443)
+        print(json.dumps(fly(order["flight"])), flush=True)
 
 
 def fly(flight):

@@ -16,7 +16,7 @@ mod workload;
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
     client::{Absent, Answer, Client},
-    flight::{Flight, How, Landing},
+    flight::{Flier, Flight, How, Landing},
     hello::Hello,
     host::Host,
     program::Ran,

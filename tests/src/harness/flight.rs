@@ -1,6 +1,12 @@
 //! The first bytes of a connection, sent in a given way by a workload.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,18 +145,65 @@ impl Landing {
     }
 }
 
-impl Workload {
-    /// Asks for the addresses of `names`, then flies.
+/// A program that sends flights, each as the workload that it is told.
+pub struct Flier {
+    child: Child,
+    orders: ChildStdin,
+    landings: BufReader<ChildStdout>,
+}
+
+#[derive(Serialize)]
+struct Order<'a> {
+    cgroup: &'a Path,
+    names: &'a [&'a str],
+    flight: &'a Flight,
+}
+
+impl Flier {
+    /// With the files in `etc` in the place of those in `/etc`.
     ///
     /// # Panics
     ///
-    /// When the program that does it fails.
-    pub fn fly(&self, etc: &Path, names: &[&str], flights: &[Flight]) -> Vec<Landing> {
+    /// When it cannot be run.
+    pub fn start(workload: &Workload, etc: &Path) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/flight.py");
-        let plan = serde_json::json!({ "names": names, "flights": flights });
-        let program = ["python3", script].map(str::to_owned);
-        let ran = self.run_program(etc, &program, &[], &plan.to_string());
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+        let mut command = workload.exec(etc);
+        command
+            .args(["python3", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3 runs");
+        Self {
+            orders: child.stdin.take().expect("a pipe"),
+            landings: BufReader::new(child.stdout.take().expect("a pipe")),
+            child,
+        }
+    }
+
+    /// As `workload`: asks for the addresses of `names`, then sends.
+    ///
+    /// # Panics
+    ///
+    /// When the program fails.
+    pub fn fly(&mut self, workload: &Workload, names: &[&str], flight: &Flight) -> Landing {
+        let order = Order {
+            cgroup: workload.cgroup(),
+            names,
+            flight,
+        };
+        let order = serde_json::to_string(&order).expect("text");
+        writeln!(self.orders, "{order}").expect("an order");
+        let mut landing = String::new();
+        self.landings.read_line(&mut landing).expect("a landing");
+        serde_json::from_str(&landing).unwrap_or_else(|error| panic!("{error}: {landing}"))
+    }
+}
+
+impl Drop for Flier {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

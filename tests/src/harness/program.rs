@@ -49,7 +49,7 @@ impl Workload {
         ran(&mut command, input).expect("the program runs")
     }
 
-    fn exec(&self, etc: &Path) -> Command {
+    pub(super) fn exec(&self, etc: &Path) -> Command {
         let mut command = self.command(&["exec"]);
         command.arg(etc);
         command

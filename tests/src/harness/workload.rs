@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -41,6 +41,10 @@ impl Attempts {
 impl Workload {
     pub(super) fn new(cgroup: PathBuf, client: PathBuf) -> Self {
         Self { cgroup, client }
+    }
+
+    pub(super) fn cgroup(&self) -> &Path {
+        &self.cgroup
     }
 
     /// One TCP connection.

@@ -47,56 +47,57 @@ fn case(form: &str, expected: Expected, flight: impl Fn(&str) -> Flight + 'stati
 }
 
 /// What a workload without a grant gets, form by form.
-fn check(cases: Vec<Case>) {
-    let range = Range::new().with_agent();
-    let wrong: Vec<String> = cases.iter().flat_map(|case| range.judge(case)).collect();
+fn check(range: Range, cases: &[Case]) {
+    let mut range = range.with_agent(cases.len());
+    let cases = cases.iter().enumerate();
+    let wrong: Vec<String> = cases
+        .flat_map(|(number, case)| range.judge(number, case))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn a_tls_greeting_is_judged_by_its_name_whatever_its_form() {
-    check(tls::forms());
+    check(Range::new(), &tls::forms());
 }
 
 #[test]
 fn a_tls_greeting_is_judged_by_its_name_however_it_is_cut() {
-    check(tls::cuts());
+    check(Range::new(), &tls::cuts());
 }
 
 #[test]
 fn a_tls_greeting_is_judged_by_its_name_however_it_is_sent() {
-    check(tls::ways());
+    check(Range::new(), &tls::ways());
 }
 
 #[test]
 fn a_request_over_plain_http_is_judged_by_its_host() {
-    check(http::cases());
+    check(Range::new(), &http::cases());
 }
 
 #[test]
 fn a_request_to_a_proxy_is_judged_by_whom_it_is_for() {
-    check(proxies::cases());
+    check(Range::new(), &proxies::cases());
 }
 
 #[test]
 fn quic_is_refused() {
-    check(quic::cases());
+    check(Range::new(), &quic::cases());
 }
 
 #[test]
 fn at_an_address_that_nobody_asked_for_the_name_decides_as_well() {
-    let range = Range::new().without_questions().with_agent();
     let cases = [
         case("TLS", Expected::ByName, |name| tls::whole(name)),
         case("HTTP", Expected::ByName, |name| http::whole(name)),
     ];
-    let wrong: Vec<String> = cases.iter().flat_map(|case| range.judge(case)).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check(Range::new().without_questions(), &cases);
 }
 
 #[test]
 fn a_granted_workload_sends_the_endpoints_name_in_any_form() {
-    let range = Range::new().with_agent();
+    let mut range = Range::new().with_agent(0);
     for case in all() {
         if let Expected::ByName = case.expected {
             range.expect_through("granted", &case);
@@ -106,7 +107,7 @@ fn a_granted_workload_sends_the_endpoints_name_in_any_form() {
 
 #[test]
 fn a_workload_that_may_call_anything_sends_anything() {
-    let range = Range::new().with_agent();
+    let mut range = Range::new().with_agent(0);
     for case in all() {
         range.expect_through("free", &case);
     }
@@ -115,7 +116,7 @@ fn a_workload_that_may_call_anything_sends_anything() {
 /// Else a refusal would prove nothing.
 #[test]
 fn every_flight_arrives_without_an_agent() {
-    let range = Range::new();
+    let mut range = Range::new();
     for case in all() {
         range.expect_through("other", &case);
     }
