@@ -1,7 +1,7 @@
 //! Programs as people use them: one name is a model endpoint, the other is not, and both are served
 //! at the same address and port.
 
-use std::time::Duration;
+use std::{iter, net::UdpSocket, time::Duration};
 
 use weir_tests::harness::{
     Absent, Agent, Answer, Client, Host, Site, eventually,
@@ -186,4 +186,39 @@ fn every_client_reaches_both_names_without_an_agent() {
             assert!(site.log().n_for(asked) > before, "{name}: {asked}");
         }
     }
+}
+
+/// A browser that is told to use QUIC: nothing that begins a connection leaves a workload that has
+/// no grant, whatever the name.
+#[test]
+fn chromium_over_quic() {
+    let options = [MODEL, OTHER].map(|name| format!("--origin-to-force-quic-on={name}:443"));
+    let [model, other] = options.map(|option| Client::chromium(&[&option]));
+    let (Ok(model), Ok(other)) = (model, other) else {
+        println!("SKIP clients::chromium_over_quic: chromium is absent");
+        return;
+    };
+    let host = host();
+    let site = site(&host);
+    let (socket, _) = host.udp_server(&format!("{ADDRESS}:443"));
+    socket.set_nonblocking(true).expect("a mode");
+    let try_both = || {
+        for (client, name) in [(&model, MODEL), (&other, OTHER)] {
+            let url = format!("https://{name}/");
+            client.call(&host.workload("other"), &site, &url);
+        }
+        iter::from_fn(|| begins_quic(&socket))
+            .filter(|begins| *begins)
+            .count()
+    };
+    assert!(try_both() > 0, "without an agent");
+    let _agent = agent(&host, &site);
+    assert_eq!(try_both(), 0, "with an agent");
+}
+
+/// Whether the next datagram has a long header; nothing when there is none.
+fn begins_quic(socket: &UdpSocket) -> Option<bool> {
+    let mut buffer = [0; 2048];
+    socket.recv(&mut buffer).ok()?;
+    Some(buffer[0] & 0x80 != 0)
 }
