@@ -5,6 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use super::{Ran, Site, Workload};
@@ -33,13 +34,10 @@ impl Client {
     }
 
     /// curl, if it has the feature that these options need.
-    ///
-    /// # Panics
-    ///
-    /// When curl cannot be run.
     pub fn curl_with(feature: &str, options: &[&str]) -> Result<Self, Absent> {
-        let version = std::process::Command::new("curl").arg("--version").output();
-        let version = String::from_utf8_lossy(&version.expect("curl runs").stdout).into_owned();
+        let version = Command::new("curl").arg("--version").output();
+        let version = version.map_err(|error| error.to_string())?.stdout;
+        let version = String::from_utf8_lossy(&version);
         if version.split_whitespace().any(|word| word == feature) {
             return Ok(Self::curl(options));
         }

@@ -52,8 +52,8 @@ impl Site {
         fs::write(&ca, authority.pem()).expect("a file");
         let log = Log::default();
         // The C library asks for addresses of a family only if the host has one beyond loopback's.
-        add_address("192.0.2.1");
-        add_address(ADDRESS_6);
+        add_address(&["192.0.2.1"]);
+        add_address(&[ADDRESS_6, "nodad"]);
         for address in [ADDRESS, "[fd00::20]"] {
             server::serve_https(&format!("{address}:443"), authority.config(), &log);
             server::serve_http(&format!("{address}:80"), &log);
@@ -99,9 +99,10 @@ impl Site {
 }
 
 /// All of 127.0.0.0/8 is there; other addresses are not.
-fn add_address(address: &str) {
+fn add_address(address: &[&str]) {
     let add = Command::new("ip")
-        .args(["address", "add", address, "dev", "lo"])
+        .args(["address", "add", "dev", "lo"])
+        .args(address)
         .status();
     assert!(add.expect("`ip` runs").success(), "an address on loopback");
 }

@@ -89,8 +89,8 @@ fn quic_is_refused() {
 #[test]
 fn at_an_address_that_nobody_asked_for_the_name_decides_as_well() {
     let cases = [
-        case("TLS", Expected::ByName, |name| tls::whole(name)),
-        case("HTTP", Expected::ByName, |name| http::whole(name)),
+        case("TLS", Expected::ByName, tls::whole),
+        case("HTTP", Expected::ByName, http::whole),
     ];
     check(Range::new().without_questions(), &cases);
 }

@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let by_name_or_not_at_all = Expected::ByNameOr("undecidable");
     let mut cases = vec![
-        case("Host", Expected::ByName, |name| whole(name)),
+        case("Host", Expected::ByName, whole),
         head("host", Expected::ByName, |name| {
             format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n")
         }),

@@ -13,17 +13,18 @@ use crate::e2e::{grant, host, named_model};
 /// Longest time between the bytes and the error.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
+/// Fields are dropped in this order: whatever runs in the host's cgroups ends before the host.
 pub(super) struct Range {
-    host: Host,
+    agent: Option<Agent>,
+    flier: Flier,
     dns: Dns,
     recorder: Recorder,
     datagrams: UdpSocket,
     n_long_headers: usize,
     proxy: Proxy,
-    flier: Flier,
     /// What a workload asks for before each flight.
     questions: &'static [&'static str],
-    agent: Option<Agent>,
+    host: Host,
 }
 
 /// What has arrived, of everything that there is.
