@@ -42,11 +42,11 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
-        pause(Duration::from_millis(20));
+        pause();
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "`eventually` has a deadline")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
+#[expect(clippy::disallowed_methods, reason = "callers have a deadline")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }

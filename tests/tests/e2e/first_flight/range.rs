@@ -181,7 +181,7 @@ spec: {{subjects: [{{cgroup: {}}}], ungranted: allow}}
 }
 
 fn workload_of(number: usize, name: &str) -> String {
-    format!("other-{number}-{name}")
+    format!("other-{number}-{}", name.replace('.', "-"))
 }
 
 /// Without a cookie from an earlier connection, at each listener of this network.
