@@ -70,8 +70,8 @@ impl Site {
     }
 
     /// Where the names are asked for.
-    pub fn dns_server(&self) -> String {
-        self.dns.address().to_string()
+    pub fn name_server(&self) -> String {
+        self.dns.address().ip().to_string()
     }
 
     /// What reached the servers.

@@ -40,8 +40,7 @@ fn agent(host: &Host, site: &Site) -> Agent {
     let model = named_model(&[MODEL, ALIAS, MODEL_6]);
     let granted = grant("a", &host.cgroup_path("granted"), "ttl: 1h");
     host.write_policy("p.yaml", &(model + &granted));
-    let dns = site.dns_server();
-    host.agent().arg("--dns-server").arg(&dns).start()
+    host.agent().name_server(&site.name_server()).start()
 }
 
 /// A client, what it is given for a name, and the two names that it calls.

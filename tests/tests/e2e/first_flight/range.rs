@@ -87,8 +87,8 @@ spec: {{subjects: [{{cgroup: {}}}], ungranted: allow}}
         let granted = grant("a", &self.host.cgroup_path("granted"), "ttl: 1h");
         let policy = named_model(&[MODEL]) + &free + &granted;
         self.host.write_policy("p.yaml", &policy);
-        let dns = self.dns.address().to_string();
-        self.agent = Some(self.host.agent().arg("--dns-server").arg(&dns).start());
+        let dns = self.dns.address().ip().to_string();
+        self.agent = Some(self.host.agent().name_server(&dns).start());
         self
     }
 
