@@ -16,30 +16,37 @@ const BEGINNINGS: [(&str, u8, u32); 3] = [
     ("version negotiation", 0xc0, 0),
 ];
 
-pub(super) fn cases() -> Vec<Case> {
+/// Beginnings of connections, each of which is refused for `reason`.
+pub(super) fn beginnings(reason: &'static str) -> Vec<Case> {
     let mut cases = Vec::new();
     for (version, first, number) in BEGINNINGS {
         for (way, how) in [("sendto", How::Plain), ("connect", How::Connected)] {
             let form = format!("{version}, {way}");
-            cases.push(case(&form, Expected::Refused("quic"), move |_| {
+            cases.push(case(&form, Expected::Refused(reason), move |_| {
                 let begins = long_header(first, number);
                 Flight::udp_to(SERVER).how(how).datagrams(&[&begins])
             }));
         }
         let form = format!("{version}, second of two segments");
-        cases.push(case(&form, Expected::Refused("quic"), move |_| {
+        cases.push(case(&form, Expected::Refused(reason), move |_| {
             let datagrams = [&short_header()[..], &long_header(first, number)];
             let flight = Flight::udp_to(SERVER).how(How::Segments);
             flight.datagrams(&datagrams)
         }));
     }
-    cases.push(case("another protocol", Expected::Passes, |_| {
-        Flight::udp_to(SERVER).datagrams(&[b"hello"])
-    }));
-    cases.push(case("an open connection", Expected::Passes, |_| {
-        Flight::udp_to(SERVER).datagrams(&[&short_header()])
-    }));
     cases
+}
+
+/// Datagrams that begin no connection.
+pub(super) fn others() -> Vec<Case> {
+    vec![
+        case("another protocol", Expected::Passes, |_| {
+            Flight::udp_to(SERVER).datagrams(&[b"hello"])
+        }),
+        case("an open connection", Expected::Passes, |_| {
+            Flight::udp_to(SERVER).datagrams(&[&short_header()])
+        }),
+    ]
 }
 
 /// With two connection ids of eight bytes.
