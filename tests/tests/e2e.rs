@@ -9,6 +9,7 @@ mod e2e {
     mod enforcement;
     mod first_flight;
     mod lifecycle;
+    mod names;
     mod objects;
     mod policy;
 

@@ -164,7 +164,11 @@ fn what_two_readers_could_read_differently_is_undecidable() {
     data.extend(&second[2..]);
     let len = data.len() as u16 - 2;
     data[..2].copy_from_slice(&len.to_be_bytes());
-    check(&records(&hello(&[(kind, data)]), 999), &[], Outcome::Undecidable);
+    check(
+        &records(&hello(&[(kind, data)]), 999),
+        &[],
+        Outcome::Undecidable,
+    );
     let mut longer = hello(&[sni(b"a.test")]);
     longer[3] += 1;
     longer.push(0);

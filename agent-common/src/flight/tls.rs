@@ -41,11 +41,7 @@ impl Field {
     const fn is_skipped(self) -> bool {
         matches!(
             self,
-            Self::Fixed
-                | Self::SessionId
-                | Self::Ciphers
-                | Self::Compression
-                | Self::ExtensionBody
+            Self::Fixed | Self::SessionId | Self::Ciphers | Self::Compression | Self::ExtensionBody
         )
     }
 }
