@@ -257,7 +257,8 @@ fn every_reason_has_a_page() {
     let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons");
     for reason in Reason::ALL {
         let page = pages.join(format!("{}.md", reason.name()));
-        let text = std::fs::read_to_string(&page).expect(reason.name());
+        let text = std::fs::read_to_string(&page)
+            .unwrap_or_else(|error| panic!("{}: {error}", reason.name()));
         assert!(
             text.starts_with(&format!("# `{}`: ", reason.name())),
             "{text}"
