@@ -60,6 +60,8 @@ impl Destination {
     pub const SHARED: u32 = 1;
     /// Policy names this address itself: it decides, whatever the name.
     pub const BY_ADDRESS: u32 = 2;
+    /// Nobody else answers at this address, whatever other names lead there.
+    pub const EXCLUSIVE: u32 = 4;
 
     #[must_use]
     pub fn one(endpoint: EndpointId) -> Self {

@@ -86,6 +86,8 @@ impl NameSet {
 
     /// Other services answer at the addresses of this name, too.
     pub const SHARED: u32 = 1;
+    /// Nobody else answers at the addresses of this name: they decide by themselves.
+    pub const EXCLUSIVE: u32 = 4;
     /// The outer name of encrypted `ClientHello` messages: the inner one can be any.
     pub const ECH: u32 = 2;
 

@@ -40,7 +40,7 @@ impl Core {
     /// The addresses of all hosts, and those that the policy itself names.
     pub(super) fn wanted_addresses(&self, named: &Wanted) -> Wanted {
         let revision = &self.running.revision;
-        let mut wanted = self.book.wanted(&revision.hosts(), &revision.shared());
+        let mut wanted = self.book.wanted(&revision.hosts(), &revision.flags());
         for (key, destination) in named {
             let merged = match wanted.get(key) {
                 Some(known) => known.merged(destination),

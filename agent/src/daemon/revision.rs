@@ -144,12 +144,18 @@ impl Revision {
         hosts
     }
 
-    /// Endpoints whose hosts serve other things, too.
-    pub(super) fn shared(&self) -> BTreeSet<EndpointId> {
-        let shared = self.set.catalogue().iter().filter(|one| one.shared);
-        shared
-            .filter_map(|one| self.numbers.endpoints.get(&one.name).copied())
-            .collect()
+    /// Flags of [`Destination`] of the endpoints that have any.
+    pub(super) fn flags(&self) -> BTreeMap<EndpointId, u32> {
+        let flagged = self.set.catalogue().iter().filter_map(|one| {
+            let id = self.numbers.endpoints.get(&one.name)?;
+            let flags = match (one.shared, one.exclusive) {
+                (true, _) => Destination::SHARED,
+                (false, true) => Destination::EXCLUSIVE,
+                (false, false) => return None,
+            };
+            Some((*id, flags))
+        });
+        flagged.collect()
     }
 }
 
@@ -166,7 +172,11 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
         uses.extend(endpoint.hosts.iter().map(|pattern| NameUse {
             pattern: pattern.clone(),
             endpoints: endpoint.ports.iter().map(|port| (*id, *port)).collect(),
-            flags: if endpoint.shared { NameSet::SHARED } else { 0 },
+            flags: match (endpoint.shared, endpoint.exclusive) {
+                (true, _) => NameSet::SHARED,
+                (false, true) => NameSet::EXCLUSIVE,
+                (false, false) => 0,
+            },
         }));
     }
     let outer = ECH_NAMES.into_iter().map(HostPattern::parse);

@@ -61,6 +61,41 @@ fn what_was_learnt_holds_without_the_agent_and_for_the_next_one() {
     assert_eq!(place.connect(), Attempts::all_refused(1));
 }
 
+/// Anybody can let a name of theirs lead to any address.
+#[test]
+fn another_name_at_the_address_does_not_open_an_endpoint_that_shares_it_with_nobody() {
+    let place = Place::new();
+    let alone = named_model(&[MODEL]).replace("ports:", "shared: false, ports:");
+    place.host.write_policy("p.yaml", &alone);
+    let _agent = place.start("enforce");
+    assert!(place.curl(OTHER, &[]).is_from(OTHER));
+    assert_eq!(place.curl(MODEL, &[]).ran.code, Some(COULD_NOT_CONNECT));
+    assert_eq!(place.curl(OTHER, &[]).ran.code, Some(COULD_NOT_CONNECT));
+    assert_eq!(place.connect(), Attempts::all_refused(1));
+}
+
+/// A network that a deny rule names for others says nothing about this workload: its names matter.
+#[test]
+fn a_network_that_concerns_others_hides_no_name() {
+    let place = Place::new();
+    let deny = format!(
+        "---
+apiVersion: weir.dev/v1alpha1
+kind: EgressDeny
+metadata: {{name: elsewhere}}
+spec: {{subjects: [{{cgroup: {}}}], cidrs: [127.0.0.0/16], reason: a test}}
+",
+        place.host.cgroup_path("granted")
+    );
+    let policy = named_model(&[MODEL]) + &deny;
+    place.host.write_policy("p.yaml", &policy);
+    let _agent = place.start("enforce");
+    let resolved = format!("{MODEL}:443:{ADDRESS}");
+    assert!(!place.curl(MODEL, &["--resolve", &resolved]).is_from(MODEL));
+    assert_eq!(place.site.log().n_for(MODEL), 0);
+    assert!(place.curl(OTHER, &[]).is_from(OTHER));
+}
+
 #[test]
 fn a_wildcard_learns_the_addresses_of_every_name_that_it_matches() {
     let place = Place::new();
