@@ -74,6 +74,29 @@ fn another_name_at_the_address_does_not_open_an_endpoint_that_shares_it_with_nob
     assert_eq!(place.connect(), Attempts::all_refused(1));
 }
 
+/// Whoever owns a network namespace answers there as any resolver. What is told there is a hint: it
+/// moves the decision to the name and refuses nobody else's connection.
+#[test]
+fn an_answer_in_another_network_cannot_refuse_an_address() {
+    let place = Place::new();
+    let _agent = place.start("enforce");
+    let script = format!("{}/clients/spoof.py", env!("CARGO_MANIFEST_DIR"));
+    let spoof = format!(
+        "ip link set lo up && python3 {script} {} {MODEL} {ADDRESS}",
+        place.site.name_server()
+    );
+    let program = ["unshare", "-n", "sh", "-c", &spoof].map(ToOwned::to_owned);
+    let workload = place.host.workload("other");
+    let ran = workload.run_program(place.site.etc(), &program, &[], "");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(place.connect(), Attempts::all_ok(1));
+    let resolved = |name: &str| format!("{name}:443:{ADDRESS}");
+    let other = place.curl(OTHER, &["--resolve", &resolved(OTHER)]);
+    assert!(other.is_from(OTHER));
+    let model = place.curl(MODEL, &["--resolve", &resolved(MODEL)]);
+    assert!(!model.is_from(MODEL));
+}
+
 /// A network that a deny rule names for others says nothing about this workload: its names matter.
 #[test]
 fn a_network_that_concerns_others_hides_no_name() {
