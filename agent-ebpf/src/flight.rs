@@ -239,7 +239,9 @@ extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
             break;
         }
         let told = inspected.flight.port().to_be();
-        if port != ANY_PORT && port != inspected.port as u16 && port != told {
+        let tunnel = inspected.flight.tunnel_port().to_be();
+        let is_own = port == inspected.port as u16 || port == told || port == tunnel;
+        if port != ANY_PORT && !is_own {
             continue;
         }
         let identity = inspected.identity.to_raw();

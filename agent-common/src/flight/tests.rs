@@ -21,17 +21,8 @@ const KNOWN: [&str; 6] = [
 ];
 
 fn spell(name: &Name) -> String {
-    let same = |text: &&&str| format!("{:?}", Name::of(text)) == format!("{:?}", normal(name));
-    let known = KNOWN.iter().find(same);
+    let known = KNOWN.iter().find(|text| Name::of(text).is_same_as(name));
     known.map_or_else(|| format!("{name:?}"), |text| (*text).to_owned())
-}
-
-/// Without what a former name has left behind.
-fn normal(name: &Name) -> Name {
-    let mut fresh = Name::EMPTY;
-    fresh.clone_from(name);
-    fresh.forget_unused();
-    fresh
 }
 
 fn check(octets: &[u8], names: &[(&str, u16)], outcome: Outcome) {
@@ -271,6 +262,69 @@ fn a_tunnel_is_followed() {
 }
 
 #[test]
+fn a_tunnel_leads_to_the_port_of_its_target() {
+    let inner = records(&hello(&[sni(b"api.model.test")]), 999);
+    let connect = b"CONNECT 192.0.2.1:8443 HTTP/1.1\r\nHost: a.test:1\r\n\r\n";
+    check(
+        &[&connect[..], &inner].concat(),
+        &[("a.test", 1), ("api.model.test", 8443)],
+        Outcome::End,
+    );
+    let inner = b"GET http://a.test:1/ HTTP/1.1\r\nHost: me:2@api.model.test\r\n\r\n";
+    let mut flight = Flight::NEW;
+    let mut ports = Vec::new();
+    flight.read(&[&connect[..], inner].concat(), |flight| {
+        ports.push((flight.port(), flight.tunnel_port()));
+    });
+    assert_eq!(ports, [(1, 8443), (1, 8443), (8443, 8443)]);
+}
+
+#[test]
+fn what_is_before_an_at_sign_is_no_port() {
+    check(
+        b"GET http://me:8000@a.test/ HTTP/1.1\r\nHost: me:8000@b.test\r\n\r\n",
+        &[("a.test", 80), ("b.test", 80)],
+        Outcome::End,
+    );
+    check(
+        b"CONNECT me:8000@a.test HTTP/1.1\r\n",
+        &[("a.test", 443)],
+        Outcome::More,
+    );
+}
+
+#[test]
+fn a_port_of_many_digits_ends_in_peace() {
+    let line = format!("CONNECT a.test:{} HTTP/1.1\r\n", "9".repeat(99));
+    let (names, outcome) = read(line.as_bytes());
+    assert_eq!((names.len(), outcome), (1, Outcome::More));
+}
+
+#[test]
+fn any_token_is_a_method() {
+    for method in ["G3T", "!#$%&'*+-.^_`|~9", "x", &"A".repeat(99)] {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        check(request.as_bytes(), &[("a.test", 80)], Outcome::End);
+    }
+    check(
+        b"connect a.test:8443 HTTP/1.1\r\n\r\n",
+        &[("a.test", 8443)],
+        Outcome::More,
+    );
+}
+
+#[test]
+fn a_record_of_another_type_before_the_hello_is_undecidable() {
+    let rest = records(&hello(&[sni(b"a.test")]), 999);
+    for first in [
+        &b"\x15\x03\x03\0\x02\x01\x5a"[..],
+        b"\x14\x03\x03\0\x01\x01",
+    ] {
+        check(&[first, &rest].concat(), &[], Outcome::Undecidable);
+    }
+}
+
+#[test]
 fn socks_requests_are_followed() {
     let inner = records(&hello(&[sni(b"api.model.test")]), 999);
     let by_name = [&b"\x05\x01\0\x05\x01\0\x03\x06a.test\x1f\x90"[..], &inner].concat();
@@ -323,6 +377,9 @@ fn other_protocols_are_not_recognised() {
         b"PING\r\n",
         b"EHLO there\r\n",
         b"\x80\x2e\x01\x03\x01",
+        b"\x15\x04\0\0",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"{\"jsonrpc\": 1}\n",
     ] {
         check(first, &[], Outcome::Unrecognised);
     }

@@ -2,7 +2,9 @@
 
 use super::{Flight, Outcome, Phase};
 
-/// Content type `handshake`.
+/// Content types.
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 0x14;
+pub(super) const ALERT: u8 = 0x15;
 pub(super) const HANDSHAKE: u8 = 0x16;
 const CLIENT_HELLO: u64 = 1;
 const SERVER_NAME: u64 = 0;
@@ -53,13 +55,13 @@ impl Field {
 }
 
 impl Flight {
-    /// The first octet of a record has arrived.
+    /// The first octet of a record has arrived. Some servers pass over a warning before the hello.
     #[inline(always)]
-    pub(super) fn start_tls(&mut self) {
+    pub(super) fn start_tls(&mut self, content_type: u8) {
         self.phase = Phase::Tls;
         self.record = 0;
         self.header_left = RECORD_HEADER - 1;
-        self.header = HANDSHAKE as u32;
+        self.header = content_type as u32;
         self.message = 0;
         self.begin(Field::Message, 4);
     }
@@ -119,13 +121,9 @@ impl Flight {
             self.header_left = RECORD_HEADER;
             self.header = 0;
         }
-        let is_first = self.header_left == RECORD_HEADER;
         let is_second = self.header_left == RECORD_HEADER - 1;
         self.header = self.header << 8 | octet as u32;
         self.header_left -= 1;
-        if is_first && octet != HANDSHAKE {
-            return Outcome::Undecidable;
-        }
         if is_second && octet != 3 {
             // No TLS at all if this is the very first record.
             let is_new = matches!(self.field, Field::Message) && self.left == 4;
@@ -134,6 +132,9 @@ impl Flight {
             } else {
                 Outcome::Undecidable
             };
+        }
+        if is_second && self.header >> 8 != HANDSHAKE as u32 {
+            return Outcome::Undecidable;
         }
         if self.header_left == 0 {
             let len = self.header & 0xffff;
