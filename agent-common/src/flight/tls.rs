@@ -173,7 +173,7 @@ impl Flight {
         match self.field {
             Field::Message => {
                 let len = value & 0xff_ffff;
-                if value >> 24 != CLIENT_HELLO || len > MAX_MESSAGE || len < 34 {
+                if value >> 24 != CLIENT_HELLO || !(34..=MAX_MESSAGE).contains(&len) {
                     return Outcome::Undecidable;
                 }
                 self.message = len as u32;
