@@ -65,8 +65,12 @@ fn is_scheme(octet: u8) -> bool {
 }
 
 impl Asked {
-    /// Of a target after its scheme, or the value of a `Host` header.
+    /// Of a target after its scheme, or the value of a `Host` header. No server takes one with a
+    /// space inside.
     fn of(text: &str, default_port: u16) -> Option<Self> {
+        if text.contains([' ', '\t']) {
+            return None;
+        }
         let authority = text.split(['/', '?', '#']).next()?;
         let place = authority.rsplit('@').next()?;
         let (host, port) = match place.rsplit_once(':') {

@@ -13,8 +13,10 @@ pub mod socks;
 pub mod tls;
 mod tree;
 
-/// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// Name and property.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 5] = [
     ("dns", dns::check),
     ("http", http::check),
     ("name_tree", name_tree::check),

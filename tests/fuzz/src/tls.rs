@@ -46,8 +46,7 @@ fn check_flight(octets: &[u8]) {
             "there is no name"
         ),
         // A record can be longer than the hello in it, which is then known before the record ends.
-        Heard::More => assert_ne!(said.outcome, Outcome::Unrecognised),
-        Heard::Refused => {}
+        Heard::More | Heard::Refused => {}
     }
 }
 
