@@ -112,6 +112,7 @@ fn fuzz(name: &str, seconds: u32) -> Result<Outcome> {
         .arg(format!("-rss_limit_mb={MAX_MEBIBYTES}"))
         .arg(format!("-timeout={MAX_SECONDS}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(dictionary(name))
         .args([&kept, &paths::fuzz_crate().join("corpus").join(name)])
         .current_dir(paths::root())
         .stdout(File::create(&log).with_context(|| format!("write {}", log.display()))?)
@@ -128,6 +129,12 @@ fn fuzz(name: &str, seconds: u32) -> Result<Outcome> {
         return Ok(Outcome::Pass);
     }
     Ok(Outcome::Fail(why(&summary, &binary, &log)))
+}
+
+/// Words of the format, where mutating octets alone rarely finds them.
+fn dictionary(name: &str) -> Option<String> {
+    let file = paths::fuzz_crate().join("dictionaries").join(name);
+    file.is_file().then(|| format!("-dict={}", file.display()))
 }
 
 fn why(summary: &Summary, binary: &Path, log: &Path) -> String {

@@ -55,7 +55,7 @@ impl Field {
 }
 
 impl Flight {
-    /// The first octet of a record has arrived. Some servers pass over a warning before the hello.
+    /// The first octet of a record has arrived. One that is no hello is no other protocol, either.
     #[inline(always)]
     pub(super) fn start_tls(&mut self, content_type: u8) {
         self.phase = Phase::Tls;

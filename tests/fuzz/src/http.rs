@@ -1,6 +1,8 @@
 //! HTTP/1 requests, against `httparse`.
 
-use agent_common::flight::Outcome;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use agent_common::flight::{Flight, Outcome};
 
 use crate::flight::{self, is_host};
 
@@ -30,11 +32,31 @@ pub fn check(octets: &[u8]) {
         return;
     }
     assert_ne!(said.outcome, Outcome::Unrecognised, "{request:?}");
+    if request.method == Some("CONNECT") {
+        check_tunnel(&octets[..len], request.path.unwrap_or_default());
+    }
     for Asked { host, port } in asked(&request) {
         assert!(
             said.names_with_port(&host, port),
             "{host}:{port} of {request:?} is not in {said:?}"
         );
+    }
+}
+
+/// A tunnel leads to the port of its target, whatever else the request names.
+fn check_tunnel(head: &[u8], target: &str) {
+    let Some((host, port)) = place(target, HTTPS_PORT) else {
+        return;
+    };
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_address = literal.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok())
+        || host.parse::<Ipv4Addr>().is_ok();
+    if is_address || is_host(host) {
+        let mut flight = Flight::NEW;
+        flight.read(head, |_| {});
+        assert_eq!(flight.tunnel_port(), port, "{target}");
     }
 }
 
@@ -65,25 +87,29 @@ fn is_scheme(octet: u8) -> bool {
 }
 
 impl Asked {
-    /// Of a target after its scheme, or the value of a `Host` header. No server takes one with a
-    /// space inside.
+    /// Of a target after its scheme, or the value of a `Host` header.
     fn of(text: &str, default_port: u16) -> Option<Self> {
-        if text.contains([' ', '\t']) {
-            return None;
-        }
-        let authority = text.split(['/', '?', '#']).next()?;
-        let place = authority.rsplit('@').next()?;
-        let (host, port) = match place.rsplit_once(':') {
-            Some((host, "")) => (host, default_port),
-            Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => {
-                (host, port.parse().ok()?)
-            }
-            Some(_) => return None,
-            None => (place, default_port),
-        };
+        let (host, port) = place(text, default_port)?;
         is_host(host).then(|| Self {
             host: host.to_owned(),
             port,
         })
+    }
+}
+
+/// Host and port of an authority. No server takes one with a space inside.
+fn place(text: &str, default_port: u16) -> Option<(&str, u16)> {
+    if text.contains([' ', '\t']) {
+        return None;
+    }
+    let authority = text.split(['/', '?', '#']).next()?;
+    let place = authority.rsplit('@').next()?;
+    match place.rsplit_once(':') {
+        Some((host, "")) => Some((host, default_port)),
+        Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => {
+            Some((host, port.parse().ok()?))
+        }
+        Some(_) => None,
+        None => Some((place, default_port)),
     }
 }

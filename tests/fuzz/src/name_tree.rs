@@ -9,15 +9,33 @@ use crate::{
     tree::Tree,
 };
 
+/// Of these, patterns and hosts meet much more often than of any octets.
+const PARTS: [&str; 12] = [
+    "a", "b", "c", ".", "-", "*", "*.", "a-*", "*-b", "a-b", "*-", ".b\n",
+];
+
 /// Lines of text: the last one is a host, those before are patterns. Every pattern that means the
-/// host is found; another one only if it does as far as the kernel can tell parts of labels.
+/// host is found; another one only if it does as far as the kernel can tell parts of labels. After
+/// an octet that is not ASCII, each octet stands for one of the [`PARTS`], and all lines end alike.
 ///
 /// # Panics
 /// If not.
 pub fn check(octets: &[u8]) {
-    let Ok(text) = str::from_utf8(octets) else {
-        return;
-    };
+    match octets {
+        [first, parts @ ..] if !first.is_ascii() => {
+            let part = |octet: &u8| PARTS[usize::from(*octet) % PARTS.len()];
+            let text: String = parts.iter().map(part).chain([".b"]).collect();
+            check_text(&text);
+        }
+        _ => {
+            if let Ok(text) = str::from_utf8(octets) {
+                check_text(text);
+            }
+        }
+    }
+}
+
+fn check_text(text: &str) {
     let mut lines: Vec<_> = text.lines().collect();
     let Some(host) = lines.pop() else { return };
     let name = Name::of(host);
