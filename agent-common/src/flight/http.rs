@@ -138,6 +138,10 @@ impl Flight {
         let is_host = self.flags & Self::HOST != 0;
         self.flags &= !Self::HOST;
         if self.flags & Self::CONNECT != 0 && !is_host {
+            // Whoever takes it for another method would find another host in it.
+            if !is_space(octet) && !is_line_end(octet) {
+                return Outcome::Undecidable;
+            }
             self.tunnel = self.port;
         }
         self.word = 0;

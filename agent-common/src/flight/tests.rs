@@ -314,6 +314,14 @@ fn any_token_is_a_method() {
 }
 
 #[test]
+fn a_tunnel_to_more_than_a_host_is_undecidable() {
+    for target in ["http://a.test/", "a.test/x", "a.test:443?", "a.test#b"] {
+        let request = format!("CONNECT {target} HTTP/1.1\r\n\r\n");
+        check(request.as_bytes(), &[], Outcome::Undecidable);
+    }
+}
+
+#[test]
 fn a_record_of_another_type_before_the_hello_is_undecidable() {
     let rest = records(&hello(&[sni(b"a.test")]), 999);
     for first in [
