@@ -4,10 +4,16 @@
 //! the kernel and on the host; how octets are read and what is done with an address is the
 //! [`Message`]'s business.
 
+#[cfg(not(target_arch = "bpf"))]
+pub mod host;
+
 /// Records of the answer section that are looked at.
 pub const MAX_RECORDS: u32 = 96;
 /// Parameters of one HTTPS or SVCB record that are looked at.
 const MAX_PARAMETERS: u32 = 16;
+
+/// Priority and the shortest target of an HTTPS or SVCB record.
+const MIN_SERVICE: u16 = 3;
 
 const HEADER: u32 = 12;
 /// `QR` set, `OPCODE` query, no truncation judged, `RCODE` no error.
@@ -103,10 +109,12 @@ pub fn names(message: &mut impl Message, at: u32) -> Option<u32> {
     let fixed = message.after_name(at)?;
     let record = message.record_at(fixed)?;
     let data = fixed + 10;
-    if record.kind == kind::CNAME {
+    // A record without data says nothing; the octets after it are not its own.
+    if record.kind == kind::CNAME && record.len != 0 {
         message.name_at(data)?;
     }
-    if record.kind == kind::HTTPS || record.kind == kind::SVCB {
+    let is_service = record.kind == kind::HTTPS || record.kind == kind::SVCB;
+    if is_service && record.len >= MIN_SERVICE {
         // A target of `.` is the owner itself.
         let target = data + 2;
         if message.after_name(target)? != target + 1 {
@@ -126,7 +134,9 @@ pub fn addresses(message: &mut impl Message, at: u32) -> Option<u32> {
     match record.kind {
         kind::A if len == 4 => message.address_at(data, 4, record.ttl)?,
         kind::AAAA if len == 16 => message.address_at(data, 16, record.ttl)?,
-        kind::HTTPS | kind::SVCB => message.hints_at(data, data + len, record.ttl)?,
+        kind::HTTPS | kind::SVCB if record.len >= MIN_SERVICE => {
+            message.hints_at(data, data + len, record.ttl)?
+        }
         _ => {}
     }
     Some(data + len)
@@ -144,6 +154,9 @@ pub fn hints(message: &mut impl Message, data: u32, end: u32, ttl: u32) -> Optio
         let key = message.u16_at(at)?;
         let len = u32::from(message.u16_at(at + 2)?);
         let value = at + 4;
+        if value + len > end {
+            break;
+        }
         if key == IPV4_HINT {
             message.list_at(value, len, 4, ttl)?;
         }
@@ -198,3 +211,6 @@ pub const fn lifetime_ns(ttl: u32) -> u64 {
     };
     seconds as u64 * 1_000_000_000
 }
+
+#[cfg(test)]
+mod tests;

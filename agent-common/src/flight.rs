@@ -24,8 +24,9 @@ pub enum Outcome {
     More = 0,
     /// [`Flight::name`] is to be judged; more may follow.
     Name = 1,
-    /// [`Flight::name`] is to be judged, and the flight is over.
-    LastName = 2,
+    /// [`Flight::name`] is that of a complete `ClientHello` and to be judged. The next message tells
+    /// whether the server wants another hello (RFC 8446, section 4.1.4), which may have another name.
+    Hello = 2,
     /// The flight is over; every name has been judged.
     End = 3,
     /// The flight is over, of a protocol that names its peer, without a name.
@@ -94,7 +95,8 @@ pub struct Flight {
     /// Octets of a TLS record header, and how many of them are missing.
     header: u32,
     header_left: u32,
-    _pad: u32,
+    /// Port that the present tunnel leads to, in host order; 0 outside of one.
+    tunnel: u32,
 }
 
 const _: () = assert!(size_of::<Flight>() == 480 && align_of::<Flight>() == 8);
@@ -114,7 +116,7 @@ impl Flight {
         flags: 0,
         header: 0,
         header_left: 0,
-        _pad: 0,
+        tunnel: 0,
     };
 
     /// `CONNECT` instead of another method.
@@ -129,8 +131,12 @@ impl Flight {
     const SNI: u32 = 16;
     /// The hello has the extension `encrypted_client_hello`.
     const ECH: u32 = 32;
-    /// What arrives goes through a tunnel to [`Flight::port`].
+    /// What arrives goes through a tunnel.
     const TUNNEL: u32 = 64;
+    /// A hello has been complete: another may follow.
+    const AGAIN: u32 = 128;
+    /// The present record is `change_cipher_spec`, which may come before the second hello.
+    const CIPHER: u32 = 256;
 
     /// Begins anew.
     #[inline(always)]
@@ -139,6 +145,7 @@ impl Flight {
         self.flags = 0;
         self.total = 0;
         self.port = 0;
+        self.tunnel = 0;
         self.record = 0;
     }
 
@@ -161,6 +168,14 @@ impl Flight {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port as u16
+    }
+
+    /// Port that the present tunnel leads to, in host order, whatever port a request inside names;
+    /// 0 outside of one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tunnel_port(&self) -> u16 {
+        self.tunnel as u16
     }
 
     /// How many of the next octets need not be looked at.
@@ -226,9 +241,9 @@ impl Flight {
     #[inline(always)]
     fn start(&mut self, octet: u8) -> Outcome {
         match octet {
-            tls::HANDSHAKE => self.start_tls(),
+            tls::CHANGE_CIPHER_SPEC | tls::ALERT | tls::HANDSHAKE => self.start_tls(octet),
             socks::V4 | socks::V5 => self.start_socks(octet),
-            b'A'..=b'Z' | b'a'..=b'z' => self.start_http(octet),
+            _ if http::is_token(octet) => self.start_http(octet),
             // Servers ignore an empty line before a request (RFC 9112, section 2.2).
             b'\r' | b'\n' => {}
             _ => return Outcome::Unrecognised,
@@ -238,8 +253,10 @@ impl Flight {
 
     /// What follows goes through a tunnel to `port`.
     #[inline(always)]
-    fn enter_tunnel(&mut self) {
+    fn enter_tunnel(&mut self, port: u32) {
         self.phase = Phase::Start;
+        self.port = port;
+        self.tunnel = port;
         self.flags = Self::TUNNEL;
         self.total = 0;
     }
@@ -260,11 +277,7 @@ impl Flight {
             };
             match outcome {
                 Outcome::More => {}
-                Outcome::Name => judge(self),
-                Outcome::LastName => {
-                    judge(self);
-                    return Outcome::End;
-                }
+                Outcome::Name | Outcome::Hello => judge(self),
                 Outcome::End | Outcome::NoName | Outcome::Undecidable | Outcome::Unrecognised => {
                     return outcome;
                 }

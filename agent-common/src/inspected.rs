@@ -15,6 +15,8 @@ pub struct Inspected {
     pub set: NameSet,
     /// Decision about the names so far, as in [`crate::verdict::Decision`].
     pub packed: u64,
+    /// The decision that has been counted, or 0.
+    pub counted: u64,
     pub cookie: u64,
     /// Cgroup and thread group of the caller of `connect()`.
     pub cgroup: u64,
@@ -33,7 +35,7 @@ pub struct Inspected {
     pub n_chunk: u32,
 }
 
-const _: () = assert!(size_of::<Inspected>() == 648 && align_of::<Inspected>() == 8);
+const _: () = assert!(size_of::<Inspected>() == 656 && align_of::<Inspected>() == 8);
 
 /// What becomes of a socket's packets.
 #[repr(u32)]

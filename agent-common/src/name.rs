@@ -10,7 +10,7 @@ mod tree;
 use crate::abi::layout;
 
 pub use tree::{
-    ENDPOINTS_PER_NAME, LabelKind, NameKey, NameNode, NameSet, NameTree, ROOT, resolve,
+    ENDPOINTS_PER_NAME, LabelKind, NameKey, NameNode, NameSet, NameTree, ROOT, hash_both, resolve,
 };
 
 /// How many labels, from the right, are kept: no pattern has more.
@@ -196,12 +196,15 @@ impl Name {
         self.flags & Self::LAST_NOT_NUMERIC == 0
     }
 
-    /// Zeroes what a longer former name has left behind, so that equal names are equal.
-    #[cfg(test)]
-    pub(crate) fn forget_unused(&mut self) {
-        for label in self.labels.iter_mut().skip(self.n_labels as usize) {
-            *label = Label::default();
-        }
+    /// Whether both are the same name, as far as hashes tell. For tests and fuzz targets: a former
+    /// name leaves something behind that makes no difference.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let n_kept = (self.n_labels as usize).min(MAX_LABELS);
+        self.n_labels == other.n_labels
+            && self.is_valid() == other.is_valid()
+            && self.labels.get(..n_kept) == other.labels.get(..n_kept)
     }
 
     /// A whole name, for tests and for the agent.

@@ -169,7 +169,7 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
     let Some(inspected) = maps::inspected_of(skb) else {
         return Verdict::Allow as u32;
     };
-    if outcome == Outcome::Name as u32 || outcome == Outcome::LastName as u32 {
+    if outcome == Outcome::Name as u32 || outcome == Outcome::Hello as u32 {
         let answer = decide_name(skb);
         let endpoint = EndpointId::from_raw(inspected.endpoint);
         let decision = Decision::from_packed(inspected.packed, endpoint);
@@ -182,7 +182,7 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
         if answer & NameSet::ECH != 0 && inspected.flight.is_ech() {
             return end(skb, Reason::Ech as u32);
         }
-        return end(skb, Reason::Ungoverned as u32);
+        return end(skb, Reason::Ungoverned as u32 | WATCH);
     }
     if outcome == Outcome::End as u32 {
         return end(skb, Reason::Ungoverned as u32);
@@ -239,7 +239,9 @@ extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
             break;
         }
         let told = inspected.flight.port().to_be();
-        if port != ANY_PORT && port != inspected.port as u16 && port != told {
+        let tunnel = inspected.flight.tunnel_port().to_be();
+        let is_own = port == inspected.port as u16 || port == told || port == tunnel;
+        if port != ANY_PORT && !is_own {
             continue;
         }
         let identity = inspected.identity.to_raw();
@@ -253,13 +255,19 @@ extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
     flags
 }
 
-/// Ends the inspection. `unreadable` says why the name is not known, or `Ungoverned` if it is.
+/// The name is judged, but the flight may go on to another one.
+const WATCH: u32 = 0x100;
+
+/// Judges what is known and, without [`WATCH`], ends the inspection. `unreadable` says why the name
+/// is not known, or `Ungoverned` if it is.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
     let Some(inspected) = maps::inspected_of(skb) else {
         return Verdict::Allow as u32;
     };
+    let watches = unreadable & WATCH != 0;
+    let unreadable = unreadable & !WATCH;
     let endpoint = EndpointId::from_raw(inspected.endpoint);
     let mut decision = Decision::from_packed(inspected.packed, endpoint);
     let is_known = inspected.flags & Inspected::KNOWN != 0;
@@ -281,10 +289,10 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
             decision = undecided(reason, by_address.endpoint());
         }
     }
-    if !decision.is_governed() {
-        stop(skb);
-        return Verdict::Allow as u32;
+    if !decision.is_governed() || decision.packed() == inspected.counted {
+        return pass(skb, watches);
     }
+    inspected.counted = decision.packed();
     let attempt = Attempt {
         kind: EventKind::Connect,
         address: inspected.address,
@@ -302,6 +310,14 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         inspected.state = State::Refused as u32;
         refusal::report(skb, inspected);
         return Verdict::Deny as u32;
+    }
+    pass(skb, watches)
+}
+
+#[inline(always)]
+fn pass(skb: *mut __sk_buff, watches: bool) -> u32 {
+    if watches {
+        return UNDECIDED;
     }
     stop(skb);
     Verdict::Allow as u32

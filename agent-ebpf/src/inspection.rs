@@ -98,6 +98,7 @@ fn mark(ctx: &SockAddrContext, attempt: &Attempt, state: State, flags: u32) -> b
     };
     Flight::restart(&mut inspected.flight);
     inspected.packed = 0;
+    inspected.counted = 0;
     inspected.endpoint = 0;
     inspected.cookie = context::socket_cookie(ctx);
     inspected.cgroup = attempt.cgroup;

@@ -17,11 +17,13 @@ use crate::{
 
 type Check = fn() -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 11] = [
     ("format", format),
     ("format of kernel programs", format_ebpf),
+    ("format of fuzz targets", format_fuzz),
     ("clippy", clippy),
     ("clippy of kernel programs", clippy_ebpf),
+    ("clippy of fuzz targets", clippy_fuzz),
     ("tidy", tidy::check),
     ("catalogue is fresh", catalogue),
     ("service unit is valid", unit::verify),
@@ -64,6 +66,24 @@ fn clippy_ebpf() -> Result<Outcome> {
         .current_dir(paths::ebpf_crate())
         // aya-ebpf names unstable features even where it does not need them.
         .env("RUSTC_BOOTSTRAP", "1");
+    process::run(&mut cargo)?;
+    Ok(Outcome::Pass)
+}
+
+fn format_fuzz() -> Result<Outcome> {
+    let mut cargo = process::cargo("fmt");
+    process::run(cargo.arg("--check").current_dir(paths::fuzz_crate()))?;
+    Ok(Outcome::Pass)
+}
+
+/// Without libFuzzer, which would have to be compiled first.
+fn clippy_fuzz() -> Result<Outcome> {
+    let mut cargo = process::cargo("clippy");
+    cargo
+        .args(["--no-default-features", "--lib", "--tests", "--target-dir"])
+        .arg(paths::fuzz_target())
+        .args(["--", "-D", "warnings"])
+        .current_dir(paths::fuzz_crate());
     process::run(&mut cargo)?;
     Ok(Outcome::Pass)
 }

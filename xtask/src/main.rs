@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod catalogue;
 mod demo;
+mod fuzz;
 mod lint;
 mod man;
 mod paths;
@@ -46,6 +47,8 @@ enum Task {
     Demo,
     /// Measure what the kernel side costs, in interleaved pairs (as root)
     Bench(bench::Args),
+    /// Fuzz the parsers of the kernel programs, each for a bounded time
+    Fuzz(fuzz::Args),
     /// Check format, lints, module layers, deployment files and licences
     Lint,
     /// Everything: set up, build, lint, host tests, end-to-end tests, kernel matrix
@@ -79,6 +82,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(args) => run::run(&args),
         Task::Demo => demo::run(),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args).map(|tally| tally.finish()),
         Task::Lint => lint::run().map(|tally| tally.finish()),
         Task::Test => test::run().map(|tally| tally.finish()),
         Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),

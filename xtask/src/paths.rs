@@ -22,6 +22,15 @@ pub(crate) fn ebpf_crate() -> PathBuf {
     root().join("agent-ebpf")
 }
 
+pub(crate) fn fuzz_crate() -> PathBuf {
+    root().join("tests/fuzz")
+}
+
+/// What is built from the fuzz crate.
+pub(crate) fn fuzz_target() -> PathBuf {
+    target().join("fuzz/build")
+}
+
 /// The kernel programs that the agent embeds.
 pub(crate) fn ebpf_object() -> PathBuf {
     target().join("bpf/weir-ebpf.o")
@@ -39,6 +48,14 @@ pub(crate) fn cache() -> Result<PathBuf> {
     }
     let home = env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
     Ok(PathBuf::from(home).join(".cache/weir"))
+}
+
+/// A tool of Cargo's: what `setup` installed, else what is on the path.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let cached = cache().ok().map(|dir| dir.join("bin").join(name));
+    cached
+        .filter(|file| file.is_file())
+        .or_else(|| program(name))
 }
 
 /// Looks a program up as a root shell would: administrators' directories count even when the

@@ -29,11 +29,13 @@ pub(crate) fn run() -> Result<Tally> {
     total.absorb("lint", lint::run());
     let Ok(binary) = binary else {
         total.absorb("host tests", cargo_test::host());
+        total.absorb("fuzz corpus", cargo_test::corpus());
         return Ok(total);
     };
     let (host, guests) = side_by_side(&binary);
     total.absorb("host tests", host);
     total.absorb("vm", guests);
+    total.absorb("fuzz corpus", cargo_test::corpus());
     total.absorb("end-to-end tests", end_to_end(&binary));
     total.record("man pages and completions are current", man_pages(&binary));
     total.record("demo", demo());

@@ -5,8 +5,9 @@
 
 use super::{Flight, Outcome, Phase};
 
-const MAX_METHOD: u32 = 24;
-const CONNECT: u64 = u64::from_be_bytes(*b"\0CONNECT");
+/// In any case: who takes another spelling for `CONNECT` makes a tunnel, too.
+const CONNECT: u64 = u64::from_be_bytes(*b"\0connect");
+const LOWER_CASE: u64 = u64::from_be_bytes(*b"\0\x20\x20\x20\x20\x20\x20\x20");
 const SCHEME_END: u64 = u64::from_be_bytes(*b"\0\0\0\0\0://");
 /// `HTTP/`, as far as the last five octets tell.
 const HTTP: u64 = u64::from_be_bytes(*b"\0\0\0HTTP/");
@@ -20,7 +21,6 @@ impl Flight {
         self.phase = Phase::Method;
         self.flags &= Self::TUNNEL;
         self.word = octet as u64;
-        self.left = 1;
     }
 
     #[expect(
@@ -46,16 +46,14 @@ impl Flight {
     #[inline(always)]
     fn method(&mut self, octet: u8) -> Outcome {
         if is_space(octet) {
-            if self.word == CONNECT {
+            if self.word | LOWER_CASE == CONNECT {
                 self.flags |= Self::CONNECT;
             }
             self.phase = Phase::TargetStart;
             return Outcome::More;
         }
-        self.left += 1;
         self.word = self.word << 8 | octet as u64;
-        let is_token = octet.is_ascii_alphabetic() || octet == b'-' || octet == b'_';
-        if !is_token || self.left > MAX_METHOD {
+        if !is_token(octet) {
             return Outcome::Unrecognised;
         }
         Outcome::More
@@ -71,7 +69,7 @@ impl Flight {
         }
         self.word = octet as u64;
         if self.flags & Self::CONNECT != 0 {
-            self.begin_authority(HTTPS_PORT);
+            self.begin_authority();
             return self.authority(octet);
         }
         self.phase = if octet.is_ascii_alphabetic() {
@@ -87,7 +85,7 @@ impl Flight {
     fn scheme(&mut self, octet: u8) -> Outcome {
         self.word = self.word << 8 | octet as u64;
         if self.word & 0xff_ffff == SCHEME_END {
-            self.begin_authority(HTTP_PORT);
+            self.begin_authority();
         } else if is_space(octet) || is_line_end(octet) {
             return self.end_target(octet);
         }
@@ -95,11 +93,24 @@ impl Flight {
     }
 
     #[inline(always)]
-    fn begin_authority(&mut self, port: u32) {
+    fn begin_authority(&mut self) {
         self.name.clear();
-        self.port = port;
+        self.port = self.default_port();
         self.word = 0;
         self.phase = Phase::Authority;
+    }
+
+    #[inline(always)]
+    const fn default_port(&self) -> u32 {
+        let is_host = self.flags & Self::HOST != 0;
+        if self.flags & Self::CONNECT != 0 && !is_host {
+            HTTPS_PORT
+        } else if self.flags & Self::TUNNEL != 0 && is_host {
+            // Where a request comes through a tunnel, its `Host` may leave the port out.
+            self.tunnel
+        } else {
+            HTTP_PORT
+        }
     }
 
     #[expect(
@@ -111,7 +122,7 @@ impl Flight {
         match octet {
             b'/' | b'?' | b'#' | b' ' | b'\t' | b'\r' | b'\n' => return self.end_authority(octet),
             // What came before was a user's name.
-            b'@' => self.begin_authority(self.port),
+            b'@' => self.begin_authority(),
             b'[' => self.phase = Phase::AddressLiteral,
             b']' => self.phase = Phase::Port,
             b':' if !matches!(self.phase, Phase::AddressLiteral) => {
@@ -121,8 +132,8 @@ impl Flight {
             _ => match self.phase {
                 Phase::Authority => self.name.push(octet),
                 Phase::Port if octet.is_ascii_digit() => {
-                    self.word = self.word.wrapping_mul(10) + (octet - b'0') as u64;
-                    self.port = (self.word & 0xffff) as u32;
+                    self.word = (self.word * 10 + (octet - b'0') as u64) & 0xffff;
+                    self.port = self.word as u32;
                 }
                 _ => {}
             },
@@ -134,6 +145,13 @@ impl Flight {
     fn end_authority(&mut self, octet: u8) -> Outcome {
         let is_host = self.flags & Self::HOST != 0;
         self.flags &= !Self::HOST;
+        if self.flags & Self::CONNECT != 0 && !is_host {
+            // Whoever takes it for another method would find another host in it.
+            if !is_space(octet) && !is_line_end(octet) {
+                return Outcome::Undecidable;
+            }
+            self.tunnel = self.port;
+        }
         self.word = 0;
         self.phase = match (is_host, octet) {
             (_, b'\n') => Phase::LineStart,
@@ -198,7 +216,7 @@ impl Flight {
     #[inline(always)]
     fn end_headers(&mut self) -> Outcome {
         if self.flags & Self::CONNECT != 0 {
-            self.enter_tunnel();
+            self.enter_tunnel(self.tunnel);
             return Outcome::More;
         }
         if self.flags & Self::NAMED == 0 {
@@ -244,14 +262,8 @@ impl Flight {
         if is_space(octet) || octet == b'\r' {
             return Outcome::More;
         }
-        // Where a request comes through a tunnel, its `Host` may leave the port out.
-        let port = if self.flags & Self::TUNNEL != 0 {
-            self.port
-        } else {
-            HTTP_PORT
-        };
         self.flags |= Self::HOST;
-        self.begin_authority(port);
+        self.begin_authority();
         self.authority(octet)
     }
 
@@ -265,6 +277,22 @@ impl Flight {
         self.phase = Phase::LineStart;
         self.line_start(octet)
     }
+}
+
+/// Of what a method is made (RFC 9110, section 5.6.2).
+#[inline(always)]
+pub(super) const fn is_token(octet: u8) -> bool {
+    let is_letter = (octet | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = octet.wrapping_sub(b'0') < 10;
+    is_letter
+        || is_digit
+        || octet.wrapping_sub(b'#') < 5
+        || octet.wrapping_sub(b'*') < 2
+        || octet.wrapping_sub(b'-') < 2
+        || octet.wrapping_sub(b'^') < 3
+        || octet == b'!'
+        || octet == b'|'
+        || octet == b'~'
 }
 
 #[inline(always)]

@@ -165,7 +165,7 @@ impl Flight {
     #[inline(always)]
     fn end_socks(&mut self) -> Outcome {
         let is_named = self.flags & Self::NAMED != 0;
-        self.enter_tunnel();
+        self.enter_tunnel(self.port);
         if !is_named {
             return Outcome::More;
         }

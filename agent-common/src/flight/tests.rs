@@ -21,17 +21,8 @@ const KNOWN: [&str; 6] = [
 ];
 
 fn spell(name: &Name) -> String {
-    let same = |text: &&&str| format!("{:?}", Name::of(text)) == format!("{:?}", normal(name));
-    let known = KNOWN.iter().find(same);
+    let known = KNOWN.iter().find(|text| Name::of(text).is_same_as(name));
     known.map_or_else(|| format!("{name:?}"), |text| (*text).to_owned())
-}
-
-/// Without what a former name has left behind.
-fn normal(name: &Name) -> Name {
-    let mut fresh = Name::EMPTY;
-    fresh.clone_from(name);
-    fresh.forget_unused();
-    fresh
 }
 
 fn check(octets: &[u8], names: &[(&str, u16)], outcome: Outcome) {
@@ -99,7 +90,7 @@ fn a_server_name_is_found_wherever_records_are_cut() {
         check(
             &records(&message, len),
             &[("api.model.test", 0)],
-            Outcome::End,
+            Outcome::More,
         );
     }
 }
@@ -116,7 +107,7 @@ fn a_hello_that_is_not_complete_decides_nothing() {
 fn spelling_does_not_hide_a_name() {
     for name in ["API.Model.TEST", "api.model.test."] {
         let whole = records(&hello(&[sni(name.as_bytes())]), 16_384);
-        check(&whole, &[("api.model.test", 0)], Outcome::End);
+        check(&whole, &[("api.model.test", 0)], Outcome::More);
     }
 }
 
@@ -178,11 +169,36 @@ fn what_two_readers_could_read_differently_is_undecidable() {
     check(&empty_record, &[], Outcome::Undecidable);
 }
 
+/// After the server has asked for it, and with the octet that some send in between.
+#[test]
+fn a_second_hello_is_read_like_the_first() {
+    let [first, second] =
+        [&b"www.other.test"[..], b"api.model.test"].map(|name| records(&hello(&[sni(name)]), 999));
+    let cipher = [0x14, 3, 3, 0, 1, 1];
+    let both = [("www.other.test", 0), ("api.model.test", 0)];
+    check(&[&first[..], &second].concat(), &both, Outcome::More);
+    check(
+        &[&first[..], &cipher, &second].concat(),
+        &both,
+        Outcome::More,
+    );
+    let one = [("www.other.test", 0)];
+    check(&first, &one, Outcome::More);
+    check(&[&first[..], &cipher].concat(), &one, Outcome::More);
+    // Application data, an alert, another message: the first hello was taken.
+    for next in [&b"\x17"[..], b"\x15", b"\x16\x03\x03\0\x04\x10"] {
+        check(&[&first[..], next].concat(), &one, Outcome::End);
+        check(&[&first[..], &cipher, next].concat(), &one, Outcome::End);
+    }
+    let nameless = records(&hello(&[]), 999);
+    check(&[&first[..], &nameless].concat(), &one, Outcome::NoName);
+}
+
 #[test]
 fn ech_is_seen_beside_the_outer_name() {
     let mut flight = Flight::NEW;
     let whole = records(&hello(&[(0xfe0d, vec![1; 186]), sni(b"a.test")]), 999);
-    assert_eq!(flight.read(&whole, |_| {}), Outcome::End);
+    assert_eq!(flight.read(&whole, |_| {}), Outcome::More);
     assert!(flight.is_ech());
     let mut flight = Flight::NEW;
     flight.read(&records(&hello(&[sni(b"a.test")]), 999), |_| {});
@@ -259,13 +275,13 @@ fn a_tunnel_is_followed() {
             ("proxy.test", 8443),
             ("api.model.test", 8443),
         ],
-        Outcome::End,
+        Outcome::More,
     );
     let connect = b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n";
     check(
         &[&connect[..], &inner].concat(),
         &[("api.model.test", 443)],
-        Outcome::End,
+        Outcome::More,
     );
     check(
         b"CONNECT a.test HTTP/1.1\r\n\r\n",
@@ -281,13 +297,84 @@ fn a_tunnel_is_followed() {
 }
 
 #[test]
+fn a_tunnel_leads_to_the_port_of_its_target() {
+    let inner = records(&hello(&[sni(b"api.model.test")]), 999);
+    let connect = b"CONNECT 192.0.2.1:8443 HTTP/1.1\r\nHost: a.test:1\r\n\r\n";
+    check(
+        &[&connect[..], &inner].concat(),
+        &[("a.test", 1), ("api.model.test", 8443)],
+        Outcome::More,
+    );
+    let inner = b"GET http://a.test:1/ HTTP/1.1\r\nHost: me:2@api.model.test\r\n\r\n";
+    let mut flight = Flight::NEW;
+    let mut ports = Vec::new();
+    flight.read(&[&connect[..], inner].concat(), |flight| {
+        ports.push((flight.port(), flight.tunnel_port()));
+    });
+    assert_eq!(ports, [(1, 8443), (1, 8443), (8443, 8443)]);
+}
+
+#[test]
+fn what_is_before_an_at_sign_is_no_port() {
+    check(
+        b"GET http://me:8000@a.test/ HTTP/1.1\r\nHost: me:8000@b.test\r\n\r\n",
+        &[("a.test", 80), ("b.test", 80)],
+        Outcome::End,
+    );
+    check(
+        b"CONNECT me:8000@a.test HTTP/1.1\r\n",
+        &[("a.test", 443)],
+        Outcome::More,
+    );
+}
+
+#[test]
+fn a_port_of_many_digits_ends_in_peace() {
+    let line = format!("CONNECT a.test:{} HTTP/1.1\r\n", "9".repeat(99));
+    let (names, outcome) = read(line.as_bytes());
+    assert_eq!((names.len(), outcome), (1, Outcome::More));
+}
+
+#[test]
+fn any_token_is_a_method() {
+    for method in ["G3T", "!#$%&'*+-.^_`|~9", "x", &"A".repeat(99)] {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        check(request.as_bytes(), &[("a.test", 80)], Outcome::End);
+    }
+    check(
+        b"connect a.test:8443 HTTP/1.1\r\n\r\n",
+        &[("a.test", 8443)],
+        Outcome::More,
+    );
+}
+
+#[test]
+fn a_tunnel_to_more_than_a_host_is_undecidable() {
+    for target in ["http://a.test/", "a.test/x", "a.test:443?", "a.test#b"] {
+        let request = format!("CONNECT {target} HTTP/1.1\r\n\r\n");
+        check(request.as_bytes(), &[], Outcome::Undecidable);
+    }
+}
+
+#[test]
+fn a_record_of_another_type_before_the_hello_is_undecidable() {
+    let rest = records(&hello(&[sni(b"a.test")]), 999);
+    for first in [
+        &b"\x15\x03\x03\0\x02\x01\x5a"[..],
+        b"\x14\x03\x03\0\x01\x01",
+    ] {
+        check(&[first, &rest].concat(), &[], Outcome::Undecidable);
+    }
+}
+
+#[test]
 fn socks_requests_are_followed() {
     let inner = records(&hello(&[sni(b"api.model.test")]), 999);
     let by_name = [&b"\x05\x01\0\x05\x01\0\x03\x06a.test\x1f\x90"[..], &inner].concat();
     check(
         &by_name,
         &[("a.test", 8080), ("api.model.test", 8080)],
-        Outcome::End,
+        Outcome::More,
     );
     let with_password = b"\x05\x02\0\x02\x01\x02me\x03key\x05\x01\0\x03\x06a.test\x01\xbb";
     check(with_password, &[("a.test", 443)], Outcome::More);
@@ -298,7 +385,7 @@ fn socks_requests_are_followed() {
         &inner,
     ]
     .concat();
-    check(&by_v4, &[("api.model.test", 443)], Outcome::End);
+    check(&by_v4, &[("api.model.test", 443)], Outcome::More);
     let by_v6 = [
         &b"\x05\x01\0\x05\x01\0\x04"[..],
         &[1; 16],
@@ -306,18 +393,18 @@ fn socks_requests_are_followed() {
         &inner,
     ]
     .concat();
-    check(&by_v6, &[("api.model.test", 443)], Outcome::End);
+    check(&by_v6, &[("api.model.test", 443)], Outcome::More);
     let v4a = b"\x04\x01\x01\xbb\0\0\0\x07me\0a.test\0";
     check(
         &[&v4a[..], &inner].concat(),
         &[("a.test", 443), ("api.model.test", 443)],
-        Outcome::End,
+        Outcome::More,
     );
     let v4 = b"\x04\x01\x01\xbb\xc0\0\x02\x01\0";
     check(
         &[&v4[..], &inner].concat(),
         &[("api.model.test", 443)],
-        Outcome::End,
+        Outcome::More,
     );
     // UDP associate, bind: what follows is not in this connection.
     check(b"\x05\x01\0\x05\x03\0\x01", &[], Outcome::Undecidable);
@@ -333,6 +420,9 @@ fn other_protocols_are_not_recognised() {
         b"PING\r\n",
         b"EHLO there\r\n",
         b"\x80\x2e\x01\x03\x01",
+        b"\x15\x04\0\0",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"{\"jsonrpc\": 1}\n",
     ] {
         check(first, &[], Outcome::Unrecognised);
     }
@@ -347,5 +437,5 @@ fn octets_one_by_one_and_at_once_are_the_same() {
     for octet in &whole {
         last = flight.read(&[*octet], |_| n_names += 1);
     }
-    assert_eq!((last, n_names), (Outcome::End, 1));
+    assert_eq!((last, n_names), (Outcome::More, 1));
 }

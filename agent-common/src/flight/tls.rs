@@ -2,7 +2,9 @@
 
 use super::{Flight, Outcome, Phase};
 
-/// Content type `handshake`.
+/// Content types.
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 0x14;
+pub(super) const ALERT: u8 = 0x15;
 pub(super) const HANDSHAKE: u8 = 0x16;
 const CLIENT_HELLO: u64 = 1;
 const SERVER_NAME: u64 = 0;
@@ -34,6 +36,8 @@ pub(super) enum Field {
     ExtensionBody,
     ServerName,
     Name,
+    /// A record between two hellos.
+    Ignored,
 }
 
 impl Field {
@@ -41,19 +45,24 @@ impl Field {
     const fn is_skipped(self) -> bool {
         matches!(
             self,
-            Self::Fixed | Self::SessionId | Self::Ciphers | Self::Compression | Self::ExtensionBody
+            Self::Fixed
+                | Self::SessionId
+                | Self::Ciphers
+                | Self::Compression
+                | Self::ExtensionBody
+                | Self::Ignored
         )
     }
 }
 
 impl Flight {
-    /// The first octet of a record has arrived.
+    /// The first octet of a record has arrived. One that is no hello is no other protocol, either.
     #[inline(always)]
-    pub(super) fn start_tls(&mut self) {
+    pub(super) fn start_tls(&mut self, content_type: u8) {
         self.phase = Phase::Tls;
         self.record = 0;
         self.header_left = RECORD_HEADER - 1;
-        self.header = HANDSHAKE as u32;
+        self.header = content_type as u32;
         self.message = 0;
         self.begin(Field::Message, 4);
     }
@@ -88,7 +97,13 @@ impl Flight {
             return self.take_record_header(octet);
         }
         self.record -= 1;
-        if !matches!(self.field, Field::Message) {
+        if matches!(self.field, Field::Message) {
+            // Whatever else comes, the server has taken the hello that was judged.
+            let is_first = self.left == 4;
+            if self.flags & Self::AGAIN != 0 && is_first && octet as u64 != CLIENT_HELLO {
+                return Outcome::End;
+            }
+        } else {
             if self.message == 0 {
                 return Outcome::Undecidable;
             }
@@ -113,13 +128,17 @@ impl Flight {
             self.header_left = RECORD_HEADER;
             self.header = 0;
         }
-        let is_first = self.header_left == RECORD_HEADER;
+        if self.header_left == RECORD_HEADER && self.flags & Self::AGAIN != 0 {
+            self.flags &= !Self::CIPHER;
+            if octet == CHANGE_CIPHER_SPEC {
+                self.flags |= Self::CIPHER;
+            } else if octet != HANDSHAKE {
+                return Outcome::End;
+            }
+        }
         let is_second = self.header_left == RECORD_HEADER - 1;
         self.header = self.header << 8 | octet as u32;
         self.header_left -= 1;
-        if is_first && octet != HANDSHAKE {
-            return Outcome::Undecidable;
-        }
         if is_second && octet != 3 {
             // No TLS at all if this is the very first record.
             let is_new = matches!(self.field, Field::Message) && self.left == 4;
@@ -129,12 +148,20 @@ impl Flight {
                 Outcome::Undecidable
             };
         }
+        let is_cipher = self.flags & Self::CIPHER != 0;
+        if is_second && self.header >> 8 != HANDSHAKE as u32 && !is_cipher {
+            return Outcome::Undecidable;
+        }
         if self.header_left == 0 {
             let len = self.header & 0xffff;
             if len == 0 || len > MAX_RECORD {
                 return Outcome::Undecidable;
             }
             self.record = len;
+            if is_cipher {
+                self.message = len;
+                self.begin(Field::Ignored, len);
+            }
         }
         Outcome::More
     }
@@ -169,6 +196,7 @@ impl Flight {
                 if value >> 24 != CLIENT_HELLO || !(34..=MAX_MESSAGE).contains(&len) {
                     return Outcome::Undecidable;
                 }
+                self.flags &= !(Self::SNI | Self::ECH);
                 self.message = len as u32;
                 self.begin(Field::Fixed, 34);
             }
@@ -209,6 +237,7 @@ impl Flight {
                 return self.next_extension();
             }
             Field::ExtensionBody => return self.next_extension(),
+            Field::Ignored => self.begin(Field::Message, 4),
         }
         Outcome::More
     }
@@ -274,6 +303,9 @@ impl Flight {
         if !self.name.is_valid() {
             return Outcome::Undecidable;
         }
-        Outcome::LastName
+        self.flags |= Self::AGAIN;
+        self.total = 0;
+        self.begin(Field::Message, 4);
+        Outcome::Hello
     }
 }

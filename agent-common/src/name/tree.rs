@@ -15,6 +15,15 @@ pub enum LabelKind {
     Tail = 2,
     /// Any label: `*`.
     Any = 3,
+    /// It begins with one thing and ends with another: both a head and a tail.
+    Both = 4,
+}
+
+/// The hash for [`LabelKind::Both`].
+#[inline(always)]
+#[must_use]
+pub const fn hash_both(head: u64, tail: u64) -> u64 {
+    head ^ tail.rotate_left(32)
 }
 
 /// Key of `NAMES`: a node, and what leads on from it.
@@ -170,6 +179,15 @@ fn child<'t>(
     let found = tree.node(&NameKey::new(node, LabelKind::Whole, label.whole, slot));
     if found.is_some() {
         return found;
+    }
+    // A label with a head has a tail.
+    let both = NameNode::HAS_HEADS | NameNode::HAS_TAILS;
+    if kinds & both == both && label.head != 0 {
+        let hash = hash_both(label.head, label.tail);
+        let found = tree.node(&NameKey::new(node, LabelKind::Both, hash, slot));
+        if found.is_some() {
+            return found;
+        }
     }
     if kinds & NameNode::HAS_HEADS != 0 && label.head != 0 {
         let found = tree.node(&NameKey::new(node, LabelKind::Head, label.head, slot));

@@ -20,6 +20,7 @@ pub(crate) struct Facts {
     /// Cargo subcommands of the running toolchain that are absent.
     pub components: Vec<&'static str>,
     pub wants_ebpf: bool,
+    pub lacks_cargo_fuzz: bool,
     pub toolchain: toolchain::Facts,
     /// LLVM of the compiler that is installed for the kernel programs.
     pub installed_llvm: Option<u32>,
@@ -48,6 +49,7 @@ impl Facts {
                 .collect(),
             components,
             wants_ebpf,
+            lacks_cargo_fuzz: groups.contains(&Group::Fuzz) && paths::tool("cargo-fuzz").is_none(),
             installed_llvm: match toolchain.route() {
                 Some(route) if toolchain.linker.is_none() => compiler_llvm(route),
                 Some(_) | None => None,

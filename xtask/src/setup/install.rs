@@ -33,6 +33,11 @@ pub(crate) fn perform(step: &Step) -> Result<()> {
                 .args(names),
         ),
         Step::Linker { llvm } => install_linker(*llvm),
+        Step::CargoFuzz => process::run(
+            process::cargo("install")
+                .args(["cargo-fuzz", "--locked", "--root"])
+                .arg(paths::cache()?),
+        ),
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) enum Group {
     Test,
     /// Programs that call models in end-to-end tests, which skip what is absent
     Clients,
+    /// What fuzzing takes; not among the default
+    Fuzz,
 }
 
 /// Something that is there or not, and the Debian package that brings it.
@@ -47,6 +49,12 @@ pub(crate) const NEEDS: &[Need] = &[
         Probe::Program("cc"),
         "build-essential",
         "compiles SQLite and links",
+    ),
+    need(
+        Group::Fuzz,
+        Probe::Program("c++"),
+        "build-essential",
+        "compiles libFuzzer",
     ),
     test("curl", "curl", "makes HTTPS calls in tests and the demo"),
     test("ip", "iproute2", "makes network namespaces for tests"),

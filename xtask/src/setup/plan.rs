@@ -14,6 +14,8 @@ pub(crate) enum Step {
     Linker {
         llvm: u32,
     },
+    /// cargo-fuzz, into the cache.
+    CargoFuzz,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ impl Step {
             Self::Components(names) => {
                 format!("installing {}: needed by `lint`", names.join(" and "))
             }
+            Self::CargoFuzz => "installing cargo-fuzz: builds the fuzz targets".into(),
             Self::Linker { llvm } => {
                 format!("installing bpf-linker for LLVM {llvm}: links the kernel programs")
             }
@@ -44,7 +47,10 @@ impl Step {
 }
 
 pub(crate) fn is_complete(facts: &Facts) -> bool {
-    facts.unmet.is_empty() && facts.components.is_empty() && !lacks_ebpf(facts)
+    facts.unmet.is_empty()
+        && facts.components.is_empty()
+        && !lacks_ebpf(facts)
+        && !facts.lacks_cargo_fuzz
 }
 
 /// Whether anything missing comes from the package manager.
@@ -62,6 +68,9 @@ pub(crate) fn names(facts: &Facts) -> String {
     if facts.wants_ebpf && facts.toolchain.linker.is_none() {
         names.push("bpf-linker");
     }
+    if facts.lacks_cargo_fuzz {
+        names.push("cargo-fuzz");
+    }
     names.join(", ")
 }
 
@@ -75,6 +84,9 @@ pub(crate) fn plan(facts: &Facts) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if facts.wants_ebpf {
         plan_ebpf(facts, &mut packages, &mut steps)?;
+    }
+    if facts.lacks_cargo_fuzz {
+        steps.push(Step::CargoFuzz);
     }
     if !facts.components.is_empty() {
         if !facts.rustup {

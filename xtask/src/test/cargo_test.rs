@@ -8,7 +8,7 @@ use std::{mem, path::Path, process::Command};
 use anyhow::Result;
 
 use crate::{
-    process,
+    paths, process,
     report::{Outcome, Tally},
 };
 
@@ -18,6 +18,16 @@ const END_TO_END: &str = "weir-tests";
 pub(crate) fn host() -> Result<Tally> {
     let mut cargo = process::cargo("test");
     count(cargo.args(["--workspace", "--exclude", END_TO_END]))
+}
+
+/// The fuzz targets' properties on their corpus, without libFuzzer.
+pub(crate) fn corpus() -> Result<Tally> {
+    let mut cargo = process::cargo("test");
+    cargo
+        .args(["--no-default-features", "--target-dir"])
+        .arg(paths::fuzz_target())
+        .current_dir(paths::fuzz_crate());
+    count(&mut cargo)
 }
 
 pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {

@@ -56,6 +56,7 @@ fn check(facts: &Facts, expected: &[&str]) {
             Step::Nightly => "nightly".into(),
             Step::Components(names) => format!("components {}", names.join(" ")),
             Step::Linker { llvm } => format!("linker {llvm}"),
+            Step::CargoFuzz => "cargo-fuzz".into(),
         })
         .collect();
     assert_eq!(lines, expected);
@@ -125,6 +126,12 @@ fn rustup_serves_where_packages_cannot() {
         ..complete()
     };
     check(&components, &["components clippy rustfmt"]);
+    let fuzz = Facts {
+        lacks_cargo_fuzz: true,
+        unmet: unmet("build-essential")[1..].to_vec(),
+        ..complete()
+    };
+    check(&fuzz, &["apt build-essential", "cargo-fuzz"]);
 }
 
 #[test]
