@@ -157,6 +157,17 @@ impl Counts {
             .any(|(now, then)| now < then)
     }
 
+    /// Connections and datagrams together, whatever their verdict.
+    #[must_use]
+    pub const fn attempts(&self) -> u64 {
+        self.connects_allowed
+            .saturating_add(self.connects_denied)
+            .saturating_add(self.connects_would_deny)
+            .saturating_add(self.datagrams_allowed)
+            .saturating_add(self.datagrams_denied)
+            .saturating_add(self.datagrams_would_deny)
+    }
+
     /// Whether nothing has been counted.
     #[must_use]
     pub fn is_zero(&self) -> bool {

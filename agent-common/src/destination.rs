@@ -49,7 +49,7 @@ pub const ENDPOINTS_PER_ADDRESS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {
     pub endpoints: [EndpointId; ENDPOINTS_PER_ADDRESS],
-    /// [`Destination::SHARED`] or 0.
+    /// [`Destination::SHARED`], [`Destination::BY_ADDRESS`].
     pub flags: u32,
 }
 
@@ -58,6 +58,10 @@ layout!(Destination, size = 20, align = 4);
 impl Destination {
     /// Other services answer at this address, too: the name decides.
     pub const SHARED: u32 = 1;
+    /// Policy names this address itself: it decides, whatever the name.
+    pub const BY_ADDRESS: u32 = 2;
+    /// Nobody else answers at this address, whatever other names lead there.
+    pub const EXCLUSIVE: u32 = 4;
 
     #[must_use]
     pub fn one(endpoint: EndpointId) -> Self {
@@ -90,6 +94,17 @@ impl Destination {
         Self {
             endpoints: set,
             flags: 0,
+        }
+    }
+
+    /// The endpoints and flags of both.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        let endpoints = self.endpoints.into_iter().chain(other.endpoints);
+        let set = Self::of(endpoints.filter(|endpoint| *endpoint != EndpointId::ANY));
+        Self {
+            flags: self.flags | other.flags,
+            ..set
         }
     }
 

@@ -194,6 +194,10 @@ pub const MIN_TTL: u32 = 60;
 /// The longest.
 pub const MAX_TTL: u32 = 86_400;
 
+/// Nanoseconds for which an address of an ordinary name is remembered. It only moves a decision from
+/// the address to the name, so long is safe, and callers may use for long what they once resolved.
+pub const ORDINARY_NS: u64 = 24 * 3600 * 1_000_000_000;
+
 /// Nanoseconds for which an answer with `ttl` seconds is believed.
 #[inline(always)]
 #[must_use]

@@ -7,12 +7,7 @@
 //! TLS (RFC 8446, section 4.1.2), HTTP/1 (RFC 9112), `CONNECT` (RFC 9110, section 9.3.6), SOCKS4,
 //! 4a and 5 (RFC 1928, 1929). What a tunnel carries is looked at like a connection of its own.
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "`Flight::take` names every phase, and sends each protocol its own"
-)]
 mod http;
-#[expect(clippy::wildcard_enum_match_arm, reason = "as above")]
 mod socks;
 mod tls;
 

@@ -33,6 +33,8 @@ layout!(Learned, size = 16, align = 8);
 impl Learned {
     /// Other services answer at this address, too.
     pub const SHARED: u16 = 1;
+    /// Nobody else answers at this address, whatever other names lead there.
+    pub const EXCLUSIVE: u16 = 4;
     /// The address has more endpoints than are kept.
     pub const OVERFLOW: u16 = 2;
 }

@@ -85,9 +85,12 @@ pub struct Settings {
     /// 1 when first flights are looked at: connections to addresses whose name is not certain are
     /// then judged by their first packets.
     pub inspects: u32,
+    /// Inode of the agent's network namespace. Answers of the DNS that arrive in another one are
+    /// hints: whoever owns that one can put any address on an interface of its own.
+    pub netns: u32,
 }
 
-layout!(Settings, size = 20, align = 4);
+layout!(Settings, size = 24, align = 4);
 
 /// The `OFFSETS` constant: byte offsets of kernel structure members, from the kernel's BTF.
 #[repr(C)]
@@ -107,9 +110,11 @@ pub struct Offsets {
     pub tcp_write_seq: u32,
     pub cgroup_kn: u32,
     pub kernfs_node_id: u32,
+    pub sock_net: u32,
+    pub net_inum: u32,
 }
 
-layout!(Offsets, size = 56, align = 4);
+layout!(Offsets, size = 64, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
@@ -128,6 +133,8 @@ impl Offsets {
         tcp_write_seq: 0,
         cgroup_kn: 0,
         kernfs_node_id: 0,
+        sock_net: 0,
+        net_inum: 0,
     };
 }
 

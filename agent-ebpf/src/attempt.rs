@@ -73,7 +73,11 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
     let judgement = found.judge(attempt.identity, attempt.now_ns);
     let decision = judgement.decision;
     if !decision.is_governed() {
-        return Verdict::Allow;
+        // What is known there concerns other ports or other identities.
+        if is_observing || !active.names_matter {
+            return Verdict::Allow;
+        }
+        return inspection::of_unknown(ctx, &mut attempt, active.slot);
     }
     if maps::inspects() {
         if judgement.is_ambiguous && !judgement.network_refuses && !attempt.is_udp {

@@ -43,16 +43,19 @@ pub struct Scratch {
     /// Where the message begins in the packet.
     pub base: u32,
     pub at: u32,
+    /// 1 if whoever answered is not certain: see `Settings::netns`.
+    pub is_hint: u32,
 }
 
 /// Learns from the message at `base`.
 #[inline(always)]
-pub fn learn(skb: *mut __sk_buff, base: u32) {
+pub fn learn(skb: *mut __sk_buff, base: u32, is_hint: bool) {
     let Some(scratch) = maps::scratch() else {
         return;
     };
     scratch.n_sets = 0;
     scratch.base = base;
+    scratch.is_hint = u32::from(is_hint);
     scratch.slot = maps::active_policy().slot as u32;
     if answer(skb) == 0 {
         maps::count_loss(Loss::AnswerUnread);
@@ -325,7 +328,7 @@ extern "C" fn address(skb: *mut __sk_buff, at: u32, len: u32, ttl: u32) -> u32 {
     scratch.expires_ns = now_ns() + dns::lifetime_ns(ttl);
     let n_sets = scratch.n_sets;
     if n_sets == 0 {
-        maps::remember_ordinary(&scratch.address, scratch.expires_ns);
+        maps::remember_ordinary(&scratch.address, now_ns() + dns::ORDINARY_NS);
         return 1;
     }
     let mut index = 0;
@@ -356,8 +359,10 @@ extern "C" fn learn_endpoint(index: u32) -> u32 {
     let learned = Learned {
         endpoint,
         port: set.ports[place],
-        flags: if set.flags & NameSet::SHARED != 0 {
+        flags: if scratch.is_hint != 0 || set.flags & NameSet::SHARED != 0 {
             Learned::SHARED
+        } else if set.flags & NameSet::EXCLUSIVE != 0 {
+            Learned::EXCLUSIVE
         } else {
             0
         },

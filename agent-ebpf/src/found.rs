@@ -71,9 +71,11 @@ impl Found {
     #[inline(always)]
     pub fn judge(&self, identity: IdentityId, now_ns: u64) -> Judgement {
         let mut named = Decision::UNGOVERNED;
+        let mut network_decision = Decision::UNGOVERNED;
         let mut first = EndpointId::ANY;
         let mut is_ambiguous = false;
         let mut is_shared = false;
+        let mut is_exclusive = false;
         let [address, any_port, network, any_port_network] = self.destinations;
         // Written out: older kernels refuse the loop that the compiler makes of an iterator.
         if let Some(destination) = address {
@@ -81,18 +83,28 @@ impl Found {
             first = destination.endpoints[0];
             is_ambiguous = destination.endpoints[1] != EndpointId::ANY;
             is_shared = destination.flags & Destination::SHARED != 0;
+            is_exclusive = destination.flags & Destination::EXCLUSIVE != 0;
+            if destination.flags & Destination::BY_ADDRESS != 0 {
+                network_decision = named;
+            }
         }
         if let Some(destination) = any_port {
-            named = named.or_stricter(self.decide(destination, identity, now_ns));
+            let decision = self.decide(destination, identity, now_ns);
+            named = named.or_stricter(decision);
+            if destination.flags & Destination::BY_ADDRESS != 0 {
+                network_decision = network_decision.or_stricter(decision);
+            }
             is_ambiguous |= destination.endpoints[1] != EndpointId::ANY;
             is_ambiguous |= first != EndpointId::ANY && destination.endpoints[0] != first;
             is_shared |= destination.flags & Destination::SHARED != 0;
+            is_exclusive |= destination.flags & Destination::EXCLUSIVE != 0;
             first = destination.endpoints[0];
         }
         if self.has_learned {
             let answer = self.learned(identity, first, now_ns);
             is_ambiguous |= answer & SEVERAL != 0;
             is_shared |= answer & OTHERS != 0;
+            is_exclusive |= answer & ALONE != 0;
             let key = LearnedKey {
                 address: self.target.address,
                 index: (answer >> INDEX_SHIFT) as u32 & (MAX_PER_ADDRESS - 1),
@@ -101,12 +113,12 @@ impl Found {
                 named = named.or_stricter(Decision::from_packed(answer & DECISION, known.endpoint));
             }
         }
-        if named.is_governed() && !is_shared {
+        if named.is_governed() && !is_shared && !is_exclusive {
             is_shared = maps::is_ordinary(&self.target.address, now_ns);
         }
-        let mut network_decision = Decision::UNGOVERNED;
         if let Some(destination) = network {
-            network_decision = self.decide(destination, identity, now_ns);
+            let decision = self.decide(destination, identity, now_ns);
+            network_decision = network_decision.or_stricter(decision);
         }
         if let Some(destination) = any_port_network {
             let decision = self.decide(destination, identity, now_ns);
@@ -167,7 +179,8 @@ fn decide_destination(
 const INDEX_SHIFT: u32 = 40;
 const SEVERAL: u64 = 1 << 43;
 const OTHERS: u64 = 1 << 44;
-const DECISION: u64 = !(0x1f << INDEX_SHIFT);
+const ALONE: u64 = 1 << 45;
+const DECISION: u64 = !(0x3f << INDEX_SHIFT);
 
 /// Decides about the four endpoints in two words; which of them decided comes back in the
 /// unused bits.
@@ -229,6 +242,9 @@ extern "C" fn decide_learned(high: u64, low: u64, at: u64, who: u64, now_ns: u64
             }
             if known.flags & (Learned::SHARED | Learned::OVERFLOW) != 0 {
                 marks |= OTHERS;
+            }
+            if known.flags & Learned::EXCLUSIVE != 0 {
+                marks |= ALONE;
             }
             let packed = decide_one(who as u32, endpoint, slot, now_ns);
             let decision = Decision::from_packed(packed, EndpointId::ANY);

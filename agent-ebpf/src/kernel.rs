@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::{bindings::bpf_sock, helpers::bpf_probe_read_kernel};
 
 /// Adds to a counter that other CPUs add to at the same time.
 ///
@@ -22,6 +22,15 @@ pub unsafe fn atomic_add(counter: *mut u64, amount: u64) {
             options(nostack),
         );
     }
+}
+
+/// The address of a socket as a plain one, from which [`read`] can read: the verifier forbids
+/// arithmetic on the pointer itself.
+#[inline(always)]
+pub fn address_of(socket: *mut bpf_sock) -> Option<*const u8> {
+    let slot = socket;
+    // SAFETY: the slot is on the stack and holds a pointer.
+    unsafe { bpf_probe_read_kernel((&raw const slot).cast::<*const u8>()) }.ok()
 }
 
 /// Reads a member of a kernel structure; `None` if the page is not there.

@@ -81,6 +81,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
     scoped: 0,
     close_id: 0,
     inspects: 0,
+    netns: 0,
 });
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ZERO);
@@ -120,6 +121,12 @@ pub fn is_active_close_hook() -> bool {
 #[inline(always)]
 pub fn inspects() -> bool {
     constant(&SETTINGS, offset_of!(Settings, inspects)) != 0
+}
+
+/// Inode of the agent's network namespace.
+#[inline(always)]
+pub fn own_namespace() -> u32 {
+    constant(&SETTINGS, offset_of!(Settings, netns))
 }
 
 #[inline(always)]

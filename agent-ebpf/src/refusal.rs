@@ -4,7 +4,7 @@ use agent_common::{
     inspected::{Inspected, Refusal},
     loss::Loss,
 };
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_socket_cookie};
 use core::ptr::read_volatile;
 
 use crate::{maps, packet};
@@ -35,7 +35,8 @@ pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
         let remote_6 = read_volatile(&raw const (*skb).remote_ip6);
         let local_port = read_volatile(&raw const (*skb).local_port);
         let remote_port = read_volatile(&raw const (*skb).remote_port);
-        (&raw mut (*place).cookie).write(inspected.cookie);
+        // Of the socket that sends: with MPTCP it is another than the one that was connected.
+        (&raw mut (*place).cookie).write(bpf_get_socket_cookie(skb.cast()));
         if family == AF_INET {
             (&raw mut (*place).local).write([local_4, 0, 0, 0]);
             (&raw mut (*place).remote).write([remote_4, 0, 0, 0]);

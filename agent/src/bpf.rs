@@ -8,6 +8,7 @@ pub mod btf;
 pub mod counters;
 pub mod events;
 pub mod identities;
+pub mod learned;
 pub mod policy;
 pub mod probe;
 pub mod refusals;
@@ -118,6 +119,7 @@ pub struct Maps {
     pub counters: counters::CounterMaps,
     pub events: events::EventRing,
     pub resolvers: resolvers::ResolverMap,
+    pub learned: learned::LearnedMaps,
     /// Until the thread that ends refused connections takes it.
     pub refusals: Option<refusals::RefusalRing>,
     /// Random number of this set of maps: counters of another set started from zero.

@@ -13,6 +13,7 @@ mod explain;
 mod grants;
 mod naming;
 mod policy;
+mod recognition;
 mod report;
 mod revision;
 pub mod sources;
@@ -35,6 +36,7 @@ pub use self::{
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::{GrantState, GrantView},
     policy::check_files,
+    recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
     revision::RevisionError,
 };

@@ -28,6 +28,8 @@ pub struct Endpoint {
     pub risk: Risk,
     /// The hosts also serve other things than models.
     pub shared: bool,
+    /// Nobody else answers at the addresses of the hosts, whatever other names lead there.
+    pub exclusive: bool,
     pub source: Source,
 }
 

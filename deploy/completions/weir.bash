@@ -122,7 +122,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__agent)
-            opts="-h --config --mode --cgroup --policy-dir --state-dir --pin-dir --metrics-listen --log-format --no-resolve --detach-on-exit --socket --help"
+            opts="-h --config --mode --cgroup --policy-dir --state-dir --pin-dir --metrics-listen --log-format --no-resolve --no-inspect --name-server --detach-on-exit --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -158,6 +158,10 @@ _weir() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --name-server)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --socket)

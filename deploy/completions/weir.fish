@@ -52,8 +52,10 @@ complete -c weir -n "__fish_weir_using_subcommand agent" -l pin-dir -d 'Director
 complete -c weir -n "__fish_weir_using_subcommand agent" -l metrics-listen -d 'Serve Prometheus metrics at http://ADDRESS/metrics, as in 127.0.0.1:9464' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l log-format -d 'How log lines look [default: text]' -r -f -a "text\t''
 json\t''"
+complete -c weir -n "__fish_weir_using_subcommand agent" -l name-server -d 'Believe the answers of this resolver, too; repeat for more' -r
 complete -c weir -n "__fish_weir_using_subcommand agent" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand agent" -l no-resolve -d 'Do not resolve the hosts of endpoints'
+complete -c weir -n "__fish_weir_using_subcommand agent" -l no-inspect -d 'Find out no names in the kernel: neither from answers of the DNS nor from first packets'
 complete -c weir -n "__fish_weir_using_subcommand agent" -l detach-on-exit -d 'Detach the programs and forget the counters at a clean stop'
 complete -c weir -n "__fish_weir_using_subcommand agent" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand status" -l socket -d 'Socket of the running agent' -r -F

@@ -4,12 +4,24 @@
 //! touched: programs are attached at the test's own cgroup only.
 
 mod agent;
+mod client;
+mod flight;
+mod hello;
 mod host;
+mod program;
+mod recorder;
+pub mod site;
 mod workload;
 
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
+    client::{Absent, Answer, Client},
+    flight::{Flier, Flight, How, Landing},
+    hello::Hello,
     host::Host,
+    program::Ran,
+    recorder::{ANSWER, Recorder},
+    site::Site,
     workload::{Attempts, Workload},
 };
 
@@ -30,11 +42,11 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
-        pause(Duration::from_millis(20));
+        pause();
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "`eventually` has a deadline")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
+#[expect(clippy::disallowed_methods, reason = "callers have a deadline")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
 }

@@ -5,8 +5,11 @@
 mod e2e {
     mod accounting;
     mod bad_input;
+    mod clients;
     mod enforcement;
+    mod first_flight;
     mod lifecycle;
+    mod names;
     mod objects;
     mod policy;
 
@@ -32,6 +35,23 @@ kind: Posture
 metadata: {{name: closed}}
 spec: {{default: true, ungranted: deny}}
 "
+        )
+    }
+
+    /// An endpoint `model` that is known by its names alone, and nothing allowed by default.
+    pub(crate) fn named_model(hosts: &[&str]) -> String {
+        format!(
+            "apiVersion: weir.dev/v1alpha1
+kind: ModelEndpoint
+metadata: {{name: model}}
+spec: {{provider: test, hosts: [{}], ports: [80, 443]}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: Posture
+metadata: {{name: closed}}
+spec: {{default: true, ungranted: deny}}
+",
+            hosts.join(", ")
         )
     }
 

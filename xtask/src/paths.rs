@@ -36,6 +36,11 @@ pub(crate) fn ebpf_object() -> PathBuf {
     target().join("bpf/weir-ebpf.o")
 }
 
+/// Client programs of end-to-end tests that no package brings; the tests look here.
+pub(crate) fn clients() -> PathBuf {
+    target().join("clients")
+}
+
 /// Downloads and tools that outlive `target/`: the BPF linker, kernel images.
 pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {

@@ -3,6 +3,7 @@
 //! Deciding is pure ([`plan`]); looking and installing are beside it. Nothing outside the package
 //! manager, rustup and the cache directory is changed.
 
+mod clients;
 mod facts;
 mod install;
 mod need;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+pub(crate) use clients::ensure as ensure_clients;
 pub(crate) use need::Group;
 
 use facts::Facts;
@@ -25,11 +27,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let groups = if args.group.is_empty() {
-        BTreeSet::from([Group::Build, Group::Test])
+        BTreeSet::from([Group::Build, Group::Test, Group::Clients])
     } else {
         args.group.iter().copied().collect()
     };
-    let installed = ensure(&groups)?;
+    let mut installed = ensure(&groups)?;
+    if groups.contains(&Group::Clients) {
+        installed |= clients::ensure();
+    }
     if !installed {
         println!("nothing is missing");
     }

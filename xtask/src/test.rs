@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<Tally> {
     if let Err(error) = setup::ensure(&groups) {
         total.record("setup", Outcome::Fail(format!("{error:#}")));
     }
+    setup::ensure_clients();
     let binary = build::run().map_err(|error| {
         total.record("build", Outcome::Fail(format!("{error:#}")));
     });

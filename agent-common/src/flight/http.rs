@@ -23,6 +23,10 @@ impl Flight {
         self.word = octet as u64;
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller passes phases of this protocol only"
+    )]
     #[inline(always)]
     pub(super) fn take_http(&mut self, octet: u8) -> Outcome {
         match self.phase {
@@ -109,6 +113,10 @@ impl Flight {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller passes phases of this protocol only"
+    )]
     #[inline(always)]
     fn authority(&mut self, octet: u8) -> Outcome {
         match octet {

@@ -32,6 +32,10 @@ impl Flight {
         self.word = 0;
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller passes phases of this protocol only"
+    )]
     #[inline(always)]
     pub(super) fn take_socks(&mut self, octet: u8) -> Outcome {
         match self.phase {
@@ -47,6 +51,10 @@ impl Flight {
         Outcome::More
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller passes phases of this protocol only"
+    )]
     #[inline(always)]
     fn end_socks_field(&mut self) -> Outcome {
         let value = self.word;

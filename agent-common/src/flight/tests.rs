@@ -150,6 +150,16 @@ fn what_two_readers_could_read_differently_is_undecidable() {
         &[],
         Outcome::Undecidable,
     );
+    let (kind, mut data) = sni(b"www.other.test");
+    let second = sni(b"api.model.test").1;
+    data.extend(&second[2..]);
+    let len = data.len() as u16 - 2;
+    data[..2].copy_from_slice(&len.to_be_bytes());
+    check(
+        &records(&hello(&[(kind, data)]), 999),
+        &[],
+        Outcome::Undecidable,
+    );
     let mut longer = hello(&[sni(b"a.test")]);
     longer[3] += 1;
     longer.push(0);

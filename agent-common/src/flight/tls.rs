@@ -36,7 +36,6 @@ pub(super) enum Field {
     ExtensionBody,
     ServerName,
     Name,
-    NameRest,
 }
 
 impl Field {
@@ -44,12 +43,7 @@ impl Field {
     const fn is_skipped(self) -> bool {
         matches!(
             self,
-            Self::Fixed
-                | Self::SessionId
-                | Self::Ciphers
-                | Self::Compression
-                | Self::ExtensionBody
-                | Self::NameRest
+            Self::Fixed | Self::SessionId | Self::Ciphers | Self::Compression | Self::ExtensionBody
         )
     }
 }
@@ -213,13 +207,9 @@ impl Flight {
             Field::ServerName => return self.begin_server_name(value),
             Field::Name => {
                 self.name.end();
-                let rest = self.extension;
-                if rest == 0 {
-                    return self.next_extension();
-                }
-                self.begin(Field::NameRest, rest);
+                return self.next_extension();
             }
-            Field::ExtensionBody | Field::NameRest => return self.next_extension(),
+            Field::ExtensionBody => return self.next_extension(),
         }
         Outcome::More
     }
@@ -263,15 +253,15 @@ impl Flight {
         let name_len = (value & 0xffff) as u32;
         let name_type = (value >> 16) & 0xff;
         let list_len = (value >> 24) as u32;
+        // More than one name would leave open which of them counts (RFC 6066 allows one).
         let in_list = self.extension - SERVER_NAME_HEADER;
         let is_well_formed = name_type == 0
             && name_len != 0
-            && name_len <= in_list
+            && name_len == in_list
             && list_len == self.extension - 2;
         if !is_well_formed {
             return Outcome::Undecidable;
         }
-        self.extension = in_list - name_len;
         self.name.clear();
         self.begin(Field::Name, name_len);
         Outcome::More

@@ -251,3 +251,19 @@ proptest! {
         prop_assert_eq!(settle(Mode::Observe, decision.is_entitled()), Verdict::Allow);
     }
 }
+
+#[test]
+fn every_reason_has_a_page() {
+    let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons");
+    for reason in Reason::ALL {
+        let page = pages.join(format!("{}.md", reason.name()));
+        let text = std::fs::read_to_string(&page)
+            .unwrap_or_else(|error| panic!("{}: {error}", reason.name()));
+        assert!(
+            text.starts_with(&format!("# `{}`: ", reason.name())),
+            "{text}"
+        );
+    }
+    let n_pages = std::fs::read_dir(&pages).expect("the pages").count();
+    assert_eq!(n_pages, Reason::ALL.len());
+}

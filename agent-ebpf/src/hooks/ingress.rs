@@ -5,9 +5,9 @@
 
 use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 
-use agent_common::address::Address;
+use agent_common::{address::Address, settings::Offsets};
 
-use crate::{dns, maps, packet};
+use crate::{dns, kernel, maps, packet};
 
 const DNS_PORT: u32 = 53;
 const UDP_HEADER: u32 = 8;
@@ -18,12 +18,33 @@ const LEAST: u32 = 12;
 pub fn ingress(ctx: SkBuffContext) -> i32 {
     let skb = ctx.skb.skb;
     if let Some(base) = answer_of_resolver(skb) {
-        dns::learn(skb, base);
+        dns::learn(skb, base, !is_in_own_namespace(skb));
     }
     PASS
 }
 
 const PASS: i32 = 1;
+
+/// Whether the receiver is in the agent's network namespace. Unknown counts as no.
+#[inline(always)]
+fn is_in_own_namespace(skb: *mut __sk_buff) -> bool {
+    let at = maps::kernel_offset(core::mem::offset_of!(Offsets, net_inum));
+    let Some(socket) = packet::socket(skb).and_then(kernel::address_of) else {
+        return false;
+    };
+    if at == 0 {
+        return false;
+    }
+    // SAFETY: the offsets come from the running kernel's BTF.
+    let inode = unsafe {
+        let net = maps::kernel_offset(core::mem::offset_of!(Offsets, sock_net));
+        let Some(net) = kernel::read::<*const u8>(socket, net) else {
+            return false;
+        };
+        kernel::read::<u32>(net, at)
+    };
+    inode == Some(maps::own_namespace())
+}
 
 /// Where the message begins, if this packet comes from port 53 of a resolver that is believed.
 #[inline(always)]

@@ -23,6 +23,8 @@ pub struct MetricsSnapshot {
     pub revision: u64,
     pub policy_errors: u64,
     pub rows: Vec<MetricsRow>,
+    /// Attempts to reach a model endpoint, by reason of the verdict.
+    pub reasons: Vec<(String, u64)>,
     pub losses: Vec<(String, u64)>,
     /// Map, entries, limit.
     pub maps: Vec<(String, u64, u64)>,
@@ -68,6 +70,7 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         revision,
         policy_errors,
         rows: _,
+        reasons,
         losses,
         maps,
         hooks,
@@ -99,6 +102,17 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         "policy_errors",
         "Mistakes in policy files that keep them from being in force",
         gauge(*policy_errors),
+    );
+    let decisions = Counters::default();
+    for (reason, count) in reasons {
+        decisions
+            .get_or_create(&vec![("reason", reason.clone())])
+            .inc_by(*count);
+    }
+    registry.register(
+        "decisions",
+        "Attempts to reach a model endpoint, by reason of the verdict",
+        decisions,
     );
     let lost = Counters::default();
     for (reason, count) in losses {
@@ -225,6 +239,7 @@ mod tests {
             version: "1.2.3".to_owned(),
             mode: "enforce".to_owned(),
             rows: vec![row("unit:a.service", 7)],
+            reasons: vec![("no-sni".to_owned(), 2)],
             losses: vec![("event-ring-full".to_owned(), 3)],
             ..MetricsSnapshot::default()
         };
@@ -233,6 +248,7 @@ mod tests {
             "weir_build_info{version=\"1.2.3\"} 1",
             "weir_mode{mode=\"enforce\"} 1",
             "weir_mode{mode=\"observe\"} 0",
+            "weir_decisions_total{reason=\"no-sni\"} 2",
             "weir_lost_total{reason=\"event-ring-full\"} 3",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",

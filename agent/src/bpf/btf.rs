@@ -56,6 +56,8 @@ fn offsets(btf: &Btf) -> Result<Offsets, BtfError> {
         tcp_write_seq: btf.offset("tcp_sock", "write_seq")?,
         cgroup_kn: btf.offset("cgroup", "kn")?,
         kernfs_node_id: btf.offset("kernfs_node", "id")?,
+        sock_net: btf.offset("sock", "__sk_common.skc_net.net")?,
+        net_inum: btf.offset("net", "ns.inum")?,
     })
 }
 

@@ -19,7 +19,8 @@ use aya::{
 
 use super::{
     KernelError, Maps, Options, btf, counters::CounterMaps, events::EventRing,
-    identities::IdentityMap, policy::PolicyMaps, refusals::RefusalRing, resolvers::ResolverMap,
+    identities::IdentityMap, learned::LearnedMaps, policy::PolicyMaps, refusals::RefusalRing,
+    resolvers::ResolverMap,
 };
 
 use crate::error_chain;
@@ -128,6 +129,7 @@ impl Loaded {
             counters: CounterMaps::open(&mut ebpf)?,
             events: EventRing::open(&mut ebpf)?,
             resolvers: ResolverMap::open(&mut ebpf)?,
+            learned: LearnedMaps::open(&mut ebpf)?,
             refusals: Some(RefusalRing::open(&mut ebpf)?),
         };
         let loaded = Self {
@@ -164,7 +166,9 @@ fn load_with_tracepoint(options: &Options, build: Build) -> Result<Ebpf, String>
 }
 
 fn load_with_sock_ops(options: &Options, build: Build) -> Result<Ebpf, KernelError> {
-    let mut ebpf = load_object(options, CloseSource::SockOps, build, Offsets::ZERO)?;
+    // Without them answers of the DNS are hints only.
+    let offsets = btf::kernel_offsets().unwrap_or(Offsets::ZERO);
+    let mut ebpf = load_object(options, CloseSource::SockOps, build, offsets)?;
     let program: &mut SockOps = typed(&mut ebpf, program::SOCK_OPS)?;
     program
         .load()
@@ -186,6 +190,7 @@ fn load_object(
         scoped: u32::from(options.scoped),
         close_id: build.close_id,
         inspects: u32::from(build.inspects),
+        netns: own_namespace(),
     };
     let mut loader = EbpfLoader::new();
     loader
@@ -259,6 +264,12 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         _ => return None,
     };
     Some((key as u32, value as u32))
+}
+
+/// Inode of this thread's network namespace; 0, which none has, if it cannot be told.
+fn own_namespace() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/thread-self/ns/net").map_or(0, |namespace| namespace.ino() as u32)
 }
 
 /// The number of this set of maps; a new set gets a new one.

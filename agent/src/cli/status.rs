@@ -70,6 +70,18 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
     if let Some(why) = &status.close_fallback {
         out.line(format!("  bytes come from {}: {why}", status.close_source))?;
     }
+    out.line(format!(
+        "  answers of the DNS are believed from {}",
+        status.resolvers.join(", ")
+    ))?;
+    let refused = &status.refused;
+    if refused.ended + refused.gone + refused.not_ended > 0 {
+        out.line(format!(
+            "  refused by their first packets: {} connections ended, {} gone already, {} left to \
+             their timeouts",
+            refused.ended, refused.gone, refused.not_ended
+        ))?;
+    }
     out.blank()?;
     out.line("kernel maps")?;
     for map in &status.capacity {

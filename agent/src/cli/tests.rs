@@ -57,7 +57,7 @@ mod rendering {
     use super::super::{events, explain, grant, output::Out, status, usage};
     use crate::api::types::{
         ConsideredObject, Event, Explanation, Grant, HookCoverage, LossCount, MatchedEndpoint,
-        Quality, Status, Target, UsageKey, UsageReport, UsageRow, Who,
+        Quality, RefusedConnections, Status, Target, UsageKey, UsageReport, UsageRow, Who,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -156,6 +156,12 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             }],
             close_source: "sock_ops".to_owned(),
             close_fallback: Some("no BTF".to_owned()),
+            resolvers: vec!["127.0.0.53".to_owned(), "192.0.2.1".to_owned()],
+            refused: RefusedConnections {
+                ended: 7,
+                gone: 1,
+                not_ended: 0,
+            },
             capacity: Vec::new(),
             losses: vec![LossCount {
                 reason: "event-ring-full".to_owned(),
@@ -181,6 +187,8 @@ MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
 hooks
   connect4             UNAVAILABLE: EPERM
   bytes come from sock_ops: no BTF
+  answers of the DNS are believed from 127.0.0.53, 192.0.2.1
+  refused by their first packets: 7 connections ended, 1 gone already, 0 left to their timeouts
 
 kernel maps
 

@@ -37,14 +37,23 @@ impl Core {
         self.update_addresses();
     }
 
-    pub(super) fn wanted_addresses(&self) -> Wanted {
+    /// The addresses of all hosts, and those that the policy itself names.
+    pub(super) fn wanted_addresses(&self, named: &Wanted) -> Wanted {
         let revision = &self.running.revision;
-        self.book.wanted(&revision.hosts(), &revision.shared())
+        let mut wanted = self.book.wanted(&revision.hosts(), &revision.flags());
+        for (key, destination) in named {
+            let merged = match wanted.get(key) {
+                Some(known) => known.merged(destination),
+                None => *destination,
+            };
+            wanted.insert(*key, merged);
+        }
+        wanted
     }
 
     /// Brings the address map from what is installed to what is wanted, entry by entry.
     pub(super) fn update_addresses(&mut self) {
-        let wanted = self.wanted_addresses();
+        let wanted = self.wanted_addresses(&self.named_addresses);
         let changed: Vec<_> = wanted
             .iter()
             .filter(|(key, destination)| self.installed_addresses.get(key) != Some(destination))

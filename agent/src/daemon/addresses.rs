@@ -72,9 +72,9 @@ impl AddressBook {
             .unwrap_or_default()
     }
 
-    /// The address map for `uses`; an address of several endpoints lists them all. At the addresses
-    /// of endpoints that are `shared`, the name decides.
-    pub(super) fn wanted(&self, uses: &HostUse, shared: &BTreeSet<EndpointId>) -> Wanted {
+    /// The address map for `uses`; an address of several endpoints lists them all and has the
+    /// `flags` of them all.
+    pub(super) fn wanted(&self, uses: &HostUse, flags: &BTreeMap<EndpointId, u32>) -> Wanted {
         let mut sets: BTreeMap<(Address, u16), BTreeSet<EndpointId>> = BTreeMap::new();
         for (host, endpoints) in uses {
             let literal = host.parse::<IpAddr>().ok();
@@ -89,8 +89,8 @@ impl AddressBook {
         sets.into_iter()
             .map(|(key, endpoints)| {
                 let mut destination = Destination::of(endpoints.iter().copied());
-                if endpoints.iter().any(|endpoint| shared.contains(endpoint)) {
-                    destination.flags |= Destination::SHARED;
+                for endpoint in &endpoints {
+                    destination.flags |= flags.get(endpoint).copied().unwrap_or(0);
                 }
                 (key, destination)
             })
@@ -141,7 +141,7 @@ mod tests {
         book.learn("b.example", &ips(&["192.0.2.2"]), TTL, 0);
         let wanted = book.wanted(
             &uses(&[("a.example", 1), ("b.example", 2)]),
-            &BTreeSet::new(),
+            &BTreeMap::new(),
         );
         assert_eq!(
             shown(&wanted),
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_host_that_is_an_address_needs_no_answer() {
         let book = AddressBook::default();
-        let wanted = book.wanted(&uses(&[("10.1.2.3", 5)]), &BTreeSet::new());
+        let wanted = book.wanted(&uses(&[("10.1.2.3", 5)]), &BTreeMap::new());
         assert_eq!(shown(&wanted), [("10.1.2.3".to_owned(), vec![5])]);
     }
 }

@@ -57,6 +57,8 @@ pub struct Core {
     pub(super) attached: Attached,
     pub(super) close_source: CloseSource,
     pub(super) close_fallback: Option<String>,
+    /// Whether names are found out in the kernel; else why not.
+    pub(super) inspection: Result<(), String>,
     /// What became of connections that were refused after they had been made.
     pub(super) ended: Arc<EndedCounts>,
     /// Resolvers whose answers the kernel believes.
@@ -65,6 +67,8 @@ pub struct Core {
     pub(super) workloads: Workloads,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
+    /// Addresses that the policy itself names.
+    pub(super) named_addresses: Wanted,
     pub(super) telling: Telling,
     /// The first policy of this agent has been installed.
     pub(super) is_in_force: bool,
@@ -109,12 +113,14 @@ impl Core {
             files_seen: files_seen(&config.policy_dir),
             close_source: loaded.close_source,
             close_fallback: loaded.close_fallback.clone(),
+            inspection: loaded.inspection.clone(),
             ended: Arc::default(),
             name_servers: BTreeSet::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
+            named_addresses: Wanted::new(),
             telling: Telling::default(),
             is_in_force: false,
             started_at: now().wall,
@@ -229,12 +235,13 @@ impl Core {
     /// Makes the running revision what the kernel looks up.
     pub(super) fn install(&mut self) -> Result<(), crate::bpf::KernelError> {
         let uses = self.running.revision.hosts();
-        let addresses = self.wanted_addresses();
         let identities = self.workloads.identities();
         let mut tables = self.running.tables(&identities, &now())?;
-        tables.addresses = addresses.clone();
+        let named = std::mem::take(&mut tables.addresses);
+        tables.addresses = self.wanted_addresses(&named);
         self.maps.policy.install(&tables)?;
-        self.installed_addresses = addresses;
+        self.installed_addresses = tables.addresses;
+        self.named_addresses = named;
         self.hosts.send_replace(uses.into_keys().collect());
         Ok(())
     }

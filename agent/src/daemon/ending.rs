@@ -35,6 +35,16 @@ pub(super) struct EndedCounts {
 }
 
 impl EndedCounts {
+    /// Ended, gone, failed.
+    pub(super) fn read(&self) -> [u64; 3] {
+        let Self {
+            ended,
+            gone,
+            failed,
+        } = self;
+        [ended, gone, failed].map(|count| count.load(Ordering::Relaxed))
+    }
+
     fn add(count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use agent_common::{
     address::Address,
-    destination::{Destination, EndpointId},
+    destination::Destination,
     verdict::{Decision, Reason, Verdict, settle},
 };
 use thiserror::Error;
 
-use super::Core;
+use super::{Core, Recognised};
 use crate::{
     host::{clock::now, process},
     identity::{Identity, Labels},
@@ -55,8 +55,7 @@ pub struct Explained {
     pub cgroup: Option<String>,
     pub pid: Option<u32>,
     pub asked: String,
-    /// Endpoint, how it was recognised, and whether the address stands for others too.
-    pub targets: Vec<(String, String, bool)>,
+    pub targets: Vec<Recognised>,
     pub decision: Decision,
     pub verdict: Verdict,
     pub rule: Option<String>,
@@ -174,11 +173,11 @@ impl Core {
             Place::Host(host) => format!("host {host}"),
             Place::Address(address) => format!("address {address}"),
         };
-        let targets = self.targets(&place);
+        let targets = self.recognise(&place);
         let mut decision = Decision::UNGOVERNED;
         let mut posture = None;
         let mut considered: Vec<Considered> = Vec::new();
-        for (endpoint, _, _) in &targets {
+        for Recognised { endpoint, .. } in &targets {
             let revision = &self.running.revision;
             let said = explain(
                 &revision.set,
@@ -219,53 +218,7 @@ impl Core {
         })
     }
 
-    fn targets(&self, place: &Place) -> Vec<(String, String, bool)> {
-        let catalogue = self.running.revision.set.catalogue();
-        match place {
-            Place::Endpoint(name) => vec![(name.clone(), "its name".to_owned(), false)],
-            Place::Host(host) => {
-                let matches = catalogue.match_host(host);
-                let is_shared = matches.len() > 1;
-                let known = self.book.addresses_of(host).len();
-                let describe = |pattern: &str| match known {
-                    0 => format!(
-                        "host pattern {pattern}; no address is known yet, so the kernel lets it pass"
-                    ),
-                    known => format!("host pattern {pattern}; {known} addresses are known"),
-                };
-                matches
-                    .iter()
-                    .map(|found| {
-                        let name = found.endpoint.name.clone();
-                        (name, describe(found.pattern.as_str()), is_shared)
-                    })
-                    .collect()
-            }
-            Place::Address(address) => self.targets_at(*address),
-        }
-    }
-
-    /// The endpoints that the kernel's tables have for an address.
-    fn targets_at(&self, address: SocketAddr) -> Vec<(String, String, bool)> {
-        let hosts = self.book.hosts_of(address.ip());
-        let mut targets = Vec::new();
-        for destination in self.destinations(address) {
-            for endpoint in endpoints_of(&destination) {
-                let Some(name) = self.endpoint_name(endpoint) else {
-                    continue;
-                };
-                let how = if hosts.is_empty() {
-                    "a network that the policy names".to_owned()
-                } else {
-                    format!("the address of {}", hosts.join(", "))
-                };
-                targets.push((name, how, destination.is_shared()));
-            }
-        }
-        targets
-    }
-
-    fn destinations(&self, address: SocketAddr) -> Vec<Destination> {
+    pub(super) fn destinations(&self, address: SocketAddr) -> Vec<Destination> {
         let key = Address::from_ip(address.ip());
         let by_address = [address.port(), 0]
             .into_iter()
@@ -278,28 +231,15 @@ impl Core {
     /// By the rules in the kernel, prefixes of deny rules included.
     fn decide_address(&self, identity: &Identity, address: SocketAddr) -> Decision {
         let now_ns = now().boot_ns;
-        self.destinations(address)
-            .iter()
+        let learned = self.learned(address).into_iter().map(Destination::one);
+        let known = self.destinations(address);
+        known
+            .into_iter()
+            .chain(learned)
             .fold(Decision::UNGOVERNED, |strictest, destination| {
-                strictest.or_stricter(self.maps.policy.decide(identity.id, destination, now_ns))
+                strictest.or_stricter(self.maps.policy.decide(identity.id, &destination, now_ns))
             })
     }
-
-    fn endpoint_name(&self, id: EndpointId) -> Option<String> {
-        let numbers = &self.running.revision.numbers;
-        numbers
-            .endpoints
-            .iter()
-            .find(|(_, known)| **known == id)
-            .map(|(name, _)| name.clone())
-    }
-}
-
-fn endpoints_of(destination: &Destination) -> impl Iterator<Item = EndpointId> {
-    destination
-        .endpoints
-        .into_iter()
-        .filter(|endpoint| *endpoint != EndpointId::ANY && !endpoint.is_denied_prefix())
 }
 
 /// A reason as a sentence.

@@ -31,6 +31,10 @@ pub struct StatusView {
     pub coverage: Vec<Coverage>,
     pub close_source: CloseSource,
     pub close_fallback: Option<String>,
+    /// Resolvers whose answers are believed.
+    pub resolvers: Vec<String>,
+    /// Refused connections: ended, gone already, not ended.
+    pub ended: [u64; 3],
     pub capacity: Vec<CapacityUse>,
     pub losses: Vec<(Loss, u64)>,
     pub identities: usize,
@@ -68,6 +72,8 @@ impl Core {
             coverage: self.attached.coverage.clone(),
             close_source: self.close_source,
             close_fallback: self.close_fallback.clone(),
+            resolvers: self.name_servers.iter().map(ToString::to_string).collect(),
+            ended: self.ended.read(),
             capacity: self.capacity()?,
             losses: self.maps.counters.losses()?,
             identities: self.workloads.identities().len(),

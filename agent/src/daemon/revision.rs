@@ -6,7 +6,10 @@ use std::{
 };
 
 use agent_common::{
-    address::Address, destination::EndpointId, identity::IdentityId, name::NameSet,
+    address::Address,
+    destination::{Destination, EndpointId},
+    identity::IdentityId,
+    name::NameSet,
     policy::RuleEntry,
 };
 use ipnet::IpNet;
@@ -141,12 +144,18 @@ impl Revision {
         hosts
     }
 
-    /// Endpoints whose hosts serve other things, too.
-    pub(super) fn shared(&self) -> BTreeSet<EndpointId> {
-        let shared = self.set.catalogue().iter().filter(|one| one.shared);
-        shared
-            .filter_map(|one| self.numbers.endpoints.get(&one.name).copied())
-            .collect()
+    /// Flags of [`Destination`] of the endpoints that have any.
+    pub(super) fn flags(&self) -> BTreeMap<EndpointId, u32> {
+        let flagged = self.set.catalogue().iter().filter_map(|one| {
+            let id = self.numbers.endpoints.get(&one.name)?;
+            let flags = match (one.shared, one.exclusive) {
+                (true, _) => Destination::SHARED,
+                (false, true) => Destination::EXCLUSIVE,
+                (false, false) => return None,
+            };
+            Some((*id, flags))
+        });
+        flagged.collect()
     }
 }
 
@@ -163,7 +172,11 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
         uses.extend(endpoint.hosts.iter().map(|pattern| NameUse {
             pattern: pattern.clone(),
             endpoints: endpoint.ports.iter().map(|port| (*id, *port)).collect(),
-            flags: if endpoint.shared { NameSet::SHARED } else { 0 },
+            flags: match (endpoint.shared, endpoint.exclusive) {
+                (true, _) => NameSet::SHARED,
+                (false, true) => NameSet::EXCLUSIVE,
+                (false, false) => 0,
+            },
         }));
     }
     let outer = ECH_NAMES.into_iter().map(HostPattern::parse);
@@ -175,15 +188,29 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
     uses
 }
 
-/// What the kernel gets, but for the addresses.
+/// What the kernel gets, but for the addresses of hosts.
 pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTables {
-    let prefixes = compiled.prefixes.iter().map(|row| {
+    let rows = compiled.prefixes.iter().map(|row| {
         let (address, length) = mapped(row.net);
         ((address, length, row.port), row.destination)
     });
+    // Where policy names single addresses only, no call has to pay for a look-up by prefix.
+    let is_single = |((_, length, _), _): &((Address, u32, u16), Destination)| *length == 128;
+    let all_single = rows.clone().all(|row| is_single(&row));
+    let (single, prefixes) = rows.partition::<Vec<_>, _>(|_| all_single);
+    let addresses = single.into_iter().map(|((address, _, port), destination)| {
+        let flags = destination.flags | Destination::BY_ADDRESS;
+        (
+            (address, port),
+            Destination {
+                flags,
+                ..destination
+            },
+        )
+    });
     PolicyTables {
-        addresses: BTreeMap::new(),
-        prefixes: prefixes.collect(),
+        addresses: addresses.collect(),
+        prefixes: prefixes.into_iter().collect(),
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
     }

@@ -103,6 +103,7 @@ fn endpoint(document: Document) -> Result<Endpoint, BuiltinError> {
         },
         risk: Risk::default(),
         shared: spec.shared,
+        exclusive: false,
         source: Source::Catalogue {
             evidence: source,
             is_reseller: reseller == "true",

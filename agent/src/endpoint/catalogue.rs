@@ -235,6 +235,7 @@ mod tests {
             ports: vec![Endpoint::DEFAULT_PORT],
             risk: Risk::default(),
             shared: false,
+            exclusive: false,
             source: Source::Api,
         }
     }

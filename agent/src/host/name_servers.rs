@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use serde::Deserialize;
+
 /// Where `nameserver` lines are (resolv.conf(5)): what programs ask, what systemd-resolved asks, and
 /// what NetworkManager would write.
 const FILES: [&str; 4] = [
@@ -15,6 +17,9 @@ const FILES: [&str; 4] = [
     "/run/systemd/resolve/stub-resolv.conf",
     "/run/NetworkManager/no-stub-resolv.conf",
 ];
+
+/// Where the kubelet is told which resolver its pods ask (`clusterDNS`).
+const KUBELET: &str = "/var/lib/kubelet/config.yaml";
 
 /// Stubs that are always local: systemd-resolved's two, and Docker's in each container.
 const STUBS: [IpAddr; 3] = [
@@ -36,7 +41,22 @@ pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
             found.extend(name_servers(&text));
         }
     }
+    if let Ok(text) = fs::read_to_string(KUBELET) {
+        found.extend(cluster_dns(&text));
+    }
     found
+}
+
+/// The kubelet's own errors are its own to tell.
+fn cluster_dns(text: &str) -> Vec<IpAddr> {
+    #[derive(Default, Deserialize)]
+    struct Kubelet {
+        #[serde(default, rename = "clusterDNS")]
+        cluster_dns: Vec<IpAddr>,
+    }
+    serde_saphyr::from_str::<Kubelet>(text)
+        .unwrap_or_default()
+        .cluster_dns
 }
 
 fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
@@ -61,6 +81,16 @@ mod tests {
                     nameserver\t2001:db8::1\nnameserver fe80::1%eth0 # here\nnameserver nonsense\n";
         let found: Vec<_> = name_servers(text).map(|ip| ip.to_string()).collect();
         assert_eq!(found, ["192.0.2.1", "2001:db8::1", "fe80::1"]);
+    }
+
+    #[test]
+    fn the_kubelet_names_the_resolver_of_pods() {
+        let text =
+            "apiVersion: kubelet.config.k8s.io/v1beta1\nclusterDNS:\n- 10.96.0.10\n- fd00::a\n";
+        let found: Vec<_> = cluster_dns(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["10.96.0.10", "fd00::a"]);
+        assert!(cluster_dns("clusterDNS: nonsense").is_empty());
+        assert!(cluster_dns("kind: KubeletConfiguration\n").is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use agent_common::{
     abi::MAX_RULES,
     destination::EndpointId,
     identity::IdentityId,
-    policy::{PolicyLookup, RuleEntry},
+    policy::{PolicyLookup, Posture, RuleEntry},
 };
 pub use numbers::{ClockAnchor, CompileError, Numbers, check_addresses};
 pub use prefixes::PrefixRow;
@@ -113,10 +113,11 @@ const COMMON: Plane = Plane::Invoke;
 
 fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let common = unknown.of_plane(COMMON);
-    let mut entries = vec![
-        (EndpointId::ANY, common),
-        (EndpointId::UNNAMED, unknown.unnamed),
-    ];
+    let mut entries = vec![(EndpointId::ANY, common)];
+    // Without an entry, names behind unknown addresses matter to nobody.
+    if unknown.unnamed.posture() == Posture::Deny {
+        entries.push((EndpointId::UNNAMED, unknown.unnamed));
+    }
     entries.extend(exceptions(rules, unknown, |_, _| common));
     entries.extend(
         unknown

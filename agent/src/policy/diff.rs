@@ -96,6 +96,7 @@ fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Differences {
         ports,
         risk,
         shared,
+        exclusive,
         source: _,
     } = old;
     vec![
@@ -105,7 +106,10 @@ fn of_endpoint(old: &Endpoint, new: &Endpoint) -> Differences {
         ("spec.cidrs", *cidrs != new.cidrs),
         ("spec.ports", *ports != new.ports),
         ("spec.risk", *risk != new.risk),
-        ("spec.shared", *shared != new.shared),
+        (
+            "spec.shared",
+            (*shared, *exclusive) != (new.shared, new.exclusive),
+        ),
     ]
 }
 

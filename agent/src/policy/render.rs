@@ -139,6 +139,7 @@ fn endpoint_wire(endpoint: &Endpoint) -> SpecWire<'_> {
         ports,
         risk,
         shared,
+        exclusive,
         source: _,
     } = endpoint;
     SpecWire {
@@ -148,7 +149,7 @@ fn endpoint_wire(endpoint: &Endpoint) -> SpecWire<'_> {
         cidrs: cidrs.iter().map(ToString::to_string).collect(),
         ports: ports.clone(),
         risk: Some(risk.name()),
-        shared: shared.then_some(true),
+        shared: (*shared || *exclusive).then_some(*shared),
         ..SpecWire::default()
     }
 }

@@ -63,6 +63,7 @@ impl Site {
             cgroup: cgroup.clone(),
             scoped: true,
             mode: Mode::Enforce,
+            inspect: false,
         })?;
         maps.identities.set(fs::metadata(&cgroup)?.ino(), CALLER)?;
         let site = Self {

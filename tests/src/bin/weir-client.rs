@@ -1,16 +1,23 @@
 //! What workloads of the end-to-end tests run: enters a cgroup, calls something, prints three
-//! numbers: attempts that went through, were refused with EPERM, or failed otherwise.
+//! numbers: attempts that went through, were refused with EPERM, or failed otherwise. Or becomes
+//! another program, which finds files of the test in the place of the machine's.
 
 use std::{
     fs,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
+    os::unix::process::CommandExt,
     path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
 };
 
 use anyhow::{Context, bail};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 
 #[derive(Default)]
 struct Tally {
@@ -42,6 +49,9 @@ fn main() -> anyhow::Result<()> {
         std::process::id().to_string(),
     )
     .context("enter the cgroup")?;
+    if *what == "exec" {
+        return exec(Path::new(address), rest);
+    }
     let address: SocketAddr = address.parse()?;
     let number = |index: usize| -> anyhow::Result<u32> {
         Ok(rest.get(index).context("a number is missing")?.parse()?)
@@ -90,6 +100,21 @@ fn main() -> anyhow::Result<()> {
         other.into_inner()
     );
     Ok(())
+}
+
+/// Becomes `program`, for which each file of `etc` lies over the one of its name in `/etc`.
+fn exec(etc: &Path, program: &[&str]) -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace")?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keep mounts")?;
+    for entry in fs::read_dir(etc).context("list the files")? {
+        let entry = entry.context("list the files")?;
+        let place = Path::new("/etc").join(entry.file_name());
+        mount(Some(&entry.path()), &place, none, MsFlags::MS_BIND, none)
+            .with_context(|| format!("lay a file over {}", place.display()))?;
+    }
+    let (program, args) = program.split_first().context("a program is missing")?;
+    Err(Command::new(program).args(args).exec()).with_context(|| format!("run {program}"))
 }
 
 fn exchange(address: SocketAddr, out: usize) -> io::Result<()> {

@@ -47,6 +47,11 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// Also believes what this server says about names.
+    pub fn name_server(self, address: &str) -> Self {
+        self.arg("--name-server").arg(address)
+    }
+
     pub fn env(mut self, name: &str, value: PathBuf) -> Self {
         self.environment.push((name.to_owned(), value));
         self

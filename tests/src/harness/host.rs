@@ -7,13 +7,14 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Command},
     thread,
+    time::Instant,
 };
 
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 use weir::bpf::{detach_all, probe};
 
-use super::{AgentBuilder, Workload};
+use super::{AgentBuilder, PATIENCE, Workload, pause};
 
 pub struct Host {
     name: String,
@@ -152,7 +153,20 @@ impl Drop for Host {
     fn drop(&mut self) {
         // Everything is tried, so that a failing test leaves as little as possible behind.
         let _ = detach_all(&self.pin_dir());
+        end_processes(&self.cgroup());
         remove_cgroups(&self.cgroup());
+    }
+}
+
+/// What a workload has left running, such as the helpers of a browser.
+fn end_processes(cgroup: &Path) {
+    let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+    let events = cgroup.join("cgroup.events");
+    let is_populated =
+        || fs::read_to_string(&events).is_ok_and(|text| text.contains("populated 1"));
+    let deadline = Instant::now() + PATIENCE;
+    while is_populated() && Instant::now() < deadline {
+        pause();
     }
 }
 

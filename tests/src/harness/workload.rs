@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -41,6 +41,10 @@ impl Attempts {
 impl Workload {
     pub(super) fn new(cgroup: PathBuf, client: PathBuf) -> Self {
         Self { cgroup, client }
+    }
+
+    pub(super) fn cgroup(&self) -> &Path {
+        &self.cgroup
     }
 
     /// One TCP connection.
@@ -95,7 +99,7 @@ impl Workload {
         attempts(&output.stdout)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.client);
         command.arg(&self.cgroup).args(args);
         command

@@ -193,7 +193,7 @@ fn endpoints_are_listed_and_matched_with_their_source() {
         .expect(0)
         .stdout;
     assert!(
-        found.starts_with("endpoint  openai (openai, plane invoke)\n"),
+        found.starts_with("endpoint  openai\nprovider  openai\nplane     invoke\n"),
         "{found}"
     );
     agent.weir(&["endpoints", "match", "example.org"]).expect(1);

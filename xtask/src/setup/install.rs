@@ -43,7 +43,7 @@ pub(crate) fn perform(step: &Step) -> Result<()> {
 
 /// A machine may hold something from backports that forbids the older package of its release:
 /// then the matching one comes from backports too, and the machine's sources stay as they are.
-fn install_packages(packages: &[Package]) -> Result<()> {
+pub(super) fn install_packages(packages: &[Package]) -> Result<()> {
     let Err(error) = process::run(add_packages(&mut Command::new("apt-get"), packages)) else {
         return Ok(());
     };

@@ -10,6 +10,8 @@ pub(crate) enum Group {
     Build,
     /// Linters, traffic sources, kernels in virtual machines
     Test,
+    /// Programs that call models in end-to-end tests, which skip what is absent
+    Clients,
     /// What fuzzing takes; not among the default
     Fuzz,
 }
@@ -56,6 +58,7 @@ pub(crate) const NEEDS: &[Need] = &[
     ),
     test("curl", "curl", "makes HTTPS calls in tests and the demo"),
     test("ip", "iproute2", "makes network namespaces for tests"),
+    test("dnsmasq", "dnsmasq-base", "serves names in tests"),
     test("python3", "python3", "a second kind of client in tests"),
     test("openssl", "openssl", "certificates of test servers"),
     test("bpftool", "bpftool", "shows programs when a test fails"),

@@ -40,15 +40,10 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             asked,
             endpoints: targets
                 .into_iter()
-                .map(|(endpoint, recognised_by, is_shared)| MatchedEndpoint {
-                    endpoint,
-                    recognised_by,
-                    certainty: if is_shared {
-                        "shared-address"
-                    } else {
-                        "certain"
-                    }
-                    .to_owned(),
+                .map(|found| MatchedEndpoint {
+                    endpoint: found.endpoint,
+                    recognised_by: found.how,
+                    certainty: found.certainty.name().to_owned(),
                 })
                 .collect(),
         },
@@ -113,7 +108,7 @@ fn suggestion(explained: &Explained) -> Option<String> {
         (None, Some(unit)) => format!("--unit {unit}"),
         (None, None) => format!("--cgroup {}", labels.cgroup),
     };
-    let (endpoint, _, _) = explained.targets.first()?;
+    let endpoint = &explained.targets.first()?.endpoint;
     Some(format!(
         "weir grant issue NAME {subject} --endpoint {endpoint} --purpose \"WHY\" --ttl 8h"
     ))

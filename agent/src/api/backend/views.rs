@@ -11,7 +11,7 @@ use crate::{
         metrics::{MetricsRow, MetricsSnapshot},
         types::{
             Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage, Identity,
-            IdentityList, LossCount, SimilarHost, Status,
+            IdentityList, LossCount, RefusedConnections, SimilarHost, Status,
         },
     },
     bpf::{Attachment, close_source_name},
@@ -22,10 +22,11 @@ use crate::{
 };
 
 /// What this version does not see or stop, for `weir status`.
-const LIMITS: [&str; 6] = [
-    "endpoints are recognised by address, not yet by name: wildcard hosts and addresses that were \
-     never resolved here are missed, and an address that a model endpoint shares with other \
-     services is governed as a whole",
+const LIMITS: [&str; 8] = [
+    "names are read in TLS, HTTP/1, CONNECT and SOCKS requests; a caller that fronts one name with \
+     another, behind a shared address, is judged by the name that it shows first",
+    "names inside encrypted DNS are not seen; the connection is then judged by its first packets",
+    "in observe mode, a connection to an address that no answer of the DNS told is not attributed",
     "a connection that exists when a grant ends goes on until it closes",
     "raw and packet sockets, SCTP and sockets that another cgroup opened are not seen",
     "a forward proxy or helper in another workload calls with that workload's rights",
@@ -46,6 +47,8 @@ pub(super) fn status(view: StatusView) -> Status {
         coverage,
         close_source,
         close_fallback,
+        resolvers,
+        ended: [ended, gone, not_ended],
         capacity,
         losses,
         identities,
@@ -80,6 +83,12 @@ pub(super) fn status(view: StatusView) -> Status {
             .collect(),
         close_source: close_source_name(close_source).to_owned(),
         close_fallback,
+        resolvers,
+        refused: RefusedConnections {
+            ended,
+            gone,
+            not_ended,
+        },
         capacity: capacity
             .into_iter()
             .map(|map| Capacity {
@@ -281,6 +290,13 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
         revision: view.revision,
         policy_errors: view.policy_errors.len() as u64,
         rows: groups.iter().map(row).collect(),
+        reasons: usage::group(&rows, &[Key::Reason])
+            .iter()
+            .map(|group| {
+                let name = group.values.first().map(|value| value_name(*value, &names));
+                (name.unwrap_or_default(), group.counts.attempts())
+            })
+            .collect(),
         losses: view
             .losses
             .iter()

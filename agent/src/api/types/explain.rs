@@ -73,7 +73,9 @@ pub struct MatchedEndpoint {
     pub endpoint: String,
     /// How it was recognised, as a sentence.
     pub recognised_by: String,
-    /// `certain`, or `shared-address` when the address alone does not tell.
+    /// `certain` at `connect()`; `by-name` when the first packets decide, or the address once it is
+    /// known; `shared-address` when the address does not tell and names are not looked at, so that
+    /// the strictest reading holds; `not-yet` before any address is known.
     pub certainty: String,
 }
 

@@ -27,6 +27,9 @@ pub struct Status {
     pub close_source: String,
     /// Why a better source is not in use.
     pub close_fallback: Option<String>,
+    /// Resolvers whose answers are believed.
+    pub resolvers: Vec<String>,
+    pub refused: RefusedConnections,
     pub capacity: Vec<Capacity>,
     pub losses: Vec<LossCount>,
     pub identities: u64,
@@ -48,6 +51,17 @@ pub struct HookCoverage {
     pub state: String,
     /// Why it is unavailable.
     pub why: Option<String>,
+}
+
+/// Connections that were refused by their first packets, since this agent started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedConnections {
+    /// Their callers got an error at once.
+    pub ended: u64,
+    /// Their callers had closed them already.
+    pub gone: u64,
+    /// Cut off, but their callers have to wait for a timeout of their own.
+    pub not_ended: u64,
 }
 
 /// How full one kernel map is.

@@ -148,6 +148,11 @@ proptest! {
         let World { set, numbers, identities, anchor } = &world;
         let policy = compile(set, numbers, identities, anchor).expect("compiles");
         for ((identity, endpoint), entry) in &policy.rules {
+            if *endpoint == EndpointId::UNNAMED {
+                let unknown = policy.rules.get(&(IdentityId::UNKNOWN, *endpoint));
+                prop_assert!(*identity == IdentityId::UNKNOWN || unknown != Some(entry));
+                continue;
+            }
             let others = if endpoint.is_denied_prefix() {
                 vec![(IdentityId::UNKNOWN, *endpoint)]
             } else {

@@ -117,7 +117,8 @@ fn endpoint(
         cidrs,
         ports: ports.into_iter().collect(),
         risk: risk.unwrap_or_default(),
-        shared: shared.unwrap_or_default(),
+        shared: shared == Some(true),
+        exclusive: shared == Some(false),
         source,
     })
 }

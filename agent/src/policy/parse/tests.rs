@@ -218,8 +218,8 @@ fn what_this_version_cannot_enforce_is_refused() {
     }
     check_kind(
         "Posture",
-        "{default: true, ungranted: deny, quic: deny}",
-        &[&format!("p.yaml:4:40: spec.quic: {cannot}")],
+        "{default: true, ungranted: deny, rawSockets: deny}",
+        &[&format!("p.yaml:4:40: spec.rawSockets: {cannot}")],
     );
 }
 

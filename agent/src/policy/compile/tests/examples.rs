@@ -1,8 +1,9 @@
 //! Single cases: how few entries there are, what the clock does, which limit is named.
 
 use agent_common::{
+    destination::EndpointId,
     identity::IdentityId,
-    policy::{RuleId, Window},
+    policy::{Posture, RuleEntry, RuleId, Window},
     verdict::decide_endpoint,
 };
 use jiff::Timestamp;
@@ -40,11 +41,16 @@ fn compiled(world: &World) -> Result<CompiledPolicy, CompileError> {
     compile(&world.set, &world.numbers, &world.identities, &world.anchor)
 }
 
-/// `rules` is the number of entries, with the one for everybody and everything.
+/// `rules` is the number of entries, with the one for everybody and everything, and without those
+/// for addresses that no endpoint is known for.
 fn check_entries(text: &str, rules: usize) {
     let world = World::new(build(&catalogue(), text));
     let policy = compiled(&world).expect("compiles");
-    assert_eq!(policy.rules.len(), rules, "{text} {:#?}", policy.rules);
+    let endpoints = policy.rules.keys().map(|(_, endpoint)| *endpoint);
+    let n_rules = endpoints
+        .filter(|endpoint| *endpoint != EndpointId::UNNAMED)
+        .count();
+    assert_eq!(n_rules, rules, "{text} {:#?}", policy.rules);
 }
 
 const DENY_ALL: &str = "{default: true, ungranted: deny}";
@@ -197,6 +203,65 @@ fn a_limit_says_what_is_needed_and_what_to_do() {
     );
 }
 
+/// What the entry for unknown addresses says about the unit `u1` and about everybody else.
+fn check_unnamed(text: &str, u1: Option<(bool, bool)>, others: Option<(bool, bool)>) {
+    let world = World::new(build(&catalogue(), text));
+    let policy = compiled(&world).expect("compiles");
+    let said = |identity| {
+        let own = policy.rules.get(&(identity, EndpointId::UNNAMED));
+        let entry = own.or_else(|| {
+            policy
+                .rules
+                .get(&(IdentityId::UNKNOWN, EndpointId::UNNAMED))
+        });
+        let entry = entry.filter(|entry| entry.posture() == Posture::Deny)?;
+        Some((
+            entry.has(RuleEntry::REFUSE_UNDECIDABLE),
+            entry.has(RuleEntry::REFUSE_QUIC),
+        ))
+    };
+    let of_u1 = world
+        .identities
+        .iter()
+        .find(|identity| identity.labels.unit.as_deref() == Some("u1.service"));
+    let of_u1 = of_u1.expect("the world has u1").id;
+    assert_eq!(
+        (said(of_u1), said(IdentityId::UNKNOWN)),
+        (u1, others),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_matter_to_whom_something_can_be_refused() {
+    let posture = |spec: &str| object("Posture", "p", spec);
+    let both = Some((true, true));
+    check_unnamed(&posture(DENY_ALL), both, both);
+    check_unnamed(
+        &posture(&format!("{{{FOR_U1}, ungranted: deny}}")),
+        both,
+        None,
+    );
+    check_unnamed(
+        &posture("{default: true, ungranted: deny, undecidable: allow, quic: allow}"),
+        Some((false, false)),
+        Some((false, false)),
+    );
+    check_unnamed(
+        &posture(&format!("{{{FOR_U1}, ungranted: allow, quic: deny}}")),
+        None,
+        None,
+    );
+    let deny = object(
+        "EgressDeny",
+        "d",
+        &format!("{{{FOR_U1}, endpoints: [a], reason: x}}"),
+    );
+    check_unnamed(&deny, Some((false, false)), None);
+    let strict = posture("{default: true, ungranted: allow, undecidable: deny}");
+    check_unnamed(&(deny + &strict), Some((true, false)), None);
+}
+
 #[test]
 fn too_many_entries_are_counted_to_the_end() {
     let deny = object(
@@ -211,10 +276,10 @@ fn too_many_entries_are_counted_to_the_end() {
         labels: labels.clone(),
     };
     world.identities = (1..=40_000).map(identity).collect();
-    // `a` and what is below it, `b`, and the overfull address.
+    // `a` and what is below it, `b`, the overfull address, and unknown addresses.
     assert_eq!(
         compiled(&world).expect_err("too many").to_string(),
-        "the policy needs 160001 rule entries (identity × endpoint), 131072 fit: select endpoints \
+        "the policy needs 200001 rule entries (identity × endpoint), 131072 fit: select endpoints \
          by provider or `*`, or give fewer identities rules of their own"
     );
 }

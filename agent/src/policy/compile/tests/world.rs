@@ -110,6 +110,7 @@ pub(super) fn catalogue() -> Catalogue {
         ports: ports.to_vec(),
         risk: Risk::default(),
         shared: false,
+        exclusive: false,
         source: Source::Api,
     };
     Catalogue::new([
