@@ -13,11 +13,6 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    pub(crate) fn names(&self, host: &str) -> bool {
-        let host = Name::of(host);
-        self.names.iter().any(|(name, _)| name.is_same_as(&host))
-    }
-
     pub(crate) fn begins_with(&self, host: &str) -> bool {
         let host = Name::of(host);
         let first = self.names.first();
