@@ -5,6 +5,8 @@
 
 mod agent;
 mod host;
+pub mod resolver;
+pub mod wire;
 mod workload;
 
 pub use self::{
