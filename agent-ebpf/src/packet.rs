@@ -101,6 +101,14 @@ pub fn socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
     }
 }
 
+/// As [`socket`], unchecked: for helpers that check it themselves.
+#[inline(always)]
+pub fn any_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+    // SAFETY: the kernel hands in a valid context.
+    let socket = unsafe { read_volatile(&raw const (*skb).__bindgen_anon_2.sk) };
+    (!socket.is_null()).then_some(socket)
+}
+
 /// Transport protocol and where its header begins, as `protocol << 16 | offset`; 0 if the packet
 /// cannot be read.
 ///
