@@ -92,11 +92,18 @@ impl Message for Packet {
 
     #[inline(always)]
     fn record_at(&mut self, at: u32) -> Option<Record> {
-        let at = self.base + at;
+        // Type, class, time to live and length, in one read.
+        let mut words = [0_u16; 5];
+        let into = words.as_mut_ptr().cast::<u8>();
+        // SAFETY: ten octets, as many as the array has.
+        if !unsafe { packet::copy(self.skb, self.base + at, 10, 10, into) } {
+            return None;
+        }
+        let [kind, _class, high, low, len] = words.map(u16::from_be);
         Some(Record {
-            kind: packet::u16_at(self.skb, at)? as u16,
-            ttl: packet::u32_at(self.skb, at + 4)?,
-            len: packet::u16_at(self.skb, at + 8)? as u16,
+            kind,
+            ttl: u32::from(high) << 16 | u32::from(low),
+            len,
         })
     }
 

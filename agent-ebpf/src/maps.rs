@@ -316,7 +316,12 @@ pub fn overflow_learned(address: &Address) {
 pub fn remember_ordinary(address: &Address, expires_ns: u64) {
     if let Some(known) = ORDINARY.get_ptr_mut(address) {
         // SAFETY: a valid pointer to a map value of one word.
-        unsafe { known.write_volatile(expires_ns) };
+        unsafe {
+            // Another name of the address may live longer.
+            if *known < expires_ns {
+                known.write_volatile(expires_ns);
+            }
+        }
         return;
     }
     let _ = ORDINARY.insert(address, expires_ns, u64::from(BPF_ANY));

@@ -63,6 +63,24 @@ pub unsafe fn copy(skb: *mut __sk_buff, at: u32, len: u32, max: u32, into: *mut 
     unsafe { bpf_skb_load_bytes(skb.cast(), at, into.cast::<c_void>(), last + 1) == 0 }
 }
 
+/// The first `N` octets, if they are in the linear part: that of what is received holds all headers.
+#[inline(always)]
+pub fn linear<const N: usize>(skb: *mut __sk_buff) -> Option<&'static [u8; N]> {
+    // SAFETY: the kernel hands in a valid context; it makes pointers of these two fields.
+    let (start, end) = unsafe {
+        (
+            read_volatile(&raw const (*skb).data) as usize,
+            read_volatile(&raw const (*skb).data_end) as usize,
+        )
+    };
+    // The compiler would compare with one octet less, of which older kernels make too little.
+    if black_box(start + N) > end {
+        return None;
+    }
+    // SAFETY: the range was checked, and the packet outlives the program's run.
+    Some(unsafe { &*(start as *const [u8; N]) })
+}
+
 #[inline(always)]
 pub fn len(skb: *mut __sk_buff) -> u32 {
     // SAFETY: the kernel hands in a valid context.
@@ -81,6 +99,14 @@ pub fn socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
         let full = bpf_sk_fullsock(socket);
         (!full.is_null()).then_some(full)
     }
+}
+
+/// As [`socket`], unchecked: for helpers that check it themselves.
+#[inline(always)]
+pub fn any_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+    // SAFETY: the kernel hands in a valid context.
+    let socket = unsafe { read_volatile(&raw const (*skb).__bindgen_anon_2.sk) };
+    (!socket.is_null()).then_some(socket)
 }
 
 /// Transport protocol and where its header begins, as `protocol << 16 | offset`; 0 if the packet

@@ -7,4 +7,7 @@
 pub mod agent;
 pub mod connect;
 pub mod measure;
+pub mod names;
+pub mod packets;
 pub mod site;
+pub mod stats;

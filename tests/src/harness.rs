@@ -10,7 +10,9 @@ mod hello;
 mod host;
 mod program;
 mod recorder;
+pub mod resolver;
 pub mod site;
+pub mod wire;
 mod workload;
 
 pub use self::{

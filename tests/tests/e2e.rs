@@ -4,6 +4,7 @@
 
 mod e2e {
     mod accounting;
+    mod answers;
     mod bad_input;
     mod clients;
     mod enforcement;

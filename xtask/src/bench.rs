@@ -21,8 +21,12 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
-    /// One connection: unattached, not a model endpoint, granted, denied; and the policy's size
+    /// One connection: unattached, not a model endpoint, granted, denied, unknown; the policy's size
     Connect,
+    /// Names with a real agent: answers in time, how soon refusals are felt, false refusals
+    Names,
+    /// Packets: of no concern, answers of the DNS, first flights
+    Packets,
     /// The agent itself: start, memory, installing 10,000 grants
     Agent,
 }
@@ -44,6 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ]))?;
     let what = match args.what {
         What::Connect => "connect",
+        What::Names => "names",
+        What::Packets => "packets",
         What::Agent => "agent",
     };
     let mut bench = Command::new(paths::root().join("target/release/weir-bench"));

@@ -20,7 +20,7 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn judge(skb: *mut __sk_buff) -> Verdict {
-    let Some(socket) = packet::socket(skb) else {
+    let Some(socket) = packet::any_socket(skb) else {
         return Verdict::Allow;
     };
     let Some(inspected) = maps::inspected(socket) else {

@@ -17,6 +17,9 @@ const LEAST: u32 = 12;
 #[cgroup_skb(ingress)]
 pub fn ingress(ctx: SkBuffContext) -> i32 {
     let skb = ctx.skb.skb;
+    if is_plainly_foreign(skb) {
+        return PASS;
+    }
     if let Some(base) = answer_of_resolver(skb) {
         dns::learn(skb, base, !is_in_own_namespace(skb));
     }
@@ -44,6 +47,34 @@ fn is_in_own_namespace(skb: *mut __sk_buff) -> bool {
         kernel::read::<u32>(net, at)
     };
     inode == Some(maps::own_namespace())
+}
+
+/// Whether the linear part shows that this packet is not from port 53: nearly every packet, and
+/// without a call of a helper. What it does not show is read by [`answer_of_resolver`].
+#[inline(always)]
+fn is_plainly_foreign(skb: *mut __sk_buff) -> bool {
+    /// The shortest header of IPv4, which nearly all packets have.
+    const PLAIN_V4: u8 = 0x45;
+    let Some(head) = packet::linear::<24>(skb) else {
+        return false;
+    };
+    if head[0] == PLAIN_V4 {
+        return is_foreign(head[9], [head[20], head[21]]);
+    }
+    if head[0] >> 4 != 6 {
+        return false;
+    }
+    match packet::linear::<44>(skb) {
+        Some(head) => is_foreign(head[6], [head[40], head[41]]),
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn is_foreign(protocol: u8, port: [u8; 2]) -> bool {
+    let protocol = u32::from(protocol);
+    let port = u32::from(u16::from_be_bytes(port));
+    (protocol == packet::UDP || protocol == packet::TCP) && port != DNS_PORT
 }
 
 /// Where the message begins, if this packet comes from port 53 of a resolver that is believed.

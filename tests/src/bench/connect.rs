@@ -9,7 +9,7 @@ use anyhow::ensure;
 
 use super::{
     measure::{Comparison, Effort, block, block_timed, compare},
-    site::{NOWHERE, RawSocket, Site},
+    site::{NOWHERE, Policy, RawSocket, Site, Unnamed},
 };
 
 /// Where a variant connects to, and under what.
@@ -18,36 +18,87 @@ struct Variant {
     is_attached: bool,
     target: SocketAddrV4,
     errno: i32,
+    unnamed: Unnamed,
+}
+
+/// Name, whether attached, what names mean, place of the target in a list, errno.
+type Row = (&'static str, bool, Unnamed, usize, i32);
+
+fn variants(rows: &[Row], targets: &[SocketAddrV4]) -> Vec<Variant> {
+    rows.iter()
+        .map(|(name, is_attached, unnamed, place, errno)| Variant {
+            name,
+            is_attached: *is_attached,
+            target: targets[*place],
+            errno: *errno,
+            unnamed: *unnamed,
+        })
+        .collect()
+}
+
+/// Calls to known and unknown places: an endpoint, a forbidden one, anything else.
+fn rows(route: i32, granted: &'static str) -> Vec<Row> {
+    let anything = Unnamed::NeverMatters;
+    let mut rows = unknown_rows(route);
+    rows.insert(1, ("not a model endpoint", true, anything, 0, route));
+    rows.insert(2, (granted, true, anything, 1, route));
+    rows.insert(3, ("denied, with event", true, anything, 2, libc::EPERM));
+    rows
+}
+
+/// Calls to an unknown place where names matter.
+fn unknown_rows(route: i32) -> Vec<Row> {
+    vec![
+        ("nothing attached", false, Unnamed::NeverMatters, 0, route),
+        ("unknown, caller unbound", true, Unnamed::Allowed, 0, route),
+        ("unknown, caller bound", true, Unnamed::Governed, 0, route),
+    ]
+}
+
+fn policy(targets: &[SocketAddrV4], unnamed: Unnamed) -> Policy {
+    Policy {
+        granted: vec![targets[1]],
+        denied: vec![targets[2]],
+        n: 100,
+        unnamed,
+    }
+}
+
+/// Which calls are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    All,
+    /// To places of which nothing is known.
+    Unknown,
 }
 
 /// A tight loop of TCP connects to a place without a route: nothing but the hook differs.
-pub fn tight_loop(site: &mut Site, rounds: usize) -> anyhow::Result<Vec<Comparison>> {
+pub fn tight_loop(site: &mut Site, rounds: usize, calls: Calls) -> anyhow::Result<Vec<Comparison>> {
     let effort = Effort {
         rounds,
         samples: 400,
         calls_per_sample: 16,
     };
-    let target = |port| SocketAddrV4::new(NOWHERE, port);
-    site.install(&[target(443)], &[target(444)], 100)?;
-    let variants = [
-        ("nothing attached", false, 80, libc::ENETUNREACH),
-        ("not a model endpoint", true, 80, libc::ENETUNREACH),
-        ("granted, with event", true, 443, libc::ENETUNREACH),
-        ("denied, with event", true, 444, libc::EPERM),
-    ]
-    .map(|(name, is_attached, port, errno)| Variant {
-        name,
-        is_attached,
-        target: target(port),
-        errno,
-    });
+    let targets = [80, 443, 444].map(|port| SocketAddrV4::new(NOWHERE, port));
+    let rows = match calls {
+        Calls::All => rows(libc::ENETUNREACH, "granted, with event"),
+        Calls::Unknown => unknown_rows(libc::ENETUNREACH),
+    };
+    let variants = variants(&rows, &targets);
     let socket = RawSocket::new()?;
     let call = |variant: &Variant| socket.connect(variant.target);
-    interleave(site, &effort, &variants, call, |effort, variant| {
-        block(effort, || {
-            std::hint::black_box(call(variant));
-        })
-    })
+    interleave(
+        site,
+        &effort,
+        &targets,
+        &variants,
+        call,
+        |effort, variant| {
+            block(effort, || {
+                std::hint::black_box(call(variant));
+            })
+        },
+    )
 }
 
 /// What part of a loopback connection is timed.
@@ -61,7 +112,12 @@ pub enum Span {
 
 /// Connections over loopback, made and closed by one thread: the fastest there can be, so the
 /// share is the least flattering one.
-pub fn loopback(site: &mut Site, rounds: usize, span: Span) -> anyhow::Result<Vec<Comparison>> {
+pub fn loopback(
+    site: &mut Site,
+    rounds: usize,
+    calls: Calls,
+    span: Span,
+) -> anyhow::Result<Vec<Comparison>> {
     let effort = Effort {
         rounds,
         samples: 300,
@@ -77,22 +133,11 @@ pub fn loopback(site: &mut Site, rounds: usize, span: Span) -> anyhow::Result<Ve
         let port = listener.local_addr()?.port();
         addresses.push(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
     }
-    let [plain, model, forbidden] = addresses[..] else {
-        unreachable!("one address for each listener");
+    let rows = match calls {
+        Calls::All => rows(0, "granted, with event and bytes"),
+        Calls::Unknown => unknown_rows(0),
     };
-    site.install(&[model], &[forbidden], 100)?;
-    let variants = [
-        ("nothing attached", false, plain, 0),
-        ("not a model endpoint", true, plain, 0),
-        ("granted, with event and bytes", true, model, 0),
-        ("denied, with event", true, forbidden, libc::EPERM),
-    ]
-    .map(|(name, is_attached, target, errno)| Variant {
-        name,
-        is_attached,
-        target,
-        errno,
-    });
+    let variants = variants(&rows, &addresses);
     // (errno, ns of the span)
     let call = |variant: &Variant| -> (i32, f64) {
         let start = Instant::now();
@@ -103,7 +148,7 @@ pub fn loopback(site: &mut Site, rounds: usize, span: Span) -> anyhow::Result<Ve
         let errno = socket.connect(variant.target);
         let connect = before.elapsed();
         if errno == 0 {
-            let listener = &listeners[usize::from(variant.target != plain)];
+            let listener = &listeners[usize::from(variant.target != addresses[0])];
             drop(listener.accept());
         }
         drop(socket);
@@ -116,6 +161,7 @@ pub fn loopback(site: &mut Site, rounds: usize, span: Span) -> anyhow::Result<Ve
     interleave(
         site,
         &effort,
+        &addresses,
         &variants,
         |variant| call(variant).0,
         |effort, variant| block_timed(effort, || call(variant).1),
@@ -139,7 +185,11 @@ pub fn scale(site: &mut Site, rounds: usize) -> anyhow::Result<Comparison> {
         let mut row = vec![0.0; 2];
         for step in 0..2 {
             let index = (round + step) % 2;
-            site.install(&hot, &[], [100, 10_000][index])?;
+            site.install(&Policy {
+                granted: hot.clone(),
+                n: [100, 10_000][index],
+                ..Policy::default()
+            })?;
             let mut next = hot.iter().cycle();
             row[index] = block(&effort, || {
                 let target = next.next().copied().unwrap_or(hot[0]);
@@ -158,6 +208,7 @@ pub fn scale(site: &mut Site, rounds: usize) -> anyhow::Result<Comparison> {
 fn interleave(
     site: &mut Site,
     effort: &Effort,
+    targets: &[SocketAddrV4],
     variants: &[Variant],
     call: impl Fn(&Variant) -> i32,
     time: impl Fn(&Effort, &Variant) -> f64,
@@ -169,6 +220,7 @@ fn interleave(
             let index = (round + step) % variants.len();
             let variant = &variants[index];
             if variant.is_attached {
+                site.install(&policy(targets, variant.unnamed))?;
                 site.attach()?;
             } else {
                 site.detach()?;

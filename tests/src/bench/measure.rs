@@ -27,6 +27,27 @@ pub struct Comparison {
     pub ratio: f64,
 }
 
+/// How single values spread.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Distribution {
+    pub n: usize,
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Distribution {
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self {
+            n: values.len(),
+            p50: quantile(&values, 0.5),
+            p99: quantile(&values, 0.99),
+            max: quantile(&values, 1.0),
+        }
+    }
+}
+
 /// Median time of one call of `call` in ns.
 pub fn block(effort: &Effort, mut call: impl FnMut()) -> f64 {
     block_timed(effort, || {

@@ -1,8 +1,9 @@
 //! A network namespace, a cgroup and a kernel side that can be attached and detached at will.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddrV4},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     os::unix::fs::MetadataExt,
     path::PathBuf,
@@ -11,7 +12,7 @@ use std::{
 
 use agent_common::{
     address::Address,
-    destination::{Destination, EndpointId},
+    destination::{ANY_PORT, Destination, EndpointId},
     identity::IdentityId,
     policy::{Posture, RuleEntry, RuleId, Window},
     settings::Mode,
@@ -22,14 +23,47 @@ use weir::{
     bpf::{
         Attached, Loaded, Maps, Options, detach_all, detach_programs, policy::PolicyTables, probe,
     },
+    endpoint::{HostPattern, NameUse, build_name_tree},
     host::process::cgroup_path,
 };
+
+use super::stats::{self, Direction};
+use crate::harness::resolver::GOVERNED;
 
 /// Identity of the benchmark's own cgroup.
 pub const CALLER: IdentityId = IdentityId::from_raw(1);
 pub const ENDPOINT: EndpointId = EndpointId::from_raw(1);
 /// Reserved for documentation: no route leads there.
 pub const NOWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+
+/// What is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub mode: Mode,
+    pub inspect: bool,
+}
+
+/// What happens to [`CALLER`] where no endpoint is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unnamed {
+    /// Nobody can be refused anything there.
+    #[default]
+    NeverMatters,
+    /// Others can be refused, the caller cannot.
+    Allowed,
+    /// The name decides.
+    Governed,
+}
+
+/// A policy of `n` endpoint addresses and `n` grants in which [`CALLER`] may reach `granted` only.
+/// [`GOVERNED`] is an endpoint at every port, which the caller may not reach.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub granted: Vec<SocketAddrV4>,
+    pub denied: Vec<SocketAddrV4>,
+    pub n: u32,
+    pub unnamed: Unnamed,
+}
 
 pub struct Site {
     home: PathBuf,
@@ -42,7 +76,7 @@ pub struct Site {
 
 impl Site {
     /// Enters a network namespace and a cgroup of its own. Only loopback exists there.
-    pub fn enter() -> anyhow::Result<Self> {
+    pub fn enter(setup: Setup) -> anyhow::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace (needs root)")?;
         let up = Command::new("ip")
             .args(["link", "set", "lo", "up"])
@@ -62,8 +96,8 @@ impl Site {
             pin_dir: pin_dir.clone(),
             cgroup: cgroup.clone(),
             scoped: true,
-            mode: Mode::Enforce,
-            inspect: false,
+            mode: setup.mode,
+            inspect: setup.inspect,
         })?;
         maps.identities.set(fs::metadata(&cgroup)?.ino(), CALLER)?;
         let site = Self {
@@ -91,42 +125,32 @@ impl Site {
         Ok(())
     }
 
-    /// A policy of `n` endpoint addresses and `n` grants in which `CALLER` may reach `granted`.
-    pub fn install(
-        &mut self,
-        granted: &[SocketAddrV4],
-        denied: &[SocketAddrV4],
-        n: u32,
-    ) -> anyhow::Result<()> {
-        let mut tables = PolicyTables::default();
-        let mut put = |address: &SocketAddrV4, endpoint| {
-            let key = (Address::from_ip((*address.ip()).into()), address.port());
-            tables.addresses.insert(key, Destination::one(endpoint));
-        };
-        granted.iter().for_each(|address| put(address, ENDPOINT));
-        denied
-            .iter()
-            .for_each(|address| put(address, EndpointId::from_raw(2)));
-        for index in 0..n {
-            let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + index);
-            put(
-                &SocketAddrV4::new(ip, 443),
-                EndpointId::from_raw(10 + index),
-            );
+    /// Attaches everything but these.
+    pub fn attach_without(&mut self, hooks: &[&str]) -> anyhow::Result<()> {
+        self.detach()?;
+        self.attach()?;
+        for hook in hooks {
+            fs::remove_file(self.pin_dir.join(format!("link-{hook}"))).context("remove a link")?;
         }
-        for index in 0..n {
-            let key = (
-                IdentityId::from_raw(10 + index),
-                EndpointId::from_raw(10 + index),
-            );
-            tables.rules.insert(key, grant());
-        }
-        tables.rules.insert((CALLER, ENDPOINT), grant());
-        tables.rules.insert(
-            (IdentityId::UNKNOWN, EndpointId::ANY),
-            RuleEntry::posture_only(Posture::Deny),
-        );
-        self.maps.policy.install(&tables)?;
+        // The descriptors: what is pinned stays.
+        self.attached = None;
+        Ok(())
+    }
+
+    /// Ids of the programs that run for packets of this cgroup.
+    pub fn packet_programs(&self, direction: Direction) -> anyhow::Result<Vec<u32>> {
+        stats::attached(&fs::File::open(&self.cgroup)?, direction).context("list programs")
+    }
+
+    pub fn install(&mut self, policy: &Policy) -> anyhow::Result<()> {
+        self.maps.policy.install(&tables(policy)?)?;
+        Ok(())
+    }
+
+    /// Believes what comes from port 53 of `resolver`.
+    pub fn believe(&mut self, resolver: Ipv4Addr) -> anyhow::Result<()> {
+        let resolvers = BTreeSet::from([IpAddr::V4(resolver)]);
+        self.maps.resolvers.replace(&resolvers)?;
         Ok(())
     }
 
@@ -144,6 +168,44 @@ impl Drop for Site {
         let _ = detach_all(&self.pin_dir);
         let _ = fs::remove_dir(&self.cgroup);
     }
+}
+
+fn tables(policy: &Policy) -> anyhow::Result<PolicyTables> {
+    let mut tables = PolicyTables::default();
+    let mut put = |address: &SocketAddrV4, endpoint| {
+        let key = (Address::from_ip((*address.ip()).into()), address.port());
+        tables.addresses.insert(key, Destination::one(endpoint));
+    };
+    let other = EndpointId::from_raw(2);
+    policy.granted.iter().for_each(|at| put(at, ENDPOINT));
+    policy.denied.iter().for_each(|at| put(at, other));
+    for index in 0..policy.n {
+        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + index);
+        let endpoint = EndpointId::from_raw(10 + index);
+        put(&SocketAddrV4::new(ip, 443), endpoint);
+        let key = (IdentityId::from_raw(10 + index), endpoint);
+        tables.rules.insert(key, grant());
+    }
+    tables.rules.insert((CALLER, ENDPOINT), grant());
+    let closed = RuleEntry::posture_only(Posture::Deny);
+    tables
+        .rules
+        .insert((IdentityId::UNKNOWN, EndpointId::ANY), closed);
+    if policy.unnamed != Unnamed::NeverMatters {
+        tables
+            .rules
+            .insert((IdentityId::UNKNOWN, EndpointId::UNNAMED), closed);
+    }
+    if policy.unnamed == Unnamed::Allowed {
+        let open = RuleEntry::posture_only(Posture::Allow);
+        tables.rules.insert((CALLER, EndpointId::UNNAMED), open);
+    }
+    tables.names = build_name_tree(&[NameUse {
+        pattern: HostPattern::parse(GOVERNED)?,
+        endpoints: BTreeSet::from([(other, ANY_PORT)]),
+        flags: 0,
+    }]);
+    Ok(tables)
 }
 
 fn grant() -> RuleEntry {

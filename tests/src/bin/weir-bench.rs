@@ -1,14 +1,16 @@
 //! The program behind `cargo xtask bench`.
 
+use agent_common::settings::Mode;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use weir_tests::bench::{
     agent,
-    connect::{self, Span},
+    connect::{self, Calls, Span},
     measure::Comparison,
-    site::Site,
+    names, packets,
+    site::{Setup, Site},
 };
 
 /// Measures what Weir costs.
@@ -28,6 +30,8 @@ struct Args {
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
     Connect,
+    Names,
+    Packets,
     Agent,
 }
 
@@ -39,34 +43,46 @@ struct Report {
     loopback_connect: Vec<Comparison>,
     loopback_whole: Vec<Comparison>,
     scale: Comparison,
+    observe_tight_loop: Vec<Comparison>,
+    observe_connect: Vec<Comparison>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.what {
         What::Connect => connect_report(&args),
+        What::Names => names_report(&args),
+        What::Packets => packets_report(&args),
         What::Agent => agent_report(&args),
     }
 }
 
 #[expect(clippy::print_stdout, reason = "the report is this program's output")]
 fn connect_report(args: &Args) -> anyhow::Result<()> {
-    let mut site = Site::enter()?;
+    let setup = |mode| Setup {
+        mode,
+        inspect: true,
+    };
+    let mut site = Site::enter(setup(Mode::Enforce))?;
+    let tight_loop = connect::tight_loop(&mut site, args.rounds, Calls::All)?;
+    let loopback_connect = connect::loopback(&mut site, args.rounds, Calls::All, Span::Connect)?;
+    let loopback_whole = connect::loopback(&mut site, args.rounds, Calls::All, Span::Whole)?;
+    let scale = connect::scale(&mut site, args.rounds)?;
+    drop(site);
+    let mut site = Site::enter(setup(Mode::Observe))?;
     let report = Report {
         machine: machine(),
         rounds: args.rounds,
-        tight_loop: connect::tight_loop(&mut site, args.rounds)?,
-        loopback_connect: connect::loopback(&mut site, args.rounds, Span::Connect)?,
-        loopback_whole: connect::loopback(&mut site, args.rounds, Span::Whole)?,
-        scale: connect::scale(&mut site, args.rounds)?,
+        tight_loop,
+        loopback_connect,
+        loopback_whole,
+        scale,
+        observe_tight_loop: connect::tight_loop(&mut site, args.rounds, Calls::Unknown)?,
+        observe_connect: connect::loopback(&mut site, args.rounds, Calls::Unknown, Span::Connect)?,
     };
     drop(site);
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&report).context("write JSON")?
-        );
-        return Ok(());
+        return print_json(&report);
     }
     println!(
         "{}, {} interleaved rounds, medians",
@@ -86,6 +102,14 @@ fn connect_report(args: &Args) -> anyhow::Result<()> {
             "hot destinations, against a policy of 100 grants and addresses",
             &vec![report.scale],
         ),
+        (
+            "connect in a tight loop, no route, observing",
+            &report.observe_tight_loop,
+        ),
+        (
+            "connect over loopback, the call alone, observing",
+            &report.observe_connect,
+        ),
     ] {
         println!("\n{title}\n{}", table(rows));
     }
@@ -96,11 +120,7 @@ fn connect_report(args: &Args) -> anyhow::Result<()> {
 fn agent_report(args: &Args) -> anyhow::Result<()> {
     let figures = agent::figures(args.rounds.min(7))?;
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&figures).context("write JSON")?
-        );
-        return Ok(());
+        return print_json(&figures);
     }
     println!("{}, medians", machine());
     println!("start to enforcing          {:>8.0} ms", figures.start_ms);
@@ -113,6 +133,79 @@ fn agent_report(args: &Args) -> anyhow::Result<()> {
         "resident memory, with them  {:>8.1} MiB",
         figures.rss_10k_grants_mib
     );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn names_report(args: &Args) -> anyhow::Result<()> {
+    let figures = names::figures()?;
+    if args.json {
+        return print_json(&figures);
+    }
+    println!("{}", machine());
+    for run in &figures.pairs {
+        println!(
+            "resolved, then connected: {} of {} missed, in {:.1} s",
+            run.missed, run.pairs, run.seconds
+        );
+    }
+    let refusal = &figures.refusal;
+    println!(
+        "refused by first flight, write() to error: p50 {:.0} us, p99 {:.0} us, max {:.0} us; of {} \
+         {} without an error in time, {} with another",
+        refusal.us.p50,
+        refusal.us.p99,
+        refusal.us.max,
+        refusal.us.n as u32 + refusal.silent + refusal.other,
+        refusal.silent,
+        refusal.other
+    );
+    let shared = figures.shared;
+    println!(
+        "address of several names: {} of {} ordinary refused, {} of {} governed missed, in {:.1} s",
+        shared.falsely_refused, shared.ordinary, shared.missed, shared.governed, shared.seconds
+    );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn packets_report(args: &Args) -> anyhow::Result<()> {
+    let figures = packets::figures(args.rounds)?;
+    if args.json {
+        return print_json(&figures);
+    }
+    println!("{}, {} interleaved rounds, medians", machine(), args.rounds);
+    for (title, rows) in [
+        ("one datagram over loopback", &figures.datagram),
+        ("one octet each way on a TCP connection", &figures.echo),
+        ("write() of a hello of 517 octets", &figures.hello),
+        ("one datagram, inspection off", &figures.off),
+    ] {
+        println!("\n{title}\n{}", table(rows));
+    }
+    println!(
+        "programs that run for packets while inspection is off: {}",
+        figures.off_programs
+    );
+    let mut runs = Table::new();
+    runs.load_style(NOTHING)
+        .set_header(["PROGRAM", "PACKET", "ONE RUN", "RUNS EACH"]);
+    for row in &figures.runs {
+        runs.add_row([
+            row.program.to_owned(),
+            row.packet.clone(),
+            format!("{:.0} ns", row.ns),
+            format!("{:.1}", row.runs),
+        ]);
+    }
+    println!("\nas the kernel measures\n{runs}");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(report).context("write JSON")?;
+    println!("{text}");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
+use weir_tests::harness::{Attempts, resolver::Pairs};
 
 #[derive(Default)]
 struct Tally {
@@ -77,6 +78,17 @@ fn main() -> anyhow::Result<()> {
             }
         }
         "udp-connect" => tally.note(any_udp(address).and_then(|socket| socket.connect(address))),
+        "resolve" => {
+            let pairs = Pairs {
+                resolver: address,
+                count: number(0)?,
+                busy: number(1)?,
+            };
+            let Attempts { ok, refused, other } = pairs.run()?;
+            tally.ok.store(ok, Ordering::Relaxed);
+            tally.refused.store(refused, Ordering::Relaxed);
+            tally.other.store(other, Ordering::Relaxed);
+        }
         "busy" => {
             let stop = AtomicBool::new(false);
             thread::scope(|scope| {

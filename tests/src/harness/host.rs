@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{self, Command},
     thread,
@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 use weir::bpf::{detach_all, probe};
 
-use super::{AgentBuilder, PATIENCE, Workload, pause};
+use super::{AgentBuilder, PATIENCE, Workload, pause, resolver};
 
 pub struct Host {
     name: String,
@@ -135,6 +135,17 @@ impl Host {
             }
         });
         address
+    }
+
+    /// A resolver on loopback, at port 53: see [`resolver`].
+    ///
+    /// # Panics
+    ///
+    /// When the address cannot be bound.
+    pub fn resolver(&self) -> SocketAddr {
+        let address = IpAddr::from([127, 53, 0, 1]);
+        resolver::serve(address);
+        SocketAddr::new(address, 53)
     }
 
     /// A socket that datagrams can be sent to.

@@ -77,6 +77,17 @@ impl Workload {
         self.run(&["udp-connect", &address.to_string()])
     }
 
+    /// Resolves the governed name `count` times, connecting at once each time, beside `busy` threads
+    /// that do so with ordinary names.
+    pub fn resolve_then_connect(&self, resolver: SocketAddr, count: u32, busy: u32) -> Attempts {
+        self.run(&[
+            "resolve",
+            &resolver.to_string(),
+            &count.to_string(),
+            &busy.to_string(),
+        ])
+    }
+
     /// Keeps connecting until its standard input closes; the count comes from [`Busy::stop`].
     ///
     /// # Panics
