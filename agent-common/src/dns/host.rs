@@ -73,7 +73,10 @@ impl<'o, T: NameTree, F: FnMut(Told<'_>)> Octets<'o, T, F> {
         let found = resolve(self.tree, &self.name, Slot::A).filter(|set| set.is_governed());
         if let (Some(found), Some(place)) = (found, self.sets.get_mut(self.n_sets)) {
             *place = *found;
-            self.n_sets += 1;
+            let [first, second] = &self.sets;
+            if self.n_sets == 0 || !first.has_endpoints_of(second) {
+                self.n_sets += 1;
+            }
         }
     }
 }

@@ -100,6 +100,15 @@ impl NameSet {
     /// The outer name of encrypted `ClientHello` messages: the inner one can be any.
     pub const ECH: u32 = 2;
 
+    /// Whether both stand for the same endpoints. Written out: a comparison of arrays is a call to
+    /// `memcmp`, which the kernel programs do not have.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_endpoints_of(&self, other: &Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.endpoints, other.endpoints);
+        a == e && b == f && c == g && d == h
+    }
+
     #[inline(always)]
     #[must_use]
     pub fn is_governed(&self) -> bool {
