@@ -137,6 +137,8 @@ impl Flight {
     const AGAIN: u32 = 128;
     /// The present record is `change_cipher_spec`, which may come before the second hello.
     const CIPHER: u32 = 256;
+    /// The scheme of an absolute target is one over TLS.
+    const SECURE: u32 = 512;
 
     /// Begins anew.
     #[inline(always)]
@@ -193,7 +195,7 @@ impl Flight {
     pub fn skip(&mut self, n: u32) -> Outcome {
         self.total += n;
         if self.total > MAX_FLIGHT {
-            return Outcome::Undecidable;
+            return self.too_long();
         }
         self.skip_tls(n)
     }
@@ -203,7 +205,7 @@ impl Flight {
     pub fn take(&mut self, octet: u8) -> Outcome {
         self.total += 1;
         if self.total > MAX_FLIGHT {
-            return Outcome::Undecidable;
+            return self.too_long();
         }
         match self.phase {
             Phase::Start => self.start(octet),
@@ -238,6 +240,23 @@ impl Flight {
         }
     }
 
+    /// A request whose name has been judged may have long headers.
+    #[inline(always)]
+    const fn too_long(&self) -> Outcome {
+        let is_tls = matches!(self.phase, Phase::Tls);
+        if self.flags & (Self::NAMED | Self::CONNECT) == Self::NAMED && !is_tls {
+            return Outcome::End;
+        }
+        Outcome::Undecidable
+    }
+
+    /// Whether what arrives is TLS.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.phase, Phase::Tls)
+    }
+
     #[inline(always)]
     fn start(&mut self, octet: u8) -> Outcome {
         match octet {
@@ -246,6 +265,7 @@ impl Flight {
             _ if http::is_token(octet) => self.start_http(octet),
             // Servers ignore an empty line before a request (RFC 9112, section 2.2).
             b'\r' | b'\n' => {}
+            _ if http::is_separator(octet) => {}
             _ => return Outcome::Unrecognised,
         }
         Outcome::More

@@ -112,9 +112,14 @@ pub struct Offsets {
     pub kernfs_node_id: u32,
     pub sock_net: u32,
     pub net_inum: u32,
+    pub skb_head: u32,
+    pub skb_end: u32,
+    pub shared_info_flags: u32,
+    /// Not an offset: 1 where the flags are those of kernels before 5.12.
+    pub shared_info_is_old: u32,
 }
 
-layout!(Offsets, size = 64, align = 4);
+layout!(Offsets, size = 80, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
@@ -135,7 +140,19 @@ impl Offsets {
         kernfs_node_id: 0,
         sock_net: 0,
         net_inum: 0,
+        skb_head: 0,
+        skb_end: 0,
+        shared_info_flags: 0,
+        shared_info_is_old: 0,
     };
+}
+
+/// Values of `RESOLVERS`.
+pub mod resolver {
+    /// What it answers in the agent's network namespace decides at `connect()`.
+    pub const TRUSTED: u32 = 1;
+    /// What it answers moves decisions to the name: anybody may listen there.
+    pub const HINT: u32 = 2;
 }
 
 /// Index into `CONFIG`, an array of 64-bit words.

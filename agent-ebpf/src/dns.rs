@@ -71,7 +71,7 @@ extern "C" fn answer(skb: *mut __sk_buff) -> u32 {
     };
     let mut message = Packet {
         skb,
-        base: scratch.base & 0x1ff,
+        base: scratch.base & 0xffff,
     };
     match dns::answer(&mut message) {
         Some(()) => 1,
@@ -159,7 +159,7 @@ impl Message for Packet {
 extern "C" fn names_of(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
     let mut message = Packet {
         skb,
-        base: base & 0x1ff,
+        base: base & 0xffff,
     };
     dns::names(&mut message, at & 0xffff).unwrap_or(0)
 }
@@ -170,7 +170,7 @@ extern "C" fn names_of(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
 extern "C" fn addresses_of(skb: *mut __sk_buff, base: u32, at: u32) -> u32 {
     let mut message = Packet {
         skb,
-        base: base & 0x1ff,
+        base: base & 0xffff,
     };
     dns::addresses(&mut message, at & 0xffff).unwrap_or(0)
 }
@@ -181,7 +181,7 @@ extern "C" fn hints(skb: *mut __sk_buff, data: u32, end: u32, ttl: u32) -> u32 {
     let Some(scratch) = maps::scratch() else {
         return 0;
     };
-    let base = scratch.base & 0x1ff;
+    let base = scratch.base & 0xffff;
     let mut message = Packet { skb, base };
     match dns::hints(&mut message, data, end, ttl) {
         Some(()) => 1,
@@ -195,7 +195,7 @@ extern "C" fn list(skb: *mut __sk_buff, first: u32, len_and_size: u32, ttl: u32)
     let Some(scratch) = maps::scratch() else {
         return 0;
     };
-    let base = scratch.base & 0x1ff;
+    let base = scratch.base & 0xffff;
     let mut message = Packet { skb, base };
     let size = len_and_size & 0xff;
     match dns::list(&mut message, first, len_and_size >> 8, size, ttl) {

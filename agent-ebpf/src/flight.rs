@@ -23,7 +23,7 @@ use crate::{
     attempt::{Attempt, account, now_ns},
     context::Target,
     found::{Found, decide_one},
-    maps, names, packet, refusal,
+    maps, names, packet, refusal, sharing,
 };
 
 /// Chunks of one packet that are looked at: more than [`agent_common::flight::MAX_FLIGHT`] needs.
@@ -34,6 +34,7 @@ const DATA_OFFSET: u32 = 12;
 const FLAGS: u32 = 13;
 const SYN: u32 = 2;
 const RST: u32 = 4;
+const URG: u32 = 32;
 
 /// The verdict on one packet of a marked TCP socket whose header begins at `header`.
 #[inline(always)]
@@ -75,6 +76,11 @@ pub fn judge(skb: *mut __sk_buff, inspected: &mut Inspected, header: u32) -> Ver
         return unreadable();
     }
     inspected.next = data.wrapping_add(len);
+    // An urgent octet is one that the peer may leave out; a shared page is one that the caller may
+    // still change. Neither is what the peer will read.
+    if flags & URG != 0 || sharing::is_shared(skb) {
+        return unpack(decide(skb, Outcome::Undecidable as u32));
+    }
     read(skb, payload + known, payload + len)
 }
 
@@ -187,11 +193,13 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
     if outcome == Outcome::End as u32 {
         return end(skb, Reason::Ungoverned as u32);
     }
+    let is_other = outcome == Outcome::Unrecognised as u32
+        || outcome == Outcome::NoName as u32 && !inspected.flight.is_tls();
+    if is_other && !is_web(inspected) {
+        return end(skb, Reason::Ungoverned as u32);
+    }
     if outcome == Outcome::NoName as u32 {
         return end(skb, Reason::NoSni as u32);
-    }
-    if outcome == Outcome::Unrecognised as u32 && !is_web(inspected) {
-        return end(skb, Reason::Ungoverned as u32);
     }
     end(skb, Reason::Undecidable as u32)
 }
@@ -214,6 +222,7 @@ fn is_web(inspected: &Inspected) -> bool {
         || port == PORTS[3]
         || port == PORTS[4]
         || port == PORTS[5]
+        || maps::is_endpoint_port(port)
 }
 
 /// Judges the name that has been read, and keeps the strictest decision so far. The flags of what

@@ -21,6 +21,7 @@ mod names;
 mod packet;
 mod quic;
 mod refusal;
+mod sharing;
 mod task;
 
 #[cfg(not(test))]

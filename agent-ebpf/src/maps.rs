@@ -15,7 +15,7 @@ use agent_common::{
     name::{NameKey, NameNode},
     open::OpenConnection,
     policy::{PolicyLookup, RuleEntry, RuleKey},
-    settings::{ActivePolicy, Offsets, Settings, Slot, config},
+    settings::{ActivePolicy, Offsets, Settings, Slot, config, resolver},
 };
 use aya_ebpf::{
     Global,
@@ -255,10 +255,17 @@ pub fn name_node(key: &NameKey) -> Option<&'static NameNode> {
     unsafe { NAMES.get(key) }
 }
 
+/// Whether some endpoint is at this port, in host order.
 #[inline(always)]
-pub fn is_resolver(address: &Address) -> bool {
-    // SAFETY: only the presence is asked for.
-    unsafe { RESOLVERS.get(address) }.is_some()
+pub fn is_endpoint_port(port: u16) -> bool {
+    name_node(&NameKey::of_port(port, active_policy().slot)).is_some()
+}
+
+/// What is known about a resolver: `None` if it is not believed, else whether it is only a hint.
+#[inline(always)]
+pub fn resolver(address: &Address) -> Option<bool> {
+    // SAFETY: a value of one word.
+    unsafe { RESOLVERS.get(address) }.map(|trust| *trust == resolver::HINT)
 }
 
 /// This processor's scratch. Only for `ingress`, which nothing interrupts on its processor.

@@ -8,11 +8,13 @@ use crate::packet;
 const UDP_HEADER: u32 = 8;
 /// Datagrams of one packet before segmentation that are looked at (`UDP_MAX_SEGMENTS`).
 const MAX_SEGMENTS: u32 = 128;
-const LONG_HEADER: u32 = 0xc0;
 const NEGOTIATION: u32 = 0;
 const V1: u32 = 1;
 const V2: u32 = 0x6b33_43cf;
 const DRAFTS: u32 = 0xff00_0000;
+/// `Q0` in ASCII: Google's versions, as Q050.
+const GOOGLE: u32 = 0x5130;
+const FACEBOOK: u32 = 0xface_b000;
 
 /// 1 if the UDP packet whose header begins at `header` holds a datagram that begins a connection.
 #[unsafe(no_mangle)]
@@ -50,8 +52,11 @@ fn is_long_header(skb: *mut __sk_buff, at: u32) -> bool {
     let Some(version) = packet::u32_at(skb, at + 1) else {
         return false;
     };
-    // Only version negotiation leaves the second bit to chance.
+    // The second bit may be anything (RFC 9287).
+    let is_old = version >> 16 == GOOGLE || version & 0xffff_ff00 == FACEBOOK;
     version == NEGOTIATION
-        || first & LONG_HEADER == LONG_HEADER
-            && (version == V1 || version == V2 || version & 0xffff_ff00 == DRAFTS)
+        || version == V1
+        || version == V2
+        || version & 0xffff_ff00 == DRAFTS
+        || is_old
 }

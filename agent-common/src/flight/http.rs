@@ -9,9 +9,13 @@ use super::{Flight, Outcome, Phase};
 const CONNECT: u64 = u64::from_be_bytes(*b"\0connect");
 const LOWER_CASE: u64 = u64::from_be_bytes(*b"\0\x20\x20\x20\x20\x20\x20\x20");
 const SCHEME_END: u64 = u64::from_be_bytes(*b"\0\0\0\0\0://");
-/// `HTTP/`, as far as the last five octets tell.
-const HTTP: u64 = u64::from_be_bytes(*b"\0\0\0HTTP/");
+/// `HTTP/` in any case, as far as the last five octets tell.
+const HTTP: u64 = u64::from_be_bytes(*b"\0\0\0http/");
+const FIVE_LOWER: u64 = 0x20_2020_2020;
 const FIVE_OCTETS: u64 = 0xff_ffff_ffff;
+/// What has been seen in brackets: a colon, which every address has, and a zone.
+const LITERAL: u32 = 1;
+const ZONE: u32 = 2;
 const HTTPS_PORT: u32 = 443;
 const HTTP_PORT: u32 = 80;
 
@@ -45,7 +49,7 @@ impl Flight {
 
     #[inline(always)]
     fn method(&mut self, octet: u8) -> Outcome {
-        if is_space(octet) {
+        if is_separator(octet) {
             if self.word | LOWER_CASE == CONNECT {
                 self.flags |= Self::CONNECT;
             }
@@ -61,7 +65,7 @@ impl Flight {
 
     #[inline(always)]
     fn target_start(&mut self, octet: u8) -> Outcome {
-        if is_space(octet) {
+        if is_separator(octet) {
             return Outcome::More;
         }
         if is_line_end(octet) {
@@ -85,6 +89,9 @@ impl Flight {
     fn scheme(&mut self, octet: u8) -> Outcome {
         self.word = self.word << 8 | octet as u64;
         if self.word & 0xff_ffff == SCHEME_END {
+            if (self.word >> 24) as u8 | 0x20 == b's' {
+                self.flags |= Self::SECURE;
+            }
             self.begin_authority();
         } else if is_space(octet) || is_line_end(octet) {
             return self.end_target(octet);
@@ -103,7 +110,7 @@ impl Flight {
     #[inline(always)]
     const fn default_port(&self) -> u32 {
         let is_host = self.flags & Self::HOST != 0;
-        if self.flags & Self::CONNECT != 0 && !is_host {
+        if self.flags & (Self::CONNECT | Self::SECURE) != 0 && !is_host {
             HTTPS_PORT
         } else if self.flags & Self::TUNNEL != 0 && is_host {
             // Where a request comes through a tunnel, its `Host` may leave the port out.
@@ -123,20 +130,44 @@ impl Flight {
             b'/' | b'?' | b'#' | b' ' | b'\t' | b'\r' | b'\n' => return self.end_authority(octet),
             // What came before was a user's name.
             b'@' => self.begin_authority(),
-            b'[' => self.phase = Phase::AddressLiteral,
-            b']' => self.phase = Phase::Port,
+            b'[' => {
+                self.phase = Phase::AddressLiteral;
+                self.left = 0;
+            }
+            b']' => {
+                // Whoever only strips the brackets would find a name in them.
+                if self.left & LITERAL == 0 {
+                    return Outcome::Undecidable;
+                }
+                self.flags |= Self::NAMED;
+                self.phase = Phase::Port;
+            }
             b':' if !matches!(self.phase, Phase::AddressLiteral) => {
                 self.phase = Phase::Port;
                 self.word = 0;
             }
             _ => match self.phase {
                 Phase::Authority => self.name.push(octet),
+                Phase::AddressLiteral => return self.literal(octet),
                 Phase::Port if octet.is_ascii_digit() => {
                     self.word = (self.word * 10 + (octet - b'0') as u64) & 0xffff;
                     self.port = self.word as u32;
                 }
                 _ => {}
             },
+        }
+        Outcome::More
+    }
+
+    /// An IPv6 address, perhaps with a zone.
+    #[inline(always)]
+    fn literal(&mut self, octet: u8) -> Outcome {
+        match octet {
+            b':' => self.left |= LITERAL,
+            b'%' => self.left |= ZONE,
+            b'.' => {}
+            _ if octet.is_ascii_hexdigit() || self.left & ZONE != 0 => {}
+            _ => return Outcome::Undecidable,
         }
         Outcome::More
     }
@@ -177,7 +208,7 @@ impl Flight {
     #[inline(always)]
     fn target_rest(&mut self, octet: u8) -> Outcome {
         self.word = self.word << 8 | octet as u64;
-        if self.word & FIVE_OCTETS == HTTP {
+        if (self.word | FIVE_LOWER) & FIVE_OCTETS == HTTP {
             self.flags |= Self::HTTP;
         }
         if octet != b'\n' {
@@ -293,6 +324,15 @@ pub(super) const fn is_token(octet: u8) -> bool {
         || octet == b'!'
         || octet == b'|'
         || octet == b'~'
+}
+
+/// What some servers take for the end of the method, or pass over before it.
+#[inline(always)]
+pub(super) const fn is_separator(octet: u8) -> bool {
+    matches!(
+        octet,
+        b' ' | b'\t' | 0x0b | 0x0c | 0x1c..=0x1f | 0x85 | 0xa0
+    )
 }
 
 #[inline(always)]

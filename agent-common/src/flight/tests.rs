@@ -229,6 +229,35 @@ fn a_host_header_is_found_as_servers_find_it() {
 }
 
 #[test]
+fn the_scheme_of_a_target_says_the_port() {
+    for (scheme, port) in [("http", 80), ("https", 443), ("WSS", 443)] {
+        let request = format!("GET {scheme}://a.test/ HTTP/1.1\r\n\r\n");
+        check(request.as_bytes(), &[("a.test", port)], Outcome::End);
+    }
+}
+
+#[test]
+fn spaces_that_some_servers_pass_over_hide_no_name() {
+    for (before, between, version) in [
+        (" ", " ", "HTTP"),
+        ("\x0b", "\t", "http"),
+        ("", "\x1f", "HTTP"),
+    ] {
+        let request = format!("{before}GET{between}/ {version}/1.1\r\nHost: a.test\r\n\r\n");
+        check(request.as_bytes(), &[("a.test", 80)], Outcome::End);
+    }
+}
+
+#[test]
+fn headers_may_be_long_once_the_name_is_known() {
+    let cookie = "x".repeat(20_000);
+    let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\nCookie: {cookie}\r\n\r\n");
+    check(request.as_bytes(), &[("a.test", 80)], Outcome::End);
+    let request = format!("GET / HTTP/1.1\r\nCookie: {cookie}\r\nHost: a.test\r\n\r\n");
+    check(request.as_bytes(), &[], Outcome::Undecidable);
+}
+
+#[test]
 fn every_name_of_a_request_is_given_out() {
     check(
         b"GET http://a.test:8080/x HTTP/1.1\r\nHost: b.test\r\nHost: api.model.test:8000\r\n\r\n",
@@ -247,10 +276,15 @@ fn a_request_without_a_name_has_no_name() {
     check(b"GET / HTTP/1.0\r\n\r\n", &[], Outcome::NoName);
     check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], Outcome::NoName);
     check(
-        b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [fe80::1%eth0]:80\r\n\r\n",
         &[],
-        Outcome::NoName,
+        Outcome::End,
     );
+    // Some strip the brackets and look up what is left.
+    for name in ["[api.model.test]", "[dead.beef]"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n");
+        check(request.as_bytes(), &[], Outcome::Undecidable);
+    }
     check(b"GET / HTTP/1.1\r\nHost:\r\n\r\n", &[], Outcome::NoName);
     check(
         b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n",

@@ -58,6 +58,13 @@ impl NameKey {
         }
     }
 
+    /// Marks a port of some endpoint, in host order: not part of the tree, whose nodes are not 0.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_port(port: u16, slot: Slot) -> Self {
+        Self::new(0, LabelKind::Any, port as u64, slot)
+    }
+
     #[must_use]
     pub const fn slot(self) -> Slot {
         if self.node_and_slot & Self::SLOT_BIT == 0 {
@@ -133,6 +140,14 @@ pub struct NameNode {
 layout!(NameNode, size = 72, align = 4);
 
 impl NameNode {
+    /// Leads nowhere and stands for nothing.
+    pub const NONE: Self = Self {
+        next: 0,
+        kinds: 0,
+        exact: NameSet::NONE,
+        below: NameSet::NONE,
+    };
+
     pub const HAS_HEADS: u32 = 1;
     pub const HAS_TAILS: u32 = 2;
     pub const HAS_ANY: u32 = 4;

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 
-use agent_common::{address::Address, settings::Offsets};
+use agent_common::{address::Address, loss::Loss, settings::Offsets};
 
 use crate::{dns, kernel, maps, packet};
 
@@ -13,6 +13,8 @@ const DNS_PORT: u32 = 53;
 const UDP_HEADER: u32 = 8;
 /// Header of a DNS message.
 const LEAST: u32 = 12;
+/// Messages of one segment that are read.
+const MAX_MESSAGES: u32 = 8;
 
 #[cgroup_skb(ingress)]
 pub fn ingress(ctx: SkBuffContext) -> i32 {
@@ -20,9 +22,7 @@ pub fn ingress(ctx: SkBuffContext) -> i32 {
     if is_plainly_foreign(skb) {
         return PASS;
     }
-    if let Some(base) = answer_of_resolver(skb) {
-        dns::learn(skb, base, !is_in_own_namespace(skb));
-    }
+    learn(skb);
     PASS
 }
 
@@ -50,7 +50,7 @@ fn is_in_own_namespace(skb: *mut __sk_buff) -> bool {
 }
 
 /// Whether the linear part shows that this packet is not from port 53: nearly every packet, and
-/// without a call of a helper. What it does not show is read by [`answer_of_resolver`].
+/// without a call of a helper. What it does not show is read by [`learn`].
 #[inline(always)]
 fn is_plainly_foreign(skb: *mut __sk_buff) -> bool {
     /// The shortest header of IPv4, which nearly all packets have.
@@ -77,39 +77,60 @@ fn is_foreign(protocol: u8, port: [u8; 2]) -> bool {
     (protocol == packet::UDP || protocol == packet::TCP) && port != DNS_PORT
 }
 
-/// Where the message begins, if this packet comes from port 53 of a resolver that is believed.
+/// Learns from a packet that comes from port 53 of a resolver that is believed.
 #[inline(always)]
-fn answer_of_resolver(skb: *mut __sk_buff) -> Option<u32> {
+fn learn(skb: *mut __sk_buff) -> Option<()> {
     let transport = packet::transport(skb);
     let protocol = (transport >> 16) as u32;
-    let header = transport as u32 & 0xffff;
+    let header = transport as u32 & 0x3ff;
     if protocol != packet::UDP && protocol != packet::TCP {
         return None;
     }
     if packet::u16_at(skb, header)? != DNS_PORT {
         return None;
     }
-    if !maps::is_resolver(&source(skb)?) {
-        return None;
-    }
+    let is_hint = maps::resolver(&source(skb)?)? || !is_in_own_namespace(skb);
     let len = packet::len(skb);
     if protocol == packet::UDP {
         let payload = header + UDP_HEADER;
-        return (len > payload + LEAST).then_some(payload);
+        if len > payload + LEAST {
+            dns::learn(skb, payload, is_hint);
+        }
+        return Some(());
     }
     let header_len = (packet::u8_at(skb, header + 12)? >> 4) << 2;
     let payload = header + header_len;
-    if len <= payload + LEAST {
-        return None;
+    if len > payload + LEAST {
+        stream(skb, payload, is_hint);
     }
-    // Over TCP the length comes first, mostly in the same segment as the message.
-    let rest = len - payload;
-    let told = packet::u16_at(skb, payload)?;
-    Some(if told + 2 <= rest && told > LEAST {
-        payload + 2
-    } else {
-        payload
-    })
+    Some(())
+}
+
+/// Over TCP the length of each message comes first, mostly in the same segment. What is in parts is
+/// not read but counted.
+#[inline(always)]
+fn stream(skb: *mut __sk_buff, payload: u32, is_hint: bool) {
+    let len = packet::len(skb);
+    let mut at = payload;
+    let mut index = 0;
+    while index < MAX_MESSAGES {
+        if at >= len {
+            return;
+        }
+        let told = packet::u16_at(skb, at).unwrap_or(0);
+        let end = at + 2 + told;
+        if told <= LEAST || end > len {
+            break;
+        }
+        dns::learn(skb, at + 2, is_hint);
+        at = end & 0xffff;
+        index += 1;
+    }
+    if index == 0 {
+        // The length may have come in a segment of its own.
+        dns::learn(skb, payload, is_hint);
+    }
+    maps::count_loss(Loss::AnswerUnread);
 }
 
 #[inline(always)]

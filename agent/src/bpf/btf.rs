@@ -41,6 +41,9 @@ pub fn kernel_offsets() -> Result<Offsets, BtfError> {
 }
 
 fn offsets(btf: &Btf) -> Result<Offsets, BtfError> {
+    let flags = btf.offset("skb_shared_info", "flags");
+    let is_old = flags.is_err();
+    let flags = flags.or_else(|_| btf.offset("skb_shared_info", "tx_flags"));
     Ok(Offsets {
         sock_cookie: btf.offset("sock", "__sk_common.skc_cookie")?,
         sock_cgroup: btf.offset("sock", "sk_cgrp_data.cgroup")?,
@@ -58,6 +61,10 @@ fn offsets(btf: &Btf) -> Result<Offsets, BtfError> {
         kernfs_node_id: btf.offset("kernfs_node", "id")?,
         sock_net: btf.offset("sock", "__sk_common.skc_net.net")?,
         net_inum: btf.offset("net", "ns.inum")?,
+        skb_head: btf.offset("sk_buff", "head")?,
+        skb_end: btf.offset("sk_buff", "end")?,
+        shared_info_flags: flags?,
+        shared_info_is_old: u32::from(is_old),
     })
 }
 

@@ -3,7 +3,10 @@
 //! A connection sees one revision or the other, never half of one: a single byte in `CONFIG`
 //! switches all three maps. A revision that does not fit is taken back and the old one stays.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use agent_common::{
     abi::{self, map},
@@ -32,6 +35,8 @@ pub struct PolicyTables {
     pub rules: BTreeMap<(IdentityId, EndpointId), RuleEntry>,
     /// The tree of names, by node, kind of label and its hash.
     pub names: BTreeMap<(u32, LabelKind, u64), NameNode>,
+    /// Ports of endpoints that have names, in host order.
+    pub ports: BTreeSet<u16>,
 }
 
 impl PolicyTables {
@@ -217,6 +222,12 @@ impl PolicyMaps {
                 .insert(NameKey::new(*node, *kind, *hash, slot), value, 0)
                 .map_err(|source| full_or(map::NAMES, abi::MAX_NAMES, source))?;
         }
+        for port in &tables.ports {
+            let key = NameKey::of_port(*port, slot);
+            self.names
+                .insert(key, NameNode::NONE, 0)
+                .map_err(|source| full_or(map::NAMES, abi::MAX_NAMES, source))?;
+        }
         for ((address, length, port), destination) in &tables.prefixes {
             let key = prefix_key(*address, *length, *port, slot);
             self.prefixes
@@ -284,7 +295,11 @@ impl PolicyMaps {
 fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
     let needs = [
         (map::RULES, tables.rules.len(), abi::MAX_RULES),
-        (map::NAMES, tables.names.len(), abi::MAX_NAMES),
+        (
+            map::NAMES,
+            tables.names.len() + tables.ports.len(),
+            abi::MAX_NAMES,
+        ),
         (map::PREFIXES, tables.prefixes.len(), abi::MAX_PREFIXES),
         (map::ADDRESSES, tables.addresses.len(), abi::MAX_ADDRESSES),
     ];

@@ -1,10 +1,11 @@
 //! Resolvers whose answers the kernel believes.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use agent_common::{
     abi::{self, map},
     address::Address,
+    settings::resolver,
 };
 use aya::{
     Ebpf,
@@ -24,26 +25,34 @@ impl ResolverMap {
         Ok(Self { map })
     }
 
-    /// Believes exactly these.
+    /// Believes exactly these; `true` for those whose answers are hints only.
     ///
     /// # Errors
     ///
     /// When there are more than fit, or the kernel refuses.
-    pub fn replace(&mut self, resolvers: &BTreeSet<IpAddr>) -> Result<(), KernelError> {
-        let wanted: BTreeSet<_> = resolvers.iter().copied().map(Address::from_ip).collect();
+    pub fn replace(&mut self, resolvers: &BTreeMap<IpAddr, bool>) -> Result<(), KernelError> {
+        let wanted: BTreeMap<_, _> = resolvers
+            .iter()
+            .map(|(ip, is_hint)| (Address::from_ip(*ip), *is_hint))
+            .collect();
         let known = self
             .map
             .keys()
-            .collect::<Result<BTreeSet<_>, _>>()
+            .collect::<Result<Vec<_>, _>>()
             .map_err(|source| KernelError::map(map::RESOLVERS, "list", source))?;
-        for gone in known.difference(&wanted) {
+        for gone in known.iter().filter(|known| !wanted.contains_key(known)) {
             self.map
                 .remove(gone)
                 .map_err(|source| KernelError::map(map::RESOLVERS, "remove an entry", source))?;
         }
-        for fresh in wanted.difference(&known) {
+        for (address, is_hint) in &wanted {
+            let trust = if *is_hint {
+                resolver::HINT
+            } else {
+                resolver::TRUSTED
+            };
             self.map
-                .insert(fresh, 1, 0)
+                .insert(address, trust, 0)
                 .map_err(|source| match errno(&source) {
                     Some(libc::E2BIG) => KernelError::Full {
                         map: map::RESOLVERS,

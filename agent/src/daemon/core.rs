@@ -1,7 +1,7 @@
 //! The state, and the loop that changes it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -33,7 +33,7 @@ use crate::{
     host::{
         cgroups::{self, Change},
         clock::now,
-        name_servers,
+        name_servers::{self, Trust},
     },
     store::Store,
 };
@@ -62,7 +62,7 @@ pub struct Core {
     /// What became of connections that were refused after they had been made.
     pub(super) ended: Arc<EndedCounts>,
     /// Resolvers whose answers the kernel believes.
-    pub(super) name_servers: BTreeSet<IpAddr>,
+    pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
     pub(super) book: AddressBook,
@@ -115,7 +115,7 @@ impl Core {
             close_fallback: loaded.close_fallback.clone(),
             inspection: loaded.inspection.clone(),
             ended: Arc::default(),
-            name_servers: BTreeSet::new(),
+            name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
             book: AddressBook::default(),
@@ -252,7 +252,8 @@ impl Core {
         if found == self.name_servers {
             return;
         }
-        match self.maps.resolvers.replace(&found) {
+        let hints = found.iter().map(|(ip, trust)| (*ip, *trust == Trust::Hint));
+        match self.maps.resolvers.replace(&hints.collect()) {
             Ok(()) => self.name_servers = found,
             Err(error) => tracing::error!(error = error_chain(&error), "resolvers not believed"),
         }

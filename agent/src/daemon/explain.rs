@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use agent_common::{
     address::Address,
     destination::Destination,
+    policy::RuleId,
     verdict::{Decision, Reason, Verdict, settle},
 };
 use thiserror::Error;
@@ -107,7 +108,26 @@ impl Core {
                 caller.pid = event.pid;
                 caller.cgroup = event.cgroup;
                 let ip = event.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-                self.about(caller, Place::Address(SocketAddr::new(ip, event.port)))
+                let address = SocketAddr::new(ip, event.port);
+                // What the first packets told is not in the address.
+                let place = Place::Address(address);
+                let is_there = |name: &String| {
+                    self.recognise(&place)
+                        .iter()
+                        .any(|one| one.endpoint == *name)
+                };
+                let named = self.endpoint_name(event.endpoint);
+                let mut explained = match named.filter(|name| !is_there(name)) {
+                    Some(endpoint) => self.about(caller, Place::Endpoint(endpoint))?,
+                    None => self.about(caller, place)?,
+                };
+                explained.asked = format!("address {address}");
+                if is_about_names(event.reason) {
+                    explained.decision =
+                        Decision::new(event.reason, RuleId::NONE, explained.decision.endpoint());
+                    explained.verdict = settle(self.config.mode, false);
+                }
+                Ok(explained)
             }
         }
     }
@@ -239,6 +259,26 @@ impl Core {
             .fold(Decision::UNGOVERNED, |strictest, destination| {
                 strictest.or_stricter(self.maps.policy.decide(identity.id, &destination, now_ns))
             })
+    }
+}
+
+/// Whether a refusal says that no name could be told, which the policy of now cannot change.
+const fn is_about_names(reason: Reason) -> bool {
+    match reason {
+        Reason::SharedAddress
+        | Reason::NoSni
+        | Reason::Ech
+        | Reason::Quic
+        | Reason::Undecidable => true,
+        Reason::Ungoverned
+        | Reason::Granted
+        | Reason::DefaultAllow
+        | Reason::NoGrant
+        | Reason::DeniedByRule
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::NoPolicy
+        | Reason::ForeignSocket => false,
     }
 }
 

@@ -166,7 +166,7 @@ impl Core {
             .collect()
     }
 
-    fn endpoint_name(&self, id: EndpointId) -> Option<String> {
+    pub(super) fn endpoint_name(&self, id: EndpointId) -> Option<String> {
         let numbers = &self.running.revision.numbers;
         numbers
             .endpoints

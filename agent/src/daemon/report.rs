@@ -7,12 +7,15 @@ use agent_common::{
     loss::Loss,
     settings::{CloseSource, Mode},
 };
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use super::Core;
 use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
+    host::name_servers::Trust,
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
     usage::UsageRow,
 };
@@ -52,6 +55,13 @@ pub struct CapacityUse {
     pub limit: u32,
 }
 
+fn resolver((address, trust): (&IpAddr, &Trust)) -> String {
+    match trust {
+        Trust::Full => address.to_string(),
+        Trust::Hint => format!("{address} (hints)"),
+    }
+}
+
 impl Core {
     /// # Errors
     ///
@@ -72,7 +82,7 @@ impl Core {
             coverage: self.attached.coverage.clone(),
             close_source: self.close_source,
             close_fallback: self.close_fallback.clone(),
-            resolvers: self.name_servers.iter().map(ToString::to_string).collect(),
+            resolvers: self.name_servers.iter().map(resolver).collect(),
             ended: self.ended.read(),
             capacity: self.capacity()?,
             losses: self.maps.counters.losses()?,

@@ -144,6 +144,15 @@ impl Revision {
         hosts
     }
 
+    /// Ports of all endpoints that have names.
+    fn ports(&self) -> BTreeSet<u16> {
+        let named = self.set.catalogue().iter();
+        let named = named.filter(|endpoint| !endpoint.hosts.is_empty());
+        named
+            .flat_map(|endpoint| endpoint.ports.iter().copied())
+            .collect()
+    }
+
     /// Flags of [`Destination`] of the endpoints that have any.
     pub(super) fn flags(&self) -> BTreeMap<EndpointId, u32> {
         let flagged = self.set.catalogue().iter().filter_map(|one| {
@@ -213,6 +222,7 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         prefixes: prefixes.into_iter().collect(),
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
+        ports: revision.ports(),
     }
 }
 

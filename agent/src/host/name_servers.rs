@@ -1,7 +1,7 @@
 //! The resolvers that this host asks: from where every host has them written down.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, Ipv4Addr},
     path::Path,
@@ -21,21 +21,28 @@ const FILES: [&str; 4] = [
 /// Where the kubelet is told which resolver its pods ask (`clusterDNS`).
 const KUBELET: &str = "/var/lib/kubelet/config.yaml";
 
-/// Stubs that are always local: systemd-resolved's two, and Docker's in each container.
+/// Stubs that may be there without being written down: systemd-resolved's two, and Docker's in each
+/// container. Where they are not, anybody may listen, so that their answers are hints.
 const STUBS: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)),
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)),
 ];
 
+/// How far the answers of a resolver are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// They decide at `connect()`.
+    Full,
+    /// They move decisions to the name.
+    Hint,
+}
+
 /// The resolvers that are found, with those that the configuration adds. A file that is not there
 /// names none.
 #[must_use]
-pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-    let mut found: BTreeSet<_> = STUBS
-        .into_iter()
-        .chain(configured.iter().copied())
-        .collect();
+pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Trust> {
+    let mut found = configured.clone();
     for file in FILES {
         if let Ok(text) = fs::read_to_string(Path::new(file)) {
             found.extend(name_servers(&text));
@@ -44,7 +51,9 @@ pub fn discover(configured: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     if let Ok(text) = fs::read_to_string(KUBELET) {
         found.extend(cluster_dns(&text));
     }
-    found
+    let stubs = STUBS.into_iter().map(|stub| (stub, Trust::Hint));
+    let trusted = found.into_iter().map(|server| (server, Trust::Full));
+    stubs.chain(trusted).collect()
 }
 
 /// The kubelet's own errors are its own to tell.
@@ -97,7 +106,16 @@ mod tests {
     fn what_is_configured_is_added_to_the_stubs() {
         let configured = BTreeSet::from([IpAddr::from([192, 0, 2, 1])]);
         let found = discover(&configured);
-        assert!(found.contains(&IpAddr::from([192, 0, 2, 1])));
-        assert!(found.contains(&IpAddr::from([127, 0, 0, 53])));
+        assert_eq!(found.get(&IpAddr::from([192, 0, 2, 1])), Some(&Trust::Full));
+        assert_eq!(
+            found.get(&IpAddr::from([127, 0, 0, 11])),
+            Some(&Trust::Hint)
+        );
+        let stub = BTreeSet::from([IpAddr::from([127, 0, 0, 11])]);
+        let found = discover(&stub);
+        assert_eq!(
+            found.get(&IpAddr::from([127, 0, 0, 11])),
+            Some(&Trust::Full)
+        );
     }
 }

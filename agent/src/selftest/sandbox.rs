@@ -101,10 +101,11 @@ impl Sandbox {
     }
 
     pub(super) fn believe(&mut self, resolvers: &BTreeSet<IpAddr>) -> Result<(), Failure> {
-        self.maps()?
-            .resolvers
-            .replace(resolvers)
-            .map_err(Into::into)
+        let trusted = resolvers
+            .iter()
+            .map(|resolver| (*resolver, false))
+            .collect();
+        self.maps()?.resolvers.replace(&trusted).map_err(Into::into)
     }
 
     pub(super) fn attach(&mut self) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! A network namespace, a cgroup and a kernel side that can be attached and detached at will.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddrV4},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -149,7 +149,7 @@ impl Site {
 
     /// Believes what comes from port 53 of `resolver`.
     pub fn believe(&mut self, resolver: Ipv4Addr) -> anyhow::Result<()> {
-        let resolvers = BTreeSet::from([IpAddr::V4(resolver)]);
+        let resolvers = BTreeMap::from([(IpAddr::V4(resolver), false)]);
         self.maps.resolvers.replace(&resolvers)?;
         Ok(())
     }

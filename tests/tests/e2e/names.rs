@@ -238,6 +238,30 @@ fn explain_says_how_a_name_is_recognised_and_how_surely() {
 }
 
 #[test]
+fn explain_says_of_an_event_what_the_first_packets_told() {
+    let place = Place::new();
+    let agent = place.start("enforce");
+    place.curl(MODEL, &["--resolve", &format!("{MODEL}:443:{ADDRESS}")]);
+    // An address is no name: curl sends none.
+    let workload = place.host.workload("other");
+    let url = format!("https://{ADDRESS}/");
+    Client::curl(&[]).call(&workload, &place.site, &url);
+    let explained = |reason: &str| {
+        let events = eventually("the event", || {
+            let events = agent.events(&[("reason", reason), ("kind", "connect")]);
+            (!events.is_empty()).then_some(events)
+        });
+        let id = events[0]["id"].to_string();
+        agent.weir(&["explain", "--event", &id]).expect(1).stdout
+    };
+    let by_name = explained("no-grant");
+    assert!(by_name.contains("verdict   deny (no-grant)"), "{by_name}");
+    assert!(by_name.contains("where     model (address"), "{by_name}");
+    let without = explained("no-sni");
+    assert!(without.contains("verdict   deny (no-sni)"), "{without}");
+}
+
+#[test]
 fn status_counts_refused_connections_that_were_ended() {
     let place = Place::new();
     let agent = place.start("enforce");
