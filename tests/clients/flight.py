@@ -89,6 +89,8 @@ def send(stream, how, piece, is_last):
             stream.sendfile(file)
         return
     flags = 0
+    if how == "urgent" and is_last:
+        stream.send(b"x", socket.MSG_OOB)
     if how == "zerocopy":
         flags = MSG_ZEROCOPY
     elif how == "more" and not is_last:

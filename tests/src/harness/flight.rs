@@ -23,6 +23,8 @@ pub enum How {
     /// `send` with `MSG_ZEROCOPY`
     Zerocopy,
     Sendfile,
+    /// `send`, and before the last piece an octet with `MSG_OOB`
+    Urgent,
     /// In the SYN, by `sendto` with `MSG_FASTOPEN`
     Fastopen,
     /// Datagrams: `connect`, then `send`

@@ -25,7 +25,8 @@ use crate::{
 const LIMITS: [&str; 8] = [
     "names are read in TLS, HTTP/1, CONNECT and SOCKS requests; a caller that fronts one name with \
      another, behind a shared address, is judged by the name that it shows first",
-    "names inside encrypted DNS are not seen; the connection is then judged by its first packets",
+    "names inside encrypted DNS, and in answers over TCP that come in parts, are not seen; the \
+     connection is then judged by its first packets",
     "in observe mode, a connection to an address that no answer of the DNS told is not attributed",
     "a connection that exists when a grant ends goes on until it closes",
     "raw and packet sockets, SCTP and sockets that another cgroup opened are not seen",

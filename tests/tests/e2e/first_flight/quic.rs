@@ -10,10 +10,12 @@ const SERVER: &str = "127.0.0.20:443";
 const LENGTH: usize = 1200;
 
 /// First byte and version of the datagrams that a workload without a grant cannot send.
-const BEGINNINGS: [(&str, u8, u32); 3] = [
+const BEGINNINGS: [(&str, u8, u32); 5] = [
     ("version 1", 0xc3, 1),
     ("version 2", 0xd3, 0x6b33_43cf),
     ("version negotiation", 0xc0, 0),
+    ("version 1 without the fixed bit", 0x83, 1),
+    ("version Q050", 0xc3, 0x5130_3530),
 ];
 
 /// Beginnings of connections, each of which is refused for `reason`.

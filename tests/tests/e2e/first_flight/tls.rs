@@ -112,13 +112,18 @@ pub(super) fn cuts() -> Vec<Case> {
 pub(super) fn ways() -> Vec<Case> {
     let large = |name: &str| Hello::to(name).large_key_share().bytes();
     let mut cases: Vec<Case> = [
-        ("MSG_ZEROCOPY", How::Zerocopy),
-        ("sendfile", How::Sendfile),
-        ("in the SYN", How::Fastopen),
+        // The caller can still write to the pages: what is read is not what arrives.
+        (
+            "MSG_ZEROCOPY",
+            How::Zerocopy,
+            Expected::Refused("undecidable"),
+        ),
+        ("sendfile", How::Sendfile, Expected::Refused("undecidable")),
+        ("in the SYN", How::Fastopen, Expected::ByName),
     ]
     .into_iter()
-    .map(|(form, how)| {
-        case(form, Expected::ByName, move |name| {
+    .map(|(form, how, expected)| {
+        case(form, expected, move |name| {
             Flight::to(SERVER).how(how).send(&large(name))
         })
     })
@@ -127,6 +132,12 @@ pub(super) fn ways() -> Vec<Case> {
         let bytes = large(name);
         let pieces = bytes.chunks(50);
         Flight::to(SERVER).how(How::More).send_pieces(pieces)
+    }));
+    // A peer leaves the urgent octet out of what it reads.
+    let urgent = Expected::Refused("undecidable");
+    cases.push(case("an urgent octet between", urgent, move |name| {
+        let bytes = Hello::to(name).bytes();
+        Flight::to(SERVER).how(How::Urgent).send_cut(&bytes, &[100])
     }));
     cases.push(case(
         "the first piece in the SYN",
