@@ -26,8 +26,9 @@ use crate::{
     maps, names, packet, refusal, sharing,
 };
 
-/// Chunks of one packet that are looked at: more than [`agent_common::flight::MAX_FLIGHT`] needs.
-const MAX_CHUNKS: u32 = 400;
+/// Chunks of one packet that are looked at. A chunk ends where octets can be passed over: at worst
+/// with each TLS record, and a record has six octets at least.
+const MAX_CHUNKS: u32 = 2_048;
 /// Offsets in the header of TCP.
 const SEQUENCE: u32 = 4;
 const DATA_OFFSET: u32 = 12;
@@ -130,13 +131,17 @@ extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
     let Some(inspected) = maps::inspected_of(skb) else {
         return STOP;
     };
-    let left = to.wrapping_sub(from);
+    let mut left = to.wrapping_sub(from);
     let skippable = inspected.flight.skippable();
-    if skippable != 0 {
-        let n = if skippable < left { skippable } else { left };
-        let outcome = inspected.flight.skip(n);
-        return (outcome as u64) << 32 | n as u64;
+    let n_skipped = if skippable < left { skippable } else { left };
+    if n_skipped != 0 {
+        let outcome = inspected.flight.skip(n_skipped);
+        if outcome as u32 != Outcome::More as u32 || n_skipped == left {
+            return (outcome as u64) << 32 | n_skipped as u64;
+        }
     }
+    left -= n_skipped;
+    let from = from.wrapping_add(n_skipped);
     let n = if left < CHUNK as u32 {
         left
     } else {
@@ -156,13 +161,13 @@ extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
         index += 1;
         let outcome = inspected.flight.take(octet);
         if outcome as u32 != Outcome::More as u32 {
-            return (outcome as u64) << 32 | index as u64;
+            return (outcome as u64) << 32 | (n_skipped + index) as u64;
         }
         if inspected.flight.skippable() != 0 {
             break;
         }
     }
-    index as u64
+    (n_skipped + index) as u64
 }
 
 /// No verdict yet: more octets are needed.
@@ -209,7 +214,7 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
 #[inline(always)]
 fn is_web(inspected: &Inspected) -> bool {
     const PORTS: [u16; 6] = [80, 443, 853, 3128, 8080, 8443];
-    let tunnel = inspected.flight.port();
+    let tunnel = inspected.flight.tunnel_port();
     let port = if tunnel != 0 {
         tunnel
     } else {

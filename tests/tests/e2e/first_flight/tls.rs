@@ -105,6 +105,11 @@ pub(super) fn cuts() -> Vec<Case> {
             Flight::to(SERVER).send_pieces(records.chunks(5 + length))
         }));
     }
+    cases.push(case(
+        "records of one byte, a long greeting at once",
+        Expected::ByName,
+        |name| Flight::to(SERVER).send(&Hello::to(name).padding(1500).records(1)),
+    ));
     cases
 }
 
