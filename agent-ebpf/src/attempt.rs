@@ -9,8 +9,9 @@ use agent_common::{
     event::{Event, EventKind},
     identity::IdentityId,
     open::OpenConnection,
+    policy::RuleId,
     settings::{CloseSource, Mode},
-    verdict::{Decision, Verdict, settle},
+    verdict::{Decision, Reason, Verdict, settle},
 };
 use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::SockAddrContext};
 
@@ -71,7 +72,7 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
         return inspection::of_unknown(ctx, &mut attempt, active.slot);
     };
     let judgement = found.judge(attempt.identity, attempt.now_ns);
-    let decision = judgement.decision;
+    let mut decision = judgement.decision;
     if !decision.is_governed() {
         // What is known there concerns other ports or other identities.
         if is_observing || !active.names_matter {
@@ -85,7 +86,9 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
                 return Verdict::Allow;
             }
         } else if attempt.is_udp {
-            inspection::of_datagrams(ctx, &attempt, active.slot);
+            if !inspection::of_datagrams(ctx, &attempt, active.slot) && decision.is_entitled() {
+                decision = Decision::new(Reason::Quic, RuleId::NONE, decision.endpoint());
+            }
         } else {
             inspection::end(ctx);
         }

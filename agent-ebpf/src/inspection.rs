@@ -2,7 +2,6 @@
 
 use agent_common::{
     destination::EndpointId,
-    event::EventKind,
     flight::Flight,
     inspected::{Inspected, State},
     loss::Loss,
@@ -26,17 +25,16 @@ pub fn of_unknown(ctx: &SockAddrContext, attempt: &mut Attempt, slot: Slot) -> V
     if !matters(entry) || !maps::inspects() {
         return Verdict::Allow;
     }
-    let flags = undecidable(entry);
-    if attempt.is_udp {
-        if entry.has(RuleEntry::REFUSE_QUIC) {
-            mark(ctx, attempt, State::Datagrams, flags);
-        }
+    if attempt.is_udp && !entry.has(RuleEntry::REFUSE_QUIC) {
         return Verdict::Allow;
     }
-    if matches!(attempt.kind, EventKind::Datagram)
-        || mark(ctx, attempt, State::Undecided, flags)
-        || flags == 0
-    {
+    let flags = undecidable(entry);
+    let state = if attempt.is_udp {
+        State::Datagrams
+    } else {
+        State::Undecided
+    };
+    if mark(ctx, attempt, state, flags) || flags == 0 {
         return Verdict::Allow;
     }
     let decision = Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
@@ -58,13 +56,15 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
     mark(ctx, attempt, State::Undecided, flags)
 }
 
-/// Datagrams to an endpoint: QUIC among them is refused where posture says so.
+/// Datagrams to an endpoint: QUIC among them is refused where posture says so. False if it should
+/// be and the socket cannot be marked.
 #[inline(always)]
-pub fn of_datagrams(ctx: &SockAddrContext, attempt: &Attempt, slot: Slot) {
-    if let Some(entry) = found::unnamed(attempt.identity, slot)
-        && entry.has(RuleEntry::REFUSE_QUIC)
-    {
-        mark(ctx, attempt, State::Datagrams, Inspected::KNOWN);
+pub fn of_datagrams(ctx: &SockAddrContext, attempt: &Attempt, slot: Slot) -> bool {
+    match found::unnamed(attempt.identity, slot) {
+        Some(entry) if entry.has(RuleEntry::REFUSE_QUIC) => {
+            mark(ctx, attempt, State::Datagrams, Inspected::KNOWN)
+        }
+        Some(_) | None => true,
     }
 }
 
