@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result};
 
 /// A guest needs some ten seconds; a busy machine gets many times that.
-const LIMIT_SECONDS: u32 = 180;
+const LIMIT_SECONDS: u32 = 420;
 
 /// How the emulator ended; what the guest thinks of itself is on the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ mod tests {
         let command = command(Path::new("/k/vmlinuz"), Path::new("/k/initramfs"));
         assert_eq!(
             crate::process::render(&command),
-            "timeout --kill-after=5 180 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-cx16 \
+            "timeout --kill-after=5 420 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-cx16 \
              -m 512 -smp 2 -display none -no-reboot -nodefaults -serial stdio -kernel /k/vmlinuz \
              -initrd /k/initramfs -append 'console=ttyS0 quiet panic=-1 \
              lsm=landlock,lockdown,yama,bpf'"
