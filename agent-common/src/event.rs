@@ -11,7 +11,7 @@ pub enum EventKind {
     /// A `connect()` to a model endpoint was decided.
     Connect = 1,
     /// A datagram to a model endpoint was decided without `connect()`: the first of its counter
-    /// row, and each one that is refused.
+    /// row, and each one that is refused or would be.
     Datagram = 2,
     /// A TCP connection to a model endpoint ended.
     Close = 3,

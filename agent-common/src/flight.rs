@@ -139,6 +139,8 @@ impl Flight {
     const CIPHER: u32 = 256;
     /// The scheme of an absolute target is one over TLS.
     const SECURE: u32 = 512;
+    /// A request names its host by an address.
+    const ADDRESSED: u32 = 1_024;
 
     /// Begins anew.
     #[inline(always)]
@@ -248,6 +250,13 @@ impl Flight {
             return Outcome::End;
         }
         Outcome::Undecidable
+    }
+
+    /// Whether a request asks for an address instead of a name.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_addressed(&self) -> bool {
+        self.flags & Self::ADDRESSED != 0
     }
 
     /// Whether what arrives is TLS.

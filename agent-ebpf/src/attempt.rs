@@ -108,7 +108,7 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {
         EventKind::Connect | EventKind::Close => true,
-        EventKind::Datagram => is_new || verdict as u8 == Verdict::Deny as u8,
+        EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {
         let mut flags = decision.reason_raw() | attempt.flags;

@@ -385,7 +385,7 @@ extern "C" fn learn_endpoint(index: u32) -> u32 {
         index: 0,
     };
     while key.index < MAX_PER_ADDRESS {
-        if maps::put_learned(&key, &learned, now_ns) {
+        if maps::put_learned(&key, &learned, scratch.is_hint != 0, now_ns) {
             return 1;
         }
         key.index += 1;

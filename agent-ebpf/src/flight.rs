@@ -198,9 +198,12 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
     if outcome == Outcome::End as u32 {
         return end(skb, Reason::Ungoverned as u32);
     }
-    let is_other = outcome == Outcome::Unrecognised as u32
-        || outcome == Outcome::NoName as u32 && !inspected.flight.is_tls();
-    if is_other && !is_web(inspected) {
+    let is_known = inspected.flags & Inspected::KNOWN != 0;
+    let is_nameless = outcome == Outcome::NoName as u32 && !inspected.flight.is_tls();
+    let is_other = outcome == Outcome::Unrecognised as u32 || is_nameless;
+    // A request for an address means what is there: nothing that is known, or what is known.
+    let is_plain = is_nameless && inspected.flight.is_addressed() && !is_known;
+    if is_plain || is_other && !is_web(inspected) {
         return end(skb, Reason::Ungoverned as u32);
     }
     if outcome == Outcome::NoName as u32 {

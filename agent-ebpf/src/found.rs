@@ -51,7 +51,8 @@ impl Found {
                 found[3] = maps::destination_of_prefix(PrefixKey::new(address, ANY_PORT, slot));
             }
         }
-        let has_learned = maps::learned(&LearnedKey { address, index: 0 }).is_some();
+        let has_learned =
+            maps::inspects() && maps::learned(&LearnedKey { address, index: 0 }).is_some();
         // One by one: the verifier refuses what the compiler would make of it, an OR of pointers.
         let mut is_anything = u32::from(has_learned);
         for destination in &found {

@@ -285,7 +285,7 @@ pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
 
 /// Puts `learned` at `key` if that place is free, has expired or says the same already.
 #[inline(always)]
-pub fn put_learned(key: &LearnedKey, learned: &Learned, now_ns: u64) -> bool {
+pub fn put_learned(key: &LearnedKey, learned: &Learned, is_hint: bool, now_ns: u64) -> bool {
     let Some(known) = LEARNED.get_ptr_mut(key) else {
         // Another processor may have taken the place in between: then try the next one.
         return LEARNED.insert(key, learned, u64::from(BPF_NOEXIST)).is_ok();
@@ -293,6 +293,11 @@ pub fn put_learned(key: &LearnedKey, learned: &Learned, now_ns: u64) -> bool {
     // SAFETY: a valid pointer to a map value; the instant is one word.
     unsafe {
         if (*known).endpoint == learned.endpoint && (*known).port == learned.port {
+            // Policy may have changed since; a hint does not change what is certain.
+            if !is_hint {
+                let flags = learned.flags | (*known).flags & Learned::OVERFLOW;
+                (&raw mut (*known).flags).write_volatile(flags);
+            }
             if (*known).expires_ns < learned.expires_ns {
                 (&raw mut (*known).expires_ns).write_volatile(learned.expires_ns);
             }

@@ -139,7 +139,7 @@ impl Flight {
                 if self.left & LITERAL == 0 {
                     return Outcome::Undecidable;
                 }
-                self.flags |= Self::NAMED;
+                self.flags |= Self::ADDRESSED;
                 self.phase = Phase::Port;
             }
             b':' if !matches!(self.phase, Phase::AddressLiteral) => {
@@ -197,10 +197,11 @@ impl Flight {
         if !self.name.is_valid() {
             return Outcome::Undecidable;
         }
-        self.flags |= Self::NAMED;
         if self.name.is_address() {
+            self.flags |= Self::ADDRESSED;
             return Outcome::More;
         }
+        self.flags |= Self::NAMED;
         Outcome::Name
     }
 
@@ -223,7 +224,7 @@ impl Flight {
             self.phase = Phase::TargetRest;
             return Outcome::More;
         }
-        if self.flags & (Self::HTTP | Self::NAMED) == 0 {
+        if self.flags & (Self::HTTP | Self::NAMED | Self::ADDRESSED) == 0 {
             return Outcome::Unrecognised;
         }
         self.phase = Phase::LineStart;

@@ -278,7 +278,7 @@ fn a_request_without_a_name_has_no_name() {
     check(
         b"GET / HTTP/1.1\r\nHost: [fe80::1%eth0]:80\r\n\r\n",
         &[],
-        Outcome::End,
+        Outcome::NoName,
     );
     // Some strip the brackets and look up what is left.
     for name in ["[api.model.test]", "[dead.beef]"] {
@@ -289,7 +289,7 @@ fn a_request_without_a_name_has_no_name() {
     check(
         b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n",
         &[],
-        Outcome::End,
+        Outcome::NoName,
     );
     check(
         b"GET / HTTP/1.1\r\nHost: %61pi.test\r\n\r\n",

@@ -167,6 +167,14 @@ impl PolicyMaps {
         decide(&self.live, identity, destination, now_ns)
     }
 
+    /// Whether this identity can be refused something, so that names behind unknown addresses matter.
+    #[must_use]
+    pub fn names_matter_to(&self, identity: IdentityId) -> bool {
+        let entry = |identity| self.live.rule(identity, EndpointId::UNNAMED);
+        let entry = entry(identity).or_else(|| entry(IdentityId::UNKNOWN));
+        entry.is_some_and(|entry| entry.posture() == Posture::Deny)
+    }
+
     /// What the kernel finds for an address among the prefixes: one for this port (host order),
     /// one for every port.
     #[must_use]

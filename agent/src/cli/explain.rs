@@ -96,6 +96,7 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         posture,
         posture_name,
         considered,
+        note,
         suggestion,
     } = explanation;
     out.line(format!("who       {} ({})", who.identity, who.found_by))?;
@@ -119,6 +120,12 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         "verdict   {verdict} ({reason}{rule}) in mode {mode}, revision {revision}"
     ))?;
     out.line(format!("because   {summary}"))?;
+    if let Some(note) = note {
+        out.line(format!("but       {note}"))?;
+    }
+    if is_refused(explanation) {
+        out.line(format!("more      docs/reasons/{reason}.md"))?;
+    }
     if target.endpoints.is_empty() {
         return Ok(());
     }

@@ -232,6 +232,7 @@ limits of this version
                 applies: true,
                 text: "ended".to_owned(),
             }],
+            note: None,
             suggestion: Some("weir grant issue ...".to_owned()),
         };
         let expected = "\
@@ -239,6 +240,7 @@ who       unit:a.service (event 4)
 where     openai (address 192.0.2.1:443: recognised by the address of api.openai.com, certain)
 verdict   deny (expired, by nightly) in mode enforce, revision 2
 because   the grant has ended
+more      docs/reasons/expired.md
 posture   deny without a grant (the built-in default)
 
 considered

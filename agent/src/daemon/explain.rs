@@ -10,7 +10,7 @@ use agent_common::{
 };
 use thiserror::Error;
 
-use super::{Core, Recognised};
+use super::{Certainty, Core, Recognised};
 use crate::{
     host::{clock::now, process},
     identity::{Identity, Labels},
@@ -62,6 +62,8 @@ pub struct Explained {
     pub rule: Option<String>,
     pub posture: Option<PostureSource>,
     pub considered: Vec<Considered>,
+    /// What the verdict leaves open, as a sentence.
+    pub note: Option<String>,
 }
 
 #[derive(Debug, Error)]
@@ -109,23 +111,29 @@ impl Core {
                 caller.cgroup = event.cgroup;
                 let ip = event.address.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
                 let address = SocketAddr::new(ip, event.port);
+                let at = self.recognise(&Place::Address(address));
                 // What the first packets told is not in the address.
-                let place = Place::Address(address);
-                let is_there = |name: &String| {
-                    self.recognise(&place)
-                        .iter()
-                        .any(|one| one.endpoint == *name)
-                };
-                let named = self.endpoint_name(event.endpoint);
-                let mut explained = match named.filter(|name| !is_there(name)) {
-                    Some(endpoint) => self.about(caller, Place::Endpoint(endpoint))?,
-                    None => self.about(caller, place)?,
+                let mut explained = match self.endpoint_name(event.endpoint) {
+                    Some(name) => {
+                        let found = at.into_iter().find(|one| one.endpoint == name);
+                        let mut explained = self.about(caller, Place::Endpoint(name))?;
+                        for target in &mut explained.targets {
+                            match &found {
+                                Some(found) => target.clone_from(found),
+                                None => "the name in its first packets".clone_into(&mut target.how),
+                            }
+                        }
+                        explained
+                    }
+                    None => self.about(caller, Place::Address(address))?,
                 };
                 explained.asked = format!("address {address}");
+                explained.note = None;
                 if is_about_names(event.reason) {
                     explained.decision =
                         Decision::new(event.reason, RuleId::NONE, explained.decision.endpoint());
                     explained.verdict = settle(self.config.mode, false);
+                    explained.rule = None;
                 }
                 Ok(explained)
             }
@@ -217,6 +225,7 @@ impl Core {
         if let Place::Address(address) = &place {
             decision = decision.or_stricter(self.decide_address(&caller.identity, *address));
         }
+        let note = self.left_open(&caller.identity, &place, &targets);
         let names = self.store.names()?;
         let rule = names
             .rules
@@ -235,7 +244,36 @@ impl Core {
             rule,
             posture,
             considered,
+            note,
         })
+    }
+
+    /// What name and address alone do not tell.
+    fn left_open(
+        &self,
+        identity: &Identity,
+        place: &Place,
+        targets: &[Recognised],
+    ) -> Option<String> {
+        let by_name = targets.iter().any(|one| one.certainty == Certainty::ByName);
+        let matters = self.inspection.is_ok() && self.maps.policy.names_matter_to(identity.id);
+        let text = match (place, targets.is_empty()) {
+            (Place::Endpoint(_), _) => return None,
+            (Place::Address(_), false) if by_name => {
+                "other names lead to this address, too: what the first packets ask for decides, and \
+                 an ordinary name passes; ask with --host"
+            }
+            (Place::Address(_), true) if matters => {
+                "this identity's first packets are read: a model endpoint's name is refused there, and \
+                 so is what tells no name if the posture says so; ask with --host"
+            }
+            (Place::Host(_), true) if matters => {
+                "at an address that only model endpoints are known to have, this name is refused as \
+                 well; ask with --address"
+            }
+            (Place::Address(_) | Place::Host(_), _) => return None,
+        };
+        Some(text.to_owned())
     }
 
     pub(super) fn destinations(&self, address: SocketAddr) -> Vec<Destination> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use agent_common::{
     address::Address,
     destination::{Destination, EndpointId},
+    learned::Learned,
 };
 
 use super::{Core, Place};
@@ -112,10 +113,16 @@ impl Core {
         let hosts = self.book.hosts_of(address.ip());
         let destinations = self.destinations(address);
         let learned = self.learned(address);
-        let is_ordinary = self
-            .maps
-            .learned
-            .is_ordinary(Address::from_ip(address.ip()), now().boot_ns);
+        let flags = self.learned_flags(address);
+        let is_alone = flags & Learned::EXCLUSIVE != 0
+            || destinations
+                .iter()
+                .any(|destination| destination.flags & Destination::EXCLUSIVE != 0);
+        let is_ordinary = !is_alone
+            && self
+                .maps
+                .learned
+                .is_ordinary(Address::from_ip(address.ip()), now().boot_ns);
         let mut ids: Vec<EndpointId> = Vec::new();
         let known = destinations.iter().flat_map(endpoints_of);
         for id in known.chain(learned.iter().copied()) {
@@ -129,6 +136,7 @@ impl Core {
         let is_shared = !by_address
             && (ids.len() > 1
                 || is_ordinary
+                || flags & (Learned::SHARED | Learned::OVERFLOW) != 0
                 || destinations
                     .iter()
                     .any(|destination| destination.flags & Destination::SHARED != 0));
@@ -139,9 +147,11 @@ impl Core {
         };
         ids.into_iter()
             .filter_map(|id| {
-                let how = if learned.contains(&id) {
+                let how = if by_address {
+                    "a network that the policy names".to_owned()
+                } else if learned.contains(&id) {
                     "an answer of the DNS".to_owned()
-                } else if hosts.is_empty() || by_address {
+                } else if hosts.is_empty() {
                     "a network that the policy names".to_owned()
                 } else {
                     format!("the address of {}", hosts.join(", "))
@@ -157,13 +167,24 @@ impl Core {
 
     /// The endpoints that answers of the DNS have told for an address and port.
     pub(super) fn learned(&self, address: SocketAddr) -> Vec<EndpointId> {
+        let known = self.learned_at(address).into_iter();
+        known.map(|learned| learned.endpoint).collect()
+    }
+
+    fn learned_flags(&self, address: SocketAddr) -> u16 {
+        let known = self.learned_at(address).into_iter();
+        known.fold(0, |flags, learned| flags | learned.flags)
+    }
+
+    fn learned_at(&self, address: SocketAddr) -> Vec<Learned> {
+        if !self.inspects() {
+            return Vec::new();
+        }
         let key = Address::from_ip(address.ip());
         let port = address.port().to_be();
-        let known = self.maps.learned.at(key, now().boot_ns).into_iter();
+        let mut known = self.maps.learned.at(key, now().boot_ns);
+        known.retain(|learned| learned.port == 0 || learned.port == port);
         known
-            .filter(|learned| learned.port == 0 || learned.port == port)
-            .map(|learned| learned.endpoint)
-            .collect()
     }
 
     pub(super) fn endpoint_name(&self, id: EndpointId) -> Option<String> {

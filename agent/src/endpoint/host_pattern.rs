@@ -78,6 +78,19 @@ impl HostPattern {
         !self.0.contains('*')
     }
 
+    /// Whether the kernel matches exactly this: it knows a part of a label only beside a single `-`.
+    #[must_use]
+    pub fn is_exact_in_kernel(&self) -> bool {
+        self.0.split('.').all(|label| {
+            let Some((before, after)) = label.split_once('*') else {
+                return true;
+            };
+            let is_head = before.is_empty() || before.find('-') == Some(before.len() - 1);
+            let is_tail = after.is_empty() || after.rfind('-') == Some(0);
+            is_head && is_tail
+        })
+    }
+
     /// `host` as [`normalise`] returns it.
     pub(super) fn matches(&self, host: &str) -> bool {
         let Some(suffix) = self.0.strip_prefix("*.") else {

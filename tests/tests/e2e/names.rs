@@ -97,6 +97,26 @@ fn an_answer_in_another_network_cannot_refuse_an_address() {
     assert!(!model.is_from(MODEL));
 }
 
+/// An address is no name: a request for one means what is known to be there.
+#[test]
+fn a_request_for_the_address_is_a_request_for_what_is_known_there() {
+    let place = Place::new();
+    let _agent = place.start("enforce");
+    let workload = place.host.workload("other");
+    let by_address = || {
+        let url = format!("http://{ADDRESS}/");
+        Client::curl(&[])
+            .call(&workload, &place.site, &url)
+            .ran
+            .code
+    };
+    place.curl(MODEL, &[]);
+    place.curl(OTHER, &[]);
+    let n_before = place.site.log().requests().len();
+    assert_ne!(by_address(), Some(0));
+    assert_eq!(place.site.log().requests().len(), n_before);
+}
+
 /// A network that a deny rule names for others says nothing about this workload: its names matter.
 #[test]
 fn a_network_that_concerns_others_hides_no_name() {

@@ -27,6 +27,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
         rule,
         posture,
         considered,
+        note,
     } = explained;
     let reason = decision.reason();
     Ok(Explanation {
@@ -67,6 +68,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
                 text: one.text,
             })
             .collect(),
+        note,
         suggestion,
     })
 }

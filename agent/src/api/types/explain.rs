@@ -47,6 +47,8 @@ pub struct Explanation {
     /// Name of the posture object; `null` for the built-in default.
     pub posture_name: Option<String>,
     pub considered: Vec<ConsideredObject>,
+    /// What the verdict leaves open, as a sentence.
+    pub note: Option<String>,
     /// A command line that would change a refusal into a grant.
     pub suggestion: Option<String>,
 }

@@ -130,7 +130,12 @@ fn hosts(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<HostPattern> {
             continue;
         };
         match HostPattern::parse(text) {
-            Ok(host) => hosts.push(host),
+            Ok(host) if host.is_exact_in_kernel() => hosts.push(host),
+            Ok(_) => reader.refuse(
+                &item,
+                "has a `*` inside a label that is not beside the label's only `-`: write `x-*`, `*-x` \
+                 or `*`",
+            ),
             Err(error) => reader.refuse(&item, error.to_string()),
         }
     }
