@@ -9,7 +9,7 @@ use core::hint::black_box;
 
 use agent_common::{
     address::Address,
-    destination::{ANY_PORT, EndpointId},
+    destination::EndpointId,
     dns::{self, Message, Record},
     learned::{Learned, LearnedKey, MAX_PER_ADDRESS},
     loss::Loss,
@@ -393,6 +393,3 @@ extern "C" fn learn_endpoint(index: u32) -> u32 {
     maps::overflow_learned(&scratch.address);
     0
 }
-
-/// Every port, for [`Learned::port`].
-const _: () = assert!(ANY_PORT == 0);

@@ -47,6 +47,20 @@ fn named(port: u16) -> Result<PolicyTables, Failure> {
     Ok(tables)
 }
 
+/// A server at `address` which `OTHER`, whose cgroup this process is in, may not call by `GOVERNED`,
+/// while `resolver` is believed.
+fn serve(
+    sandbox: &mut Sandbox,
+    address: Ipv4Addr,
+    resolver: Ipv4Addr,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    let (listener, place) = listener(&format!("{address}:0"))?;
+    sandbox.believe(&BTreeSet::from([IpAddr::V4(resolver)]))?;
+    sandbox.install(&named(place.port())?)?;
+    sandbox.enter("other", OTHER)?;
+    Ok((listener, place))
+}
+
 /// Resolves `name` to `address` at a resolver of our own, as a workload would.
 fn resolve(name: &str, address: Ipv4Addr) -> Result<(), Failure> {
     let server = UdpSocket::bind((RESOLVER, 53))?;
@@ -109,10 +123,7 @@ fn refusals(sandbox: &mut Sandbox, endpoint: EndpointId, reason: Reason) -> Resu
 
 pub(super) fn answer_is_learnt(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let address = Ipv4Addr::new(127, 83, 1, 1);
-    let (_listener, place) = listener(&format!("{address}:0"))?;
-    sandbox.believe(&BTreeSet::from([IpAddr::V4(RESOLVER)]))?;
-    sandbox.install(&named(place.port())?)?;
-    sandbox.enter("other", OTHER)?;
+    let (_listener, place) = serve(sandbox, address, RESOLVER)?;
     TcpStream::connect(place)?;
     resolve(GOVERNED, address)?;
     expect_refused("connect", &TcpStream::connect(place))?;
@@ -125,10 +136,7 @@ pub(super) fn answer_is_learnt(sandbox: &mut Sandbox) -> Result<Outcome, Failure
 
 pub(super) fn stranger_is_not_believed(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let address = Ipv4Addr::new(127, 83, 1, 2);
-    let (_listener, place) = listener(&format!("{address}:0"))?;
-    sandbox.believe(&BTreeSet::from([IpAddr::from([127, 83, 83, 84])]))?;
-    sandbox.install(&named(place.port())?)?;
-    sandbox.enter("other", OTHER)?;
+    let (_listener, place) = serve(sandbox, address, Ipv4Addr::new(127, 83, 83, 84))?;
     resolve(GOVERNED, address)?;
     TcpStream::connect(place)?;
     Ok(Outcome::Ok)
@@ -136,10 +144,7 @@ pub(super) fn stranger_is_not_believed(sandbox: &mut Sandbox) -> Result<Outcome,
 
 pub(super) fn shared_address_waits(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let address = Ipv4Addr::new(127, 83, 1, 3);
-    let (listener, place) = listener(&format!("{address}:0"))?;
-    sandbox.believe(&BTreeSet::from([IpAddr::V4(RESOLVER)]))?;
-    sandbox.install(&named(place.port())?)?;
-    sandbox.enter("other", OTHER)?;
+    let (listener, _) = serve(sandbox, address, RESOLVER)?;
     resolve(GOVERNED, address)?;
     resolve(ORDINARY, address)?;
     expect_passes(
@@ -227,10 +232,7 @@ pub(super) fn quic_is_refused(sandbox: &mut Sandbox) -> Result<Outcome, Failure>
 
 pub(super) fn observe_refuses_no_name(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let address = Ipv4Addr::new(127, 83, 1, 6);
-    let (listener, place) = listener(&format!("{address}:0"))?;
-    sandbox.believe(&BTreeSet::from([IpAddr::V4(RESOLVER)]))?;
-    sandbox.install(&named(place.port())?)?;
-    sandbox.enter("other", OTHER)?;
+    let (listener, _) = serve(sandbox, address, RESOLVER)?;
     resolve(GOVERNED, address)?;
     resolve(ORDINARY, address)?;
     expect_passes(

@@ -29,7 +29,7 @@ const ALL: [IpAddr; 3] = [V4, V6, MAPPED];
 macro_rules! need_root {
     () => {
         if !Uid::effective().is_root() {
-            eprintln!("SKIP: needs root");
+            println!("SKIP {}: needs root", module_path!());
             return;
         }
     };
