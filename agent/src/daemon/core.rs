@@ -107,6 +107,7 @@ impl Core {
             scoped: scope != host.cgroup_root,
             mode: config.mode,
             inspect: config.inspect,
+            arguments: config.arguments,
         })?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
