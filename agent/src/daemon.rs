@@ -11,6 +11,7 @@ mod core;
 mod ending;
 mod explain;
 mod grants;
+mod labels;
 mod naming;
 mod policy;
 mod recognition;

@@ -21,6 +21,7 @@ use super::{
     Input, StartError,
     addresses::{AddressBook, Wanted},
     ending::EndedCounts,
+    labels::Labeller,
     policy::Running,
     sources,
     telling::Telling,
@@ -65,6 +66,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
+    pub(super) labels: Labeller,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
     /// Addresses that the policy itself names.
@@ -119,6 +121,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
+            labels: Labeller::default(),
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -289,11 +292,13 @@ impl Core {
     fn sweep(&mut self) {
         let at = now();
         self.rescan();
+        self.rename(&at);
         for cgroup in self.workloads.sweep(at.boot_ns) {
             if let Err(error) = self.maps.identities.remove(cgroup) {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
+        self.labels.forget_names(self.workloads.labels());
         self.believe_name_servers();
         self.book.expire(at.boot_ns);
         self.update_addresses();

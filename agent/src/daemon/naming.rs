@@ -41,7 +41,8 @@ impl Core {
         if self.workloads.sees(cgroup) {
             return;
         }
-        if let Err(error) = self.try_name(cgroup, path, at) {
+        let labels = self.labels.labels_of(cgroup, path);
+        if let Err(error) = self.try_name(cgroup, labels, at) {
             tracing::error!(
                 error = error_chain(&*error),
                 path,
@@ -50,13 +51,25 @@ impl Core {
         }
     }
 
+    /// Gives cgroups another identity of which more is known now than when they were named.
+    pub(super) fn rename(&mut self, at: &Now) {
+        for (cgroup, labels) in self.labels.ask_again() {
+            if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
+                continue;
+            }
+            if let Err(error) = self.try_name(cgroup, labels, at) {
+                let error = error_chain(&*error);
+                tracing::error!(error, cgroup, "cgroup keeps its former identity");
+            }
+        }
+    }
+
     fn try_name(
         &mut self,
         cgroup: u64,
-        path: &str,
+        labels: Labels,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = Labels::from_cgroup_path(path);
         let id = self
             .store
             .identity_number(&labels.key(), &labels, at.wall)?;

@@ -101,6 +101,10 @@ impl Workloads {
         self.identities.values().cloned().collect()
     }
 
+    pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> {
+        self.identities.values().map(|identity| &identity.labels)
+    }
+
     pub(super) fn identity(&self, id: IdentityId) -> Option<&Identity> {
         self.identities.get(&id)
     }
