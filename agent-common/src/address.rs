@@ -119,7 +119,12 @@ impl Address {
     #[must_use]
     pub const fn from_halves(high: u64, low: u64) -> Self {
         Self {
-            words: [high as u32, (high >> 32) as u32, low as u32, (low >> 32) as u32],
+            words: [
+                high as u32,
+                (high >> 32) as u32,
+                low as u32,
+                (low >> 32) as u32,
+            ],
         }
     }
 

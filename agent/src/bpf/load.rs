@@ -26,6 +26,7 @@ use super::{
     events::EventRing,
     identities::IdentityMap,
     learned::LearnedMaps,
+    paths::PathMap,
     policy::PolicyMaps,
     processes::ProcessMaps,
     refusals::RefusalRing,
@@ -154,6 +155,7 @@ impl Loaded {
             learned: LearnedMaps::open(&mut ebpf)?,
             refusals: Some(RefusalRing::open(&mut ebpf)?),
             cgroups: Some(CgroupRing::open(&mut ebpf)?),
+            paths: PathMap::open(&mut ebpf)?,
             processes: ProcessMaps::open(&mut ebpf)?,
             classes: ClassMaps::open(&mut ebpf)?,
         };
@@ -391,7 +393,20 @@ where
 
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
     if let aya::programs::ProgramError::LoadError { verifier_log, .. } = &source {
-        tracing::debug!(program, %verifier_log, "the kernel refused");eprintln!("{}", verifier_log.to_string().lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        tracing::debug!(program, %verifier_log, "the kernel refused");
+        eprintln!(
+            "{}",
+            verifier_log
+                .to_string()
+                .lines()
+                .rev()
+                .take(25)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
     }
     KernelError::LoadProgram {
         program,
