@@ -10,6 +10,7 @@ mod events;
 mod labels;
 mod names;
 mod objects;
+mod process_usage;
 mod schema;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use self::{
     events::{EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
+    process_usage::ProcessUsage,
 };
 
 pub struct Store {
