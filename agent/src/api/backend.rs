@@ -2,6 +2,7 @@
 
 mod explain;
 mod policy;
+mod subject;
 mod usage;
 mod views;
 
