@@ -164,6 +164,9 @@ impl RuleEntry {
     pub const REFUSE_UNDECIDABLE: u32 = 0x100;
     /// Of an entry for [`EndpointId::UNNAMED`]: QUIC is refused, so that callers use TCP.
     pub const REFUSE_QUIC: u32 = 0x200;
+    /// Of an entry for [`EndpointId::UNNAMED`]: calls on a socket that another workload has made
+    /// are refused.
+    pub const REFUSE_FOREIGN: u32 = 0x400;
 
     #[inline(always)]
     #[must_use]

@@ -1,9 +1,12 @@
-//! Who a workload is: what its cgroup path says about unit, container and pod.
+//! Who a workload is: unit, container, pod, task; and, if policy asks for it, executable and user.
 //!
 //! A cgroup id is not an identity: it changes with every restart. An identity has a stable
 //! [`Identity::key`] and a number that the store keeps for it.
 
 mod cgroup_path;
+mod key;
+
+use std::collections::BTreeMap;
 
 use agent_common::identity::IdentityId;
 
@@ -15,7 +18,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Stable name, the same after a restart: `unit:nginx.service`, `container:3f…`, `cgroup:/a/b`.
+    /// See [`Labels::key`].
     #[must_use]
     pub fn key(&self) -> String {
         self.labels.key()
@@ -27,14 +30,45 @@ impl Identity {
 pub struct Labels {
     /// Path below the cgroup v2 mount, `/` first: `/system.slice/nginx.service`.
     pub cgroup: String,
-    /// Innermost systemd unit: `nginx.service`, `session-3.scope`.
+    /// Systemd unit of the host: `nginx.service`, `session-3.scope`.
     pub unit: Option<String>,
-    /// Innermost systemd slice: `system.slice`.
+    /// Innermost systemd slice of the host: `system.slice`.
     pub slice: Option<String>,
+    /// Unit of a user's own manager, which that user names: `backup.service`.
+    pub user_unit: Option<String>,
+    /// What the workload itself, or its runtime, has set apart below it: `a.service`.
+    pub nested: Option<String>,
     /// Container id, 64 hexadecimal digits.
     pub container: Option<String>,
+    /// What its runtime calls the container.
+    pub container_name: Option<String>,
+    /// Reference of its image, as the runtime tells it.
+    pub image: Option<String>,
     /// Kubernetes pod UID.
     pub pod: Option<String>,
+    pub pod_name: Option<String>,
+    /// Namespace of the pod.
+    pub namespace: Option<String>,
+    /// Service account of the pod.
+    pub service_account: Option<String>,
+    /// Kind and name of what made the pod: `deployment/api`.
+    pub owner: Option<String>,
+    pub pod_labels: BTreeMap<String, String>,
+    /// A pod whose metadata is not known, although a source of it is configured.
+    pub is_unresolved: bool,
+    /// Lease of a task: set for a registered cgroup, never read from a path.
+    pub task: Option<String>,
+    /// Only processes of this executable, an absolute path.
+    pub exe: Option<String>,
+    /// Only processes of this user.
+    pub user: Option<LocalUser>,
+}
+
+/// A user of this host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalUser {
+    pub uid: u32,
+    pub name: Option<String>,
 }
 
 impl Labels {
@@ -44,22 +78,10 @@ impl Labels {
         cgroup_path::parse(path)
     }
 
-    /// See [`Identity::key`].
+    /// Stable name, the same after a restart and in another cgroup: `unit:nginx.service`,
+    /// `container:web`, `pod:shop/deployment/api/server`, `cgroup:/a/b`.
     #[must_use]
     pub fn key(&self) -> String {
-        let Self {
-            cgroup,
-            unit,
-            slice: _,
-            container,
-            pod: _,
-        } = self;
-        if let Some(container) = container {
-            return format!("container:{container}");
-        }
-        match unit {
-            Some(unit) => format!("unit:{unit}"),
-            None => format!("cgroup:{cgroup}"),
-        }
+        key::key(self)
     }
 }

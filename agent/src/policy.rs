@@ -18,8 +18,8 @@ mod validity;
 mod windows;
 
 pub use compile::{
-    ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, check_addresses, compile,
-    compile_identity,
+    ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, Selection, Selections,
+    check_addresses, compile, compile_identity,
 };
 pub use diff::{Change, What, diff};
 pub use error::{PolicyError, Position};
@@ -30,5 +30,5 @@ pub use object::{
 pub use parse::parse;
 pub use render::RenderError;
 pub use set::{BuildOptions, Built, OnExpired, PolicySet};
-pub use subject::{NamePattern, Parts, Subject};
+pub use subject::{NamePattern, Parts, Subject, UserSelector};
 pub use validity::{End, Span, Validity};

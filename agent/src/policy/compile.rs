@@ -8,6 +8,7 @@ mod numbers;
 mod prefixes;
 mod profile;
 mod rules;
+mod selection;
 mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ pub use numbers::{ClockAnchor, CompileError, Numbers, check_addresses};
 pub use prefixes::PrefixRow;
 use profile::Profile;
 use rules::Rules;
+pub use selection::{Selection, Selections};
 
 use super::PolicySet;
 use crate::{endpoint::Plane, identity::Identity};

@@ -159,11 +159,18 @@ fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
         ungranted,
         undecidable,
         quic,
+        foreign_sockets,
+        unresolved,
     } = old;
     vec![
         ("spec.subjects or default", *scope != new.scope),
         ("spec.ungranted", *ungranted != new.ungranted),
         ("spec.undecidable", *undecidable != new.undecidable),
         ("spec.quic", *quic != new.quic),
+        (
+            "spec.foreignSockets",
+            *foreign_sockets != new.foreign_sockets,
+        ),
+        ("spec.unresolved", *unresolved != new.unresolved),
     ]
 }

@@ -12,7 +12,8 @@ use agent_common::{
 use jiff::Timestamp;
 
 use super::{
-    ClockAnchor, CompileError, EgressDeny, Kind, Numbers, PolicySet, PostureScope, Span, Subject,
+    ClockAnchor, CompileError, EgressDeny, Kind, Numbers, PolicySet, PostureRule, PostureScope,
+    Span, Subject,
     set::{Grant, selects},
 };
 use crate::{
@@ -237,7 +238,9 @@ fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
         PostureScope::Default => false,
         PostureScope::Subjects(subjects) => selects_identity(subjects, labels),
     });
-    let strictest = selecting.min_by_key(|(_, rule)| rule.ungranted == Posture::Allow);
+    let is_unresolved = labels.is_some_and(|labels| labels.is_unresolved);
+    let ungranted = |rule: &PostureRule| rule.without_grant(is_unresolved);
+    let strictest = selecting.min_by_key(|(_, rule)| ungranted(rule) == Posture::Allow);
     let default = || {
         set.postures
             .iter()
@@ -245,7 +248,7 @@ fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
     };
     let found = strictest.or_else(default);
     PostureSource {
-        ungranted: found.map(|(_, rule)| rule.ungranted).unwrap_or_default(),
+        ungranted: found.map(|(_, rule)| ungranted(rule)).unwrap_or_default(),
         name: found.map(|(name, _)| name.clone()),
     }
 }

@@ -63,17 +63,21 @@ pub struct PostureRule {
     pub undecidable: Option<Posture>,
     /// What happens to QUIC, whose names cannot be read. `None`: as `ungranted`.
     pub quic: Option<Posture>,
+    /// What happens on a socket that another workload has made. `None`: as `ungranted`.
+    pub foreign_sockets: Option<Posture>,
+    /// What happens without a grant to pods whose metadata is not known, where it is stricter than
+    /// `ungranted`. `None`: as `ungranted`.
+    pub unresolved: Option<Posture>,
 }
 
 impl PostureRule {
+    /// What happens without a grant to an identity, of which the metadata may be missing.
     #[must_use]
-    pub fn undecidable(&self) -> Posture {
-        self.undecidable.unwrap_or(self.ungranted)
-    }
-
-    #[must_use]
-    pub fn quic(&self) -> Posture {
-        self.quic.unwrap_or(self.ungranted)
+    pub fn without_grant(&self, is_unresolved: bool) -> Posture {
+        match self.unresolved {
+            Some(Posture::Deny) if is_unresolved => Posture::Deny,
+            Some(Posture::Allow | Posture::Deny) | None => self.ungranted,
+        }
     }
 }
 

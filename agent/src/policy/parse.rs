@@ -1,6 +1,7 @@
 //! Reads policy files: YAML documents of four kinds, every error with its place.
 
 mod node;
+mod part;
 mod reader;
 mod spec;
 mod subject;
@@ -122,34 +123,12 @@ fn read_metadata(
     let name = name.and_then(|field| value::name(reader, field, has_parts));
     let annotations = fields.get("annotations").map_or_else(
         || Some(BTreeMap::new()),
-        |field| read_annotations(reader, field),
+        |field| value::texts(reader, field),
     );
     Some(Metadata {
         name: name?,
         annotations: annotations?,
     })
-}
-
-fn read_annotations(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-) -> Option<BTreeMap<String, String>> {
-    let Node::Map(pairs) = field.node else {
-        reader.wrong_type(field, "a mapping");
-        return None;
-    };
-    let mut annotations = BTreeMap::new();
-    for (key, item) in pairs {
-        let item = Field {
-            path: format!("{}.{}", field.path, key.value),
-            at: position(item.referenced),
-            node: &item.value,
-        };
-        if let Some(text) = reader.text(&item) {
-            annotations.insert(key.value.clone(), text.to_owned());
-        }
-    }
-    (annotations.len() == pairs.len()).then_some(annotations)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Writes objects back as the YAML that [`super::parse()`] reads.
 
+mod subject;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_common::policy::Posture;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use self::subject::SubjectWire;
 use super::{
-    EgressDeny, End, InvocationGrant, NamePattern, Object, PostureRule, PostureScope, Spec,
-    Subject, object::API_VERSION,
+    EgressDeny, End, InvocationGrant, Object, PostureRule, PostureScope, Spec, object::API_VERSION,
 };
 use crate::endpoint::{Endpoint, Plane};
 
@@ -116,6 +118,10 @@ struct SpecWire<'o> {
     undecidable: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quic: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foreign_sockets: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unresolved: Option<&'static str>,
 }
 
 impl<'o> From<&'o Spec> for SpecWire<'o> {
@@ -214,6 +220,8 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
         ungranted,
         undecidable,
         quic,
+        foreign_sockets,
+        unresolved,
     } = posture;
     let (default, subjects) = match scope {
         PostureScope::Default => (Some(true), Vec::new()),
@@ -227,53 +235,12 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
         ungranted: Some(ungranted.name()),
         undecidable: undecidable.map(Posture::name),
         quic: quic.map(Posture::name),
+        foreign_sockets: foreign_sockets.map(Posture::name),
+        unresolved: unresolved.map(Posture::name),
         ..SpecWire::default()
     }
 }
 
 fn plane_names(planes: &BTreeSet<Plane>) -> Vec<&'static str> {
     planes.iter().map(|plane| plane.name()).collect()
-}
-
-type Group<'o> = BTreeMap<&'static str, &'o str>;
-
-#[derive(Default, Serialize)]
-struct SubjectWire<'o> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    any: Option<bool>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    systemd: Group<'o>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    container: Group<'o>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    kubernetes: Group<'o>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup: Option<&'o str>,
-}
-
-impl<'o> From<&'o Subject> for SubjectWire<'o> {
-    fn from(subject: &'o Subject) -> Self {
-        let Subject::Parts(parts) = subject else {
-            return Self {
-                any: Some(true),
-                ..Self::default()
-            };
-        };
-        let unit = parts.unit.as_ref().map(NamePattern::as_str);
-        let slice = parts.slice.as_ref().map(NamePattern::as_str);
-        Self {
-            any: None,
-            systemd: group([("unit", unit), ("slice", slice)]),
-            container: group([("id", parts.container.as_deref())]),
-            kubernetes: group([("podUid", parts.pod.as_deref())]),
-            cgroup: parts.cgroup.as_deref(),
-        }
-    }
-}
-
-fn group<'o, const N: usize>(fields: [(&'static str, Option<&'o str>); N]) -> Group<'o> {
-    fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
 }

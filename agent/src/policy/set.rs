@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     EgressDeny, InvocationGrant, Kind, Located, Object, PolicyError, PostureRule, PostureScope,
-    Span, Spec, object::ALL_ENDPOINTS,
+    Span, Spec, Subject, UserSelector, object::ALL_ENDPOINTS,
 };
 use crate::endpoint::{Catalogue, Endpoint, Plane};
 
@@ -159,6 +159,28 @@ impl PolicySet {
             .flat_map(prefixes_of)
             .map(|(net, port)| prefix_name(net, port))
             .collect()
+    }
+
+    /// Executables and users that any subject names: who runs as one of them may have to be told
+    /// apart from the rest of its cgroup.
+    #[must_use]
+    pub fn process_parts(&self) -> (BTreeSet<String>, BTreeSet<UserSelector>) {
+        let grants = self.grants.values().flat_map(|rule| &rule.grant.subjects);
+        let denies = self.denies.values().flat_map(|rule| &rule.subjects);
+        let postures = self.postures.values().filter_map(|rule| match &rule.scope {
+            PostureScope::Default => None,
+            PostureScope::Subjects(subjects) => Some(subjects),
+        });
+        let subjects = grants.chain(denies).chain(postures.flatten());
+        let parts = subjects.filter_map(|subject| match subject {
+            Subject::Any => None,
+            Subject::Parts(parts) => Some((parts.exe.clone(), parts.user.clone())),
+        });
+        let (exes, users): (Vec<_>, Vec<_>) = parts.unzip();
+        (
+            exes.into_iter().flatten().collect(),
+            users.into_iter().flatten().collect(),
+        )
     }
 
     /// When a grant holds.

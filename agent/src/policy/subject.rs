@@ -1,10 +1,10 @@
 //! Selectors over identities.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use wildmatch::WildMatch;
 
-use crate::identity::Labels;
+use crate::identity::{Labels, LocalUser};
 
 /// Which identities a rule concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Subject {
     /// Every identity, known or unknown.
     Any,
     /// Known identities that have all of these parts.
-    Parts(Parts),
+    Parts(Box<Parts>),
 }
 
 /// At least one part is given.
@@ -20,10 +20,48 @@ pub enum Subject {
 pub struct Parts {
     pub unit: Option<NamePattern>,
     pub slice: Option<NamePattern>,
+    pub user_unit: Option<NamePattern>,
+    /// Container id.
     pub container: Option<String>,
+    pub container_name: Option<NamePattern>,
+    pub image: Option<NamePattern>,
+    /// Pod UID.
     pub pod: Option<String>,
+    pub namespace: Option<String>,
+    pub service_account: Option<String>,
+    /// The pod must have all of these labels.
+    pub pod_labels: BTreeMap<String, String>,
     /// This cgroup and all below it; without slash at the end, except for `/` itself.
     pub cgroup: Option<String>,
+    pub task: Option<String>,
+    /// Absolute path.
+    pub exe: Option<String>,
+    pub user: Option<UserSelector>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserSelector {
+    Uid(u32),
+    Name(String),
+}
+
+impl UserSelector {
+    #[must_use]
+    pub fn matches(&self, user: &LocalUser) -> bool {
+        match self {
+            Self::Uid(uid) => *uid == user.uid,
+            Self::Name(name) => user.name.as_ref() == Some(name),
+        }
+    }
+}
+
+impl fmt::Display for UserSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => uid.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 impl Subject {
@@ -42,9 +80,18 @@ impl Parts {
         let Self {
             unit,
             slice,
+            user_unit,
             container,
+            container_name,
+            image,
             pod,
+            namespace,
+            service_account,
+            pod_labels,
             cgroup,
+            task,
+            exe,
+            user,
         } = self;
         let named = |pattern: &Option<NamePattern>, name: &Option<String>| match pattern {
             Some(pattern) => name.as_deref().is_some_and(|name| pattern.matches(name)),
@@ -52,12 +99,30 @@ impl Parts {
         };
         named(unit, &labels.unit)
             && named(slice, &labels.slice)
-            && (container.is_none() || *container == labels.container)
-            && (pod.is_none() || *pod == labels.pod)
+            && named(user_unit, &labels.user_unit)
+            && is(container, &labels.container)
+            && named(container_name, &labels.container_name)
+            && named(image, &labels.image)
+            && is(pod, &labels.pod)
+            && is(namespace, &labels.namespace)
+            && is(service_account, &labels.service_account)
+            && pod_labels
+                .iter()
+                .all(|(name, value)| labels.pod_labels.get(name) == Some(value))
+            && is(task, &labels.task)
+            && is(exe, &labels.exe)
+            && user.as_ref().is_none_or(|user| {
+                let local = labels.user.as_ref();
+                local.is_some_and(|local| user.matches(local))
+            })
             && cgroup
                 .as_deref()
                 .is_none_or(|top| is_within(&labels.cgroup, top))
     }
+}
+
+fn is(wanted: &Option<String>, found: &Option<String>) -> bool {
+    wanted.is_none() || wanted == found
 }
 
 fn is_within(path: &str, top: &str) -> bool {
@@ -67,7 +132,7 @@ fn is_within(path: &str, top: &str) -> bool {
     top == "/" || rest.is_empty() || rest.starts_with('/')
 }
 
-/// A unit or slice name in which `*` stands for any characters, also none.
+/// The name of a unit, container or image in which `*` stands for any characters, also none.
 #[derive(Clone, Debug)]
 pub struct NamePattern {
     text: String,
@@ -125,7 +190,7 @@ mod tests {
     }
 
     fn check(parts: Parts, matching: &[&str], others: &[&str]) {
-        let subject = Subject::Parts(parts);
+        let subject = Subject::Parts(Box::new(parts));
         for path in matching {
             assert!(subject.matches(Some(&labels(path))), "{subject:?} {path}");
         }

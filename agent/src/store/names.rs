@@ -73,6 +73,7 @@ impl Store {
             slice,
             container,
             pod,
+            ..
         } = labels;
         let at = micros(now);
         let number: i64 = self
@@ -162,6 +163,7 @@ impl Store {
                         slice: row.get(4)?,
                         container: row.get(5)?,
                         pod: row.get(6)?,
+                        ..Labels::default()
                     },
                     first_seen: timestamp(row.get(7)?),
                     last_seen: timestamp(row.get(8)?),

@@ -13,7 +13,7 @@ use crate::{
     },
     daemon::{ChangeError, Changed, Core, GrantView},
     error_chain,
-    policy::{Change, EgressDeny, Kind, Object, Parts, Subject, What},
+    policy::{Change, EgressDeny, Kind, NamePattern, Object, Parts, Subject, What},
 };
 
 /// JSON is YAML, so a request becomes a policy document and has the same checks as a file.
@@ -328,21 +328,42 @@ fn subject_text(subject: &Subject) -> String {
     let Parts {
         unit,
         slice,
+        user_unit,
         container,
+        container_name,
+        image,
         pod,
+        namespace,
+        service_account,
+        pod_labels,
         cgroup,
-    } = parts;
+        task,
+        exe,
+        user,
+    } = &**parts;
+    let pattern = |pattern: &Option<NamePattern>| pattern.as_ref().map(ToString::to_string);
     let words = [
-        ("unit", unit.as_ref().map(|name| name.as_str())),
-        ("slice", slice.as_ref().map(|name| name.as_str())),
-        ("container", container.as_deref()),
-        ("pod", pod.as_deref()),
-        ("cgroup", cgroup.as_deref()),
+        ("unit", pattern(unit)),
+        ("user unit", pattern(user_unit)),
+        ("slice", pattern(slice)),
+        ("container", pattern(container_name)),
+        ("container", container.clone()),
+        ("image", pattern(image)),
+        ("pod", pod.clone()),
+        ("namespace", namespace.clone()),
+        ("service account", service_account.clone()),
+        ("cgroup", cgroup.clone()),
+        ("task", task.clone()),
+        ("executable", exe.clone()),
+        ("user", user.as_ref().map(ToString::to_string)),
     ];
     let given = words
         .into_iter()
         .filter_map(|(word, value)| value.map(|value| format!("{word} {value}")));
-    given.collect::<Vec<_>>().join(", ")
+    let labels = pod_labels
+        .iter()
+        .map(|(name, value)| format!("pod label {name}={value}"));
+    given.chain(labels).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -87,6 +87,9 @@ impl Profile {
         if stance.quic == Posture::Deny {
             entry.posture |= RuleEntry::REFUSE_QUIC;
         }
+        if stance.foreign_sockets == Posture::Deny {
+            entry.posture |= RuleEntry::REFUSE_FOREIGN;
+        }
         entry
     }
 

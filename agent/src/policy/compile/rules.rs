@@ -28,9 +28,9 @@ pub(super) struct Rules<'p> {
     grant_index: SubjectIndex<'p>,
     denies: Vec<DenyRule>,
     deny_index: SubjectIndex<'p>,
-    postures: Vec<Stance>,
+    postures: Vec<Stances>,
     posture_index: SubjectIndex<'p>,
-    default_posture: Stance,
+    default_posture: Stances,
     planes: BTreeMap<EndpointId, Plane>,
     by_plane: BTreeMap<Plane, Vec<EndpointId>>,
     pub now_ns: u64,
@@ -71,14 +71,44 @@ pub(super) struct Stance {
     pub ungranted: Posture,
     pub undecidable: Posture,
     pub quic: Posture,
+    pub foreign_sockets: Posture,
 }
 
-impl From<&PostureRule> for Stance {
+/// What one posture means.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stances {
+    resolved: Stance,
+    /// For a pod whose metadata is not known.
+    unresolved: Stance,
+}
+
+impl Stance {
+    fn new(rule: &PostureRule, is_unresolved: bool) -> Self {
+        let ungranted = rule.without_grant(is_unresolved);
+        Self {
+            ungranted,
+            undecidable: rule.undecidable.unwrap_or(ungranted),
+            quic: rule.quic.unwrap_or(ungranted),
+            foreign_sockets: rule.foreign_sockets.unwrap_or(ungranted),
+        }
+    }
+}
+
+impl From<&PostureRule> for Stances {
     fn from(rule: &PostureRule) -> Self {
         Self {
-            ungranted: rule.ungranted,
-            undecidable: rule.undecidable(),
-            quic: rule.quic(),
+            resolved: Stance::new(rule, false),
+            unresolved: Stance::new(rule, true),
+        }
+    }
+}
+
+impl Stances {
+    const fn of(self, is_unresolved: bool) -> Stance {
+        if is_unresolved {
+            self.unresolved
+        } else {
+            self.resolved
         }
     }
 }
@@ -103,7 +133,7 @@ impl<'p> Rules<'p> {
         };
         let postures = set.postures.values().filter_map(|rule| match &rule.scope {
             PostureScope::Default => None,
-            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), Stance::from(rule))),
+            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), Stances::from(rule))),
         });
         let (posture_subjects, postures): (Vec<_>, Vec<_>) = postures.unzip();
         let default = set
@@ -121,7 +151,7 @@ impl<'p> Rules<'p> {
             deny_index: SubjectIndex::new(set.denies.values().map(|rule| rule.subjects.as_slice())),
             postures,
             posture_index: SubjectIndex::new(posture_subjects),
-            default_posture: default.map(Stance::from).unwrap_or_default(),
+            default_posture: default.map(Stances::from).unwrap_or_default(),
             planes,
             by_plane,
             now_ns: anchor.boot_ns,
@@ -154,9 +184,11 @@ impl<'p> Rules<'p> {
         let grants = self.grant_index.select(labels);
         let denies = self.deny_index.select(labels);
         let postures = self.posture_index.select(labels);
+        let is_unresolved = labels.is_some_and(|labels| labels.is_unresolved);
         let postures = postures
             .into_iter()
-            .filter_map(|index| self.postures.get(index));
+            .filter_map(|index| self.postures.get(index))
+            .map(|stances| stances.of(is_unresolved));
         Selected {
             grants: grants
                 .into_iter()
@@ -166,7 +198,7 @@ impl<'p> Rules<'p> {
                 .into_iter()
                 .filter_map(|index| self.denies.get(index))
                 .collect(),
-            stance: strictest(postures.copied()).unwrap_or(self.default_posture),
+            stance: strictest(postures).unwrap_or(self.default_posture.of(is_unresolved)),
         }
     }
 }
@@ -181,6 +213,7 @@ fn strictest(stances: impl IntoIterator<Item = Stance>) -> Option<Stance> {
         ungranted: stricter(first.ungranted, second.ungranted),
         undecidable: stricter(first.undecidable, second.undecidable),
         quic: stricter(first.quic, second.quic),
+        foreign_sockets: stricter(first.foreign_sockets, second.foreign_sockets),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     identity::Labels,
-    policy::{Parts, Subject},
+    policy::{NamePattern, Parts, Subject},
 };
 
 /// Rules, by their place in a list, under the most telling part of each of their subjects.
@@ -17,10 +17,16 @@ pub(super) struct SubjectIndex<'p> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part<'p> {
+    Task(&'p str),
     Container(&'p str),
     Pod(&'p str),
+    ContainerName(&'p str),
+    UserUnit(&'p str),
     Unit(&'p str),
+    Exe(&'p str),
+    ServiceAccount(&'p str, &'p str),
     Cgroup(&'p str),
+    Namespace(&'p str),
     Slice(&'p str),
 }
 
@@ -67,26 +73,46 @@ fn part_of(subject: &Subject) -> Option<Part<'_>> {
     let Parts {
         unit,
         slice,
+        user_unit,
         container,
+        container_name,
+        image: _,
         pod,
+        namespace,
+        service_account,
+        pod_labels: _,
         cgroup,
-    } = parts;
-    let exact = |pattern: &'_ Option<crate::policy::NamePattern>| {
-        pattern
-            .as_ref()
-            .is_some_and(crate::policy::NamePattern::is_exact)
-    };
-    None.or(container.as_deref().map(Part::Container))
-        .or(pod.as_deref().map(Part::Pod))
-        .or(unit
-            .as_ref()
-            .filter(|_| exact(unit))
-            .map(|unit| Part::Unit(unit.as_str())))
-        .or(cgroup.as_deref().map(Part::Cgroup))
-        .or(slice
-            .as_ref()
-            .filter(|_| exact(slice))
-            .map(|slice| Part::Slice(slice.as_str())))
+        task,
+        exe,
+        user: _,
+    } = &**parts;
+    let candidates = [
+        task.as_deref().map(Part::Task),
+        container.as_deref().map(Part::Container),
+        pod.as_deref().map(Part::Pod),
+        exact(container_name).map(Part::ContainerName),
+        exact(user_unit).map(Part::UserUnit),
+        exact(unit).map(Part::Unit),
+        exe.as_deref().map(Part::Exe),
+        part_of_account(namespace.as_ref(), service_account.as_ref()),
+        cgroup.as_deref().map(Part::Cgroup),
+        namespace.as_deref().map(Part::Namespace),
+        exact(slice).map(Part::Slice),
+    ];
+    candidates.into_iter().flatten().next()
+}
+
+fn exact(pattern: &Option<NamePattern>) -> Option<&str> {
+    let pattern = pattern.as_ref().filter(|pattern| pattern.is_exact());
+    pattern.map(NamePattern::as_str)
+}
+
+fn part_of_account<'p>(
+    namespace: Option<&'p String>,
+    account: Option<&'p String>,
+) -> Option<Part<'p>> {
+    let (namespace, account) = namespace.zip(account)?;
+    Some(Part::ServiceAccount(namespace, account))
 }
 
 /// Every part under which a subject that selects these labels can stand.
@@ -95,13 +121,35 @@ fn parts_of(labels: &Labels) -> Vec<Part<'_>> {
         cgroup,
         unit,
         slice,
+        user_unit,
+        nested: _,
         container,
+        container_name,
+        image: _,
         pod,
+        pod_name: _,
+        namespace,
+        service_account,
+        owner: _,
+        pod_labels: _,
+        is_unresolved: _,
+        task,
+        exe,
+        user: _,
     } = labels;
     let mut parts = Vec::new();
+    parts.extend(task.as_deref().map(Part::Task));
     parts.extend(container.as_deref().map(Part::Container));
     parts.extend(pod.as_deref().map(Part::Pod));
+    parts.extend(container_name.as_deref().map(Part::ContainerName));
+    parts.extend(user_unit.as_deref().map(Part::UserUnit));
     parts.extend(unit.as_deref().map(Part::Unit));
+    parts.extend(exe.as_deref().map(Part::Exe));
+    parts.extend(part_of_account(
+        namespace.as_ref(),
+        service_account.as_ref(),
+    ));
+    parts.extend(namespace.as_deref().map(Part::Namespace));
     parts.extend(slice.as_deref().map(Part::Slice));
     parts.extend(["/", cgroup].map(Part::Cgroup));
     let ends = cgroup

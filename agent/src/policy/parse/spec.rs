@@ -49,8 +49,16 @@ const DENY: Allowed = Allowed {
 };
 
 const POSTURE: Allowed = Allowed {
-    fields: &["subjects", "default", "ungranted", "undecidable", "quic"],
-    unenforceable: &["rawSockets", "foreignSockets"],
+    fields: &[
+        "subjects",
+        "default",
+        "ungranted",
+        "undecidable",
+        "quic",
+        "foreignSockets",
+        "unresolved",
+    ],
+    unenforceable: &["rawSockets"],
 };
 
 /// `None` if anything in `field` is wrong.
@@ -258,17 +266,17 @@ fn posture(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PostureRule> {
     let ungranted = reader
         .required(&fields, "ungranted", "write allow or deny")
         .and_then(|field| allow_or_deny(reader, field));
-    let undecidable = fields
-        .get("undecidable")
-        .and_then(|field| allow_or_deny(reader, field));
-    let quic = fields
-        .get("quic")
-        .and_then(|field| allow_or_deny(reader, field));
+    let mut optional = |name| {
+        let field = fields.get(name);
+        field.and_then(|field| allow_or_deny(reader, field))
+    };
     Some(PostureRule {
+        undecidable: optional("undecidable"),
+        quic: optional("quic"),
+        foreign_sockets: optional("foreignSockets"),
+        unresolved: optional("unresolved"),
         scope: scope?,
         ungranted: ungranted?,
-        undecidable,
-        quic,
     })
 }
 

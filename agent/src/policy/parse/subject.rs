@@ -1,26 +1,42 @@
 //! Subjects: which identities an object concerns.
 
-use super::reader::{Allowed, Field, Fields, Reader};
-use crate::policy::{NamePattern, Parts, Subject};
+use super::{
+    part,
+    reader::{Allowed, Field, Fields, Reader},
+};
+use crate::policy::{Parts, Subject};
 
 const SUBJECT: Allowed = Allowed {
-    fields: &["any", "systemd", "container", "kubernetes", "cgroup"],
-    unenforceable: &["process", "task"],
+    fields: &[
+        "any",
+        "systemd",
+        "container",
+        "kubernetes",
+        "process",
+        "cgroup",
+        "task",
+    ],
+    unenforceable: &[],
 };
 
 const SYSTEMD: Allowed = Allowed {
-    fields: &["unit", "slice"],
+    fields: &["unit", "slice", "userUnit"],
     unenforceable: &[],
 };
 
 const CONTAINER: Allowed = Allowed {
-    fields: &["id"],
-    unenforceable: &["name", "image"],
+    fields: &["id", "name", "image"],
+    unenforceable: &[],
 };
 
 const KUBERNETES: Allowed = Allowed {
-    fields: &["podUid"],
-    unenforceable: &["namespace", "serviceAccount", "podLabels"],
+    fields: &["podUid", "namespace", "serviceAccount", "podLabels"],
+    unenforceable: &[],
+};
+
+const PROCESS: Allowed = Allowed {
+    fields: &["exe", "user"],
+    unenforceable: &[],
 };
 
 pub(super) fn list(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Subject> {
@@ -40,25 +56,30 @@ fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
     let mut parts = Parts::default();
     if let Some(systemd) = fields.get("systemd") {
         let inner = group(reader, systemd, &SYSTEMD)?;
-        let mut pattern = |name: &str, suffixes: &[&str]| {
-            inner
-                .get(name)
-                .and_then(|field| unit_pattern(reader, field, suffixes))
-        };
-        parts.unit = pattern("unit", &[".service", ".scope"]);
-        parts.slice = pattern("slice", &[".slice"]);
+        parts.unit = read(reader, &inner, "unit", part::unit);
+        parts.slice = read(reader, &inner, "slice", part::slice);
+        parts.user_unit = read(reader, &inner, "userUnit", part::unit);
     }
     if let Some(container) = fields.get("container") {
         let inner = group(reader, container, &CONTAINER)?;
-        parts.container = inner
-            .get("id")
-            .and_then(|field| container_id(reader, field));
+        parts.container = read(reader, &inner, "id", part::container_id);
+        parts.container_name = read(reader, &inner, "name", part::container_name);
+        parts.image = read(reader, &inner, "image", part::image);
     }
     if let Some(kubernetes) = fields.get("kubernetes") {
         let inner = group(reader, kubernetes, &KUBERNETES)?;
-        parts.pod = inner.get("podUid").and_then(|field| pod_uid(reader, field));
+        parts.pod = read(reader, &inner, "podUid", part::pod_uid);
+        parts.namespace = read(reader, &inner, "namespace", part::namespace);
+        parts.service_account = read(reader, &inner, "serviceAccount", part::service_account);
+        parts.pod_labels = read(reader, &inner, "podLabels", part::pod_labels).unwrap_or_default();
     }
-    parts.cgroup = fields.get("cgroup").and_then(|field| cgroup(reader, field));
+    if let Some(process) = fields.get("process") {
+        let inner = group(reader, process, &PROCESS)?;
+        parts.exe = read(reader, &inner, "exe", part::exe);
+        parts.user = read(reader, &inner, "user", part::user);
+    }
+    parts.cgroup = read(reader, &fields, "cgroup", part::cgroup);
+    parts.task = read(reader, &fields, "task", part::task);
     if reader.errors.len() > n_errors {
         return None;
     }
@@ -67,7 +88,16 @@ fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
         reader.refuse(field, message);
         return None;
     }
-    Some(Subject::Parts(parts))
+    Some(Subject::Parts(Box::new(parts)))
+}
+
+fn read<T>(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    name: &str,
+    part: impl FnOnce(&mut Reader<'_>, &Field<'_>) -> Option<T>,
+) -> Option<T> {
+    fields.get(name).and_then(|field| part(reader, field))
 }
 
 fn subject_any(reader: &mut Reader<'_>, fields: &Fields<'_>, any: &Field<'_>) -> Option<Subject> {
@@ -100,77 +130,4 @@ fn group<'n>(reader: &mut Reader<'_>, field: &Field<'n>, allowed: &Allowed) -> O
         reader.refuse(field, message);
     }
     Some(fields)
-}
-
-fn unit_pattern(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    suffixes: &[&str],
-) -> Option<NamePattern> {
-    let text = reader.text(field)?;
-    let is_allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b':' | b'-' | b'_' | b'.' | b'\\' | b'@' | b'*')
-    };
-    let is_complete = text.ends_with('*') || suffixes.iter().any(|suffix| text.ends_with(suffix));
-    if is_complete && text.len() <= 255 && text.bytes().all(is_allowed) {
-        return Some(NamePattern::new(text));
-    }
-    let message = format!(
-        "`{text}` is not a full unit name: write it with its {}; `*` stands for any characters",
-        suffixes.join(" or ")
-    );
-    reader.refuse(field, message);
-    None
-}
-
-fn container_id(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
-    let text = reader.text(field)?;
-    if text.len() == 64 && text.bytes().all(is_lower_hex) {
-        return Some(text.to_owned());
-    }
-    let message = format!("`{text}` is not a container id: write all 64 hexadecimal digits");
-    reader.refuse(field, message);
-    None
-}
-
-fn pod_uid(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
-    let text = reader.text(field)?;
-    let lengths = text.split('-').map(str::len).collect::<Vec<_>>();
-    if lengths == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || is_lower_hex(byte)) {
-        return Some(text.to_owned());
-    }
-    let message =
-        format!("`{text}` is not a pod UID: write it as in 6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b");
-    reader.refuse(field, message);
-    None
-}
-
-const fn is_lower_hex(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
-}
-
-fn cgroup(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
-    let text = reader.text(field)?;
-    let is_component = |part: &str| !matches!(part, "" | "." | "..");
-    let is_path = text == "/"
-        || text
-            .strip_prefix('/')
-            .is_some_and(|rest| rest.split('/').all(is_component));
-    if !is_path {
-        let message = format!(
-            "`{text}` is not a cgroup path: write it from `/`, without `.`, `..` and a slash at \
-             the end"
-        );
-        reader.refuse(field, message);
-        return None;
-    }
-    if text.starts_with("/sys/fs/cgroup") {
-        let message = format!(
-            "`{text}` includes the mount point: write the path below it, as in /system.slice"
-        );
-        reader.refuse(field, message);
-        return None;
-    }
-    Some(text.to_owned())
 }

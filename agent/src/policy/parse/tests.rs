@@ -137,7 +137,8 @@ fn subjects_must_select_something_that_can_be_enforced() {
     );
     check(
         "systemd: {}",
-        "p.yaml:7:14: spec.subjects[0].systemd: must not be empty; allowed are unit, slice",
+        "p.yaml:7:14: spec.subjects[0].systemd: must not be empty; allowed are unit, slice, \
+         userUnit",
     );
     check(
         "systemd: {unit: batch}",
@@ -182,32 +183,91 @@ fn subjects_must_select_something_that_can_be_enforced() {
 }
 
 #[test]
-fn what_this_version_cannot_enforce_is_refused() {
-    let cannot = "is a known field, but this version cannot enforce it: remove it";
+fn parts_of_subjects_have_their_forms() {
     let subject = "systemd: {unit: batch.service}";
-    for (new, field, column) in [
-        ("process: {exe: /bin/x}", "process", 5),
-        ("task: t1", "task", 5),
-        ("container: {image: x}", "container.image", 17),
-        ("container: {name: x}", "container.name", 17),
-        ("kubernetes: {namespace: x}", "kubernetes.namespace", 18),
-        (
-            "kubernetes: {serviceAccount: x}",
-            "kubernetes.serviceAccount",
-            18,
-        ),
-        (
-            "kubernetes: {podLabels: {a: b}}",
-            "kubernetes.podLabels",
-            18,
-        ),
-    ] {
-        check_grant(
-            subject,
-            new,
-            &format!("p.yaml:7:{column}: spec.subjects[0].{field}: {cannot}"),
+    let check = |new: &str, column: u64, field: &str, message: &str| {
+        let expected = format!("p.yaml:7:{column}: spec.subjects[0].{field}: {message}");
+        check_grant(subject, new, &expected);
+    };
+    check(
+        "container: {name: a b}",
+        23,
+        "container.name",
+        "`a b` is not the name of a container: write letters, digits, `_`, `.` and `-`; `*` stands \
+         for any characters",
+    );
+    check(
+        "container: {image: nginx}",
+        24,
+        "container.image",
+        "`nginx` is not the full name of an image: write it as in docker.io/library/nginx:1.27; \
+         `*` stands for any characters",
+    );
+    check(
+        "kubernetes: {namespace: A}",
+        29,
+        "kubernetes.namespace",
+        "`A` is not a namespace: write at most 63 lower-case letters, digits and `-`, with a letter \
+         or digit at both ends",
+    );
+    check(
+        "kubernetes: {serviceAccount: 'ns:x'}",
+        34,
+        "kubernetes.serviceAccount",
+        "`ns:x` is not a service account: write lower-case letters, digits, `-` and `.`, without \
+         its namespace",
+    );
+    check(
+        "kubernetes: {podLabels: {a: 1}}",
+        33,
+        "kubernetes.podLabels.a",
+        "must be text, found a number: put it in quotes",
+    );
+    check(
+        "kubernetes: {podLabels: {}}",
+        29,
+        "kubernetes.podLabels",
+        "must not be empty",
+    );
+    for exe in ["curl", "/usr/../bin/curl", "/", "/a//b", "/bin/"] {
+        check(
+            &format!("process: {{exe: {exe}}}"),
+            20,
+            "process.exe",
+            &format!(
+                "`{exe}` is not the path of an executable: write it from `/`, without `.` and \
+                 `..`, as in /usr/bin/curl"
+            ),
         );
     }
+    for user in ["-1", "a:b", "4294967295", "'1x'", "'a b'"] {
+        check(
+            &format!("process: {{user: {user}}}"),
+            21,
+            "process.user",
+            &format!(
+                "`{}` is neither the name of a user nor a UID: write it as in www-data or 1000",
+                user.trim_matches('\'')
+            ),
+        );
+    }
+    check(
+        "process: {user: [root]}",
+        21,
+        "process.user",
+        "must be the name of a user or a UID, found a list",
+    );
+    check(
+        "task: a/b",
+        11,
+        "task",
+        "`a/b` is not the id of a task: write the id that its registration returned",
+    );
+}
+
+#[test]
+fn what_this_version_cannot_enforce_is_refused() {
+    let cannot = "is a known field, but this version cannot enforce it: remove it";
     for field in ["limits", "approval"] {
         let new = format!("{field}: {{}}\n  purpose:");
         check_grant(

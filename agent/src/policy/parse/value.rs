@@ -1,11 +1,17 @@
 //! Single values: names, planes, prefixes, ports, times.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::{IpNet, Ipv6Net};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
-use super::reader::{Field, Reader};
+use super::{
+    node::{Node, position},
+    reader::{Field, Reader},
+};
 use crate::endpoint::Plane;
 
 /// Lower-case letters, digits, `.`, `_` and `-`; with `has_parts`, several of these joined by `/`.
@@ -50,6 +56,29 @@ pub(super) fn words(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String
     Some(text.to_owned())
 }
 
+/// A mapping of names to texts.
+pub(super) fn texts(
+    reader: &mut Reader<'_>,
+    field: &Field<'_>,
+) -> Option<BTreeMap<String, String>> {
+    let Node::Map(pairs) = field.node else {
+        reader.wrong_type(field, "a mapping");
+        return None;
+    };
+    let mut texts = BTreeMap::new();
+    for (key, item) in pairs {
+        let item = Field {
+            path: format!("{}.{}", field.path, key.value),
+            at: position(item.referenced),
+            node: &item.value,
+        };
+        if let Some(text) = reader.text(&item) {
+            texts.insert(key.value.clone(), text.to_owned());
+        }
+    }
+    (texts.len() == pairs.len()).then_some(texts)
+}
+
 pub(super) fn plane(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Plane> {
     reader.word(field, &Plane::ALL, Plane::name)
 }
@@ -68,7 +97,7 @@ pub(super) fn ports(reader: &mut Reader<'_>, field: &Field<'_>) -> BTreeSet<u16>
 }
 
 fn port(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<u16> {
-    let super::node::Node::Integer(number) = field.node else {
+    let Node::Integer(number) = field.node else {
         reader.wrong_type(field, "a port number");
         return None;
     };

@@ -191,7 +191,7 @@ fn subject() -> impl Strategy<Value = Subject> {
             ..unit("u1.service")
         },
     ];
-    prop_oneof![1 => Just(Subject::Any), 4 => select(parts).prop_map(Subject::Parts)]
+    prop_oneof![1 => Just(Subject::Any), 4 => select(parts).prop_map(|parts| Subject::Parts(Box::new(parts)))]
 }
 
 fn selectors() -> impl Strategy<Value = Vec<String>> {
@@ -265,6 +265,8 @@ fn posture() -> impl Strategy<Value = PostureRule> {
         ungranted,
         undecidable: None,
         quic: None,
+        foreign_sockets: None,
+        unresolved: None,
     })
 }
 
@@ -288,6 +290,8 @@ pub(super) fn world(max_grants: usize) -> impl Strategy<Value = World> {
                     ungranted,
                     undecidable: None,
                     quic: None,
+                    foreign_sockets: None,
+                    unresolved: None,
                 };
                 set.postures.insert("default".to_owned(), rule);
             }

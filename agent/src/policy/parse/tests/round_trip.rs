@@ -14,6 +14,14 @@ fn subject() -> impl Strategy<Value = String> {
         "[0-9a-f]{64}".prop_map(|id| format!("container: {{id: '{id}'}}")),
         "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
             .prop_map(|uid| format!("kubernetes: {{podUid: '{uid}'}}")),
+        "[a-z]{1,5}[*]?".prop_map(|name| format!(
+            "{{container: {{name: '{name}', image: '*/{name}'}}, systemd: {{userUnit: {name}*}}}}"
+        )),
+        "[a-z0-9]{1,5}".prop_map(|name| format!(
+            "kubernetes: {{namespace: '{name}', serviceAccount: 'x.{name}', podLabels: {{a/b: '{name}', c: ''}}}}"
+        )),
+        "[a-z0-9]{1,5}".prop_map(|name| format!("{{task: 'x-{name}', process: {{exe: '/a {name}'}}}}")),
+        "0|[1-9][0-9]{0,6}|[a-z]{1,5}".prop_map(|user| format!("process: {{user: '{user}'}}")),
     ]
 }
 
@@ -49,7 +57,9 @@ fn spec() -> impl Strategy<Value = (&'static str, String)> {
     let posture = subject().prop_map(|subject| {
         (
             "Posture",
-            format!("  subjects:\n  - {subject}\n  ungranted: deny\n"),
+            format!(
+                "  subjects:\n  - {subject}\n  ungranted: deny\n  foreignSockets: allow\n  unresolved: deny\n"
+            ),
         )
     });
     let endpoint = Just((
