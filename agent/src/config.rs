@@ -2,6 +2,8 @@
 //!
 //! Policy is not here: it lives in policy files and in the store.
 
+mod kubernetes;
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -12,6 +14,8 @@ use std::{
 use agent_common::settings::Mode;
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use self::kubernetes::{Kubernetes, PodSource};
 
 /// Read when `--config` is not given; need not exist then.
 pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
@@ -39,6 +43,8 @@ pub struct Config {
     pub detach_on_exit: bool,
     /// How many events the store keeps.
     pub kept_events: u64,
+    /// Where metadata of pods comes from; `None` for nowhere.
+    pub kubernetes: Option<Kubernetes>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -65,6 +71,7 @@ impl Default for Config {
             name_servers: BTreeSet::new(),
             detach_on_exit: false,
             kept_events: 100_000,
+            kubernetes: None,
         }
     }
 }
@@ -117,6 +124,7 @@ struct File {
     name_servers: Option<Vec<IpAddr>>,
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
+    kubernetes: kubernetes::Table,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -144,12 +152,24 @@ impl Config {
     ///
     /// When the file cannot be read or has a mistake: with its line, field and what is allowed.
     pub fn resolve(overrides: Overrides) -> Result<Self, ConfigError> {
-        let file = match &overrides.config {
-            Some(path) => read(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
-            None => File::default(),
+        let path = overrides.config.as_deref();
+        let path = path.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
+        let file = if overrides.config.is_some() || path.exists() {
+            read(&path)?
+        } else {
+            File::default()
         };
-        Ok(Self::merge(file, overrides))
+        let kubernetes = file.kubernetes.clone();
+        let kubernetes = kubernetes
+            .resolve(kubernetes::Environment::read())
+            .map_err(|message| ConfigError::Invalid {
+                path: path.display().to_string(),
+                message,
+            })?;
+        Ok(Self {
+            kubernetes,
+            ..Self::merge(file, overrides)
+        })
     }
 
     fn merge(file: File, overrides: Overrides) -> Self {
@@ -168,6 +188,7 @@ impl Config {
             name_servers,
             detach_on_exit,
             kept_events,
+            kubernetes: _,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -194,6 +215,7 @@ impl Config {
             detach_on_exit: overrides.detach_on_exit
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
+            kubernetes: None,
         }
     }
 }
@@ -238,6 +260,9 @@ mod tests {
             error("modus = 1").starts_with("weir.toml:1:1: unknown field `modus`, expected one of"),
             "{}",
             error("modus = 1")
+        );
+        assert!(
+            error("[kubernetes]\nsource = \"kube\"").starts_with("weir.toml:2:10: unknown variant"),
         );
         assert!(error("metrics_listen = \"9464\"").starts_with("weir.toml:1:18: "));
     }

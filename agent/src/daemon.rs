@@ -12,6 +12,7 @@ mod ending;
 mod explain;
 mod grants;
 mod naming;
+mod pods;
 mod policy;
 mod recognition;
 mod report;
@@ -35,6 +36,7 @@ pub use self::{
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::{GrantState, GrantView},
+    pods::KubernetesView,
     policy::check_files,
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
@@ -47,6 +49,7 @@ use crate::{
         cgroups::{CgroupWatcher, Change},
         resolver::{self, Answer},
     },
+    kube::{self, Update},
     store::StoreError,
 };
 
@@ -88,6 +91,7 @@ enum Input {
     Ask(Box<dyn FnOnce(&mut Core) + Send>),
     Cgroup(Change),
     Resolved(Answer),
+    Pods(Update),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -139,7 +143,8 @@ pub struct Daemon {
     _watcher: CgroupWatcher,
 }
 
-/// Puts the agent in force. Must be called within a tokio runtime, which resolves names.
+/// Puts the agent in force. Must be called within a tokio runtime, which resolves names and
+/// follows pods.
 ///
 /// # Errors
 ///
@@ -167,6 +172,13 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
         tokio::spawn(resolver::run(wanted_hosts, move |answer| {
             // As above.
             let _ = answers.send(Input::Resolved(answer));
+        }));
+    }
+    if let Some(options) = core.pods.options() {
+        let updates = inputs.clone();
+        tokio::spawn(kube::run(options, move |update| {
+            // As above.
+            let _ = updates.send(Input::Pods(update));
         }));
     }
     if let Some(ring) = core.maps.refusals.take() {

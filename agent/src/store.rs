@@ -1,4 +1,4 @@
-//! What must survive: names and their numbers, objects made over the API, usage, events.
+//! What must survive: names and their numbers, objects made over the API, usage, events, pods.
 //!
 //! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod names;
 mod objects;
+mod pods;
 mod schema;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ pub use self::{
     events::{EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
+    pods::StoredPod,
 };
 
 pub struct Store {

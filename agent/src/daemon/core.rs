@@ -21,6 +21,7 @@ use super::{
     Input, StartError,
     addresses::{AddressBook, Wanted},
     ending::EndedCounts,
+    pods::Pods,
     policy::Running,
     sources,
     telling::Telling,
@@ -65,6 +66,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
+    pub(super) pods: Pods,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
     /// Addresses that the policy itself names.
@@ -108,6 +110,7 @@ impl Core {
             mode: config.mode,
             inspect: config.inspect,
         })?;
+        let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
@@ -118,6 +121,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
+            pods,
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -199,6 +203,7 @@ impl Core {
             }
             Input::Cgroup(Change::Missed) => self.rescan(),
             Input::Resolved(answer) => self.learn(&answer),
+            Input::Pods(update) => self.take_pods(update),
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
@@ -259,7 +264,7 @@ impl Core {
         }
     }
 
-    fn reinstall(&mut self, why: &str) {
+    pub(super) fn reinstall(&mut self, why: &str) {
         match self.install() {
             Ok(()) => tracing::info!(why, "installed the running revision again"),
             Err(error) => tracing::error!(error = error_chain(&error), why, "not installed"),
@@ -293,6 +298,7 @@ impl Core {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
+        self.note_pods(at.wall);
         self.believe_name_servers();
         self.book.expire(at.boot_ns);
         self.update_addresses();

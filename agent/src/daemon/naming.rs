@@ -56,7 +56,35 @@ impl Core {
         path: &str,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = Labels::from_cgroup_path(path);
+        let labels = self.labels_of(path);
+        self.give(cgroup, labels, at)
+    }
+
+    /// What is known about whatever runs in the cgroup at `path`.
+    pub(super) fn labels_of(&self, path: &str) -> Labels {
+        let mut labels = Labels::from_cgroup_path(path);
+        self.pods.describe(&mut labels);
+        labels
+    }
+
+    /// Gives a cgroup other labels than it had.
+    pub(super) fn rename(&mut self, cgroup: u64, labels: Labels, at: &Now) {
+        let path = labels.cgroup.clone();
+        if let Err(error) = self.give(cgroup, labels, at) {
+            tracing::error!(
+                error = error_chain(&*error),
+                path,
+                "cgroup keeps its former identity"
+            );
+        }
+    }
+
+    fn give(
+        &mut self,
+        cgroup: u64,
+        labels: Labels,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let id = self
             .store
             .identity_number(&labels.key(), &labels, at.wall)?;

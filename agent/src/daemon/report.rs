@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::Core;
+use super::{Core, pods::KubernetesView};
 use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
@@ -45,6 +45,8 @@ pub struct StatusView {
     pub grants: usize,
     pub hosts: usize,
     pub hosts_resolved: usize,
+    /// `None`: nobody is asked about pods.
+    pub kubernetes: Option<KubernetesView>,
 }
 
 /// How full one kernel map is.
@@ -91,6 +93,7 @@ impl Core {
             grants: revision.set.grant_names().count(),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
+            kubernetes: self.kubernetes(),
         })
     }
 

@@ -3,18 +3,19 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use http_body_util::Limited;
-use hyper::Response;
+use hyper::{Request, Response, body::Body};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Config,
-    client::ClientBuilder,
+    client::{Body as RequestBody, ClientBuilder},
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher::{self, DefaultBackoff, Event, watcher},
 };
 use tokio::{sync::Notify, time::sleep};
-use tower::util::MapResponseLayer;
+use tower::{BoxError, Service, util::MapResponseLayer};
 
 use super::{
     PodInfo, Update, convert,
@@ -38,9 +39,13 @@ pub(super) async fn run<F: Fn(Update)>(
     reporter: &mut Reporter<'_, F>,
 ) {
     let mut backoff = DefaultBackoff::default();
+    let answered = Arc::new(Notify::new());
     loop {
         match config(kubeconfig).await {
-            Ok(config) => follow(node, config, reporter, &mut backoff).await,
+            Ok(config) => match client(config, Arc::clone(&answered)) {
+                Ok(client) => follow(node, client, &answered, reporter, &mut backoff).await,
+                Err(error) => reporter.away(&client_reason(&error)),
+            },
             Err(why) => reporter.away(&why),
         }
         pause(&mut backoff).await;
@@ -65,18 +70,15 @@ async fn config(kubeconfig: Option<&Path>) -> Result<Config, String> {
         .map_err(failed)
 }
 
-/// Returns when the credentials are not accepted: their files may be newer than what was read.
-async fn follow<F: Fn(Update)>(
+/// Returns when the credentials are not accepted, whose files may be newer than what was read, and
+/// when everything has to be asked for again.
+pub(super) async fn follow<F: Fn(Update)>(
     node: &str,
-    config: Config,
+    client: Client,
+    answered: &Notify,
     reporter: &mut Reporter<'_, F>,
     backoff: &mut DefaultBackoff,
 ) {
-    let answered = Arc::new(Notify::new());
-    let client = match client(config, Arc::clone(&answered)) {
-        Ok(client) => client,
-        Err(error) => return reporter.away(&client_reason(&error)),
-    };
     let wanted = watcher::Config::default()
         .fields(&format!("spec.nodeName={node}"))
         .timeout(WATCH_SECONDS)
@@ -115,11 +117,13 @@ async fn follow<F: Fn(Update)>(
                 }
             }
             Some(Err(error)) => {
-                // The list that follows is all there is to it.
-                if code(&error) != Some(410) {
+                // A list follows, and that is all there is to it.
+                let is_expired = code(&error) == Some(410);
+                if !is_expired {
                     reporter.away(&watcher_reason(&error));
                 }
-                if code(&error) == Some(401) {
+                let is_refused = matches!(error, watcher::Error::WatchStartFailed(_));
+                if code(&error) == Some(401) || (is_expired && is_refused) {
                     return;
                 }
                 pause(backoff).await;
@@ -129,18 +133,29 @@ async fn follow<F: Fn(Update)>(
     }
 }
 
-/// A client that notes each answer other than an error, and reads no answer without end.
 fn client(mut config: Config, answered: Arc<Notify>) -> kube::Result<Client> {
     config.connect_timeout = Some(CONNECT);
     // Absence is for us to tell, at once.
     config.default_retry = false;
-    let note = MapResponseLayer::new(move |answer: Response<_>| {
+    Ok(noting(ClientBuilder::try_from(config)?, answered))
+}
+
+/// A client that notes each answer other than an error, and reads no answer without end.
+pub(super) fn noting<S, B>(builder: ClientBuilder<S>, answered: Arc<Notify>) -> Client
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let note = MapResponseLayer::new(move |answer: Response<B>| {
         if answer.status().is_success() {
             answered.notify_one();
         }
         answer.map(|body| Limited::new(body, MAX_ANSWER))
     });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&note).build())
+    builder.with_layer(&note).build()
 }
 
 fn code(error: &watcher::Error) -> Option<u16> {

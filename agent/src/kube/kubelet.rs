@@ -33,7 +33,7 @@ pub(super) async fn run<F: Fn(Update)>(
     let mut known = None;
     loop {
         ticks.tick().await;
-        let asked = timeout(PATIENCE, ask(node, url, ca, insecure)).await;
+        let asked = timeout(PATIENCE, connect_and_ask(node, url, ca, insecure)).await;
         match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
             Ok(pods) => {
                 if known.as_ref() != Some(&pods) {
@@ -47,15 +47,19 @@ pub(super) async fn run<F: Fn(Update)>(
     }
 }
 
-async fn ask(
+async fn connect_and_ask(
     node: &str,
     url: &str,
     ca: Option<&Path>,
     insecure: bool,
 ) -> Result<Vec<PodInfo>, String> {
     let (config, path) = config(url, ca, insecure)?;
+    let client = Client::try_from(config).map_err(|error| client_reason(&error))?;
+    ask(&client, &path, node).await
+}
+
+pub(super) async fn ask(client: &Client, path: &str, node: &str) -> Result<Vec<PodInfo>, String> {
     let failed = |error: kube::Error| client_reason(&error);
-    let client = Client::try_from(config).map_err(failed)?;
     let request = Request::get(path).body(Body::empty());
     let request = request.map_err(|error| error.to_string())?;
     let answer = client.send(request).await.map_err(failed)?;

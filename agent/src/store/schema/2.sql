@@ -1,0 +1,1 @@
+-- Nothing yet: another step comes here.
