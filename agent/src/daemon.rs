@@ -49,7 +49,7 @@ use crate::{
         cgroups::{CgroupWatcher, Change},
         resolver::{self, Answer},
     },
-    kube::{self, Update},
+    kube::{Update, run as follow_pods},
     store::StoreError,
 };
 
@@ -176,7 +176,7 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     }
     if let Some(options) = core.pods.options() {
         let updates = inputs.clone();
-        tokio::spawn(kube::run(options, move |update| {
+        tokio::spawn(follow_pods(options, move |update| {
             // As above.
             let _ = updates.send(Input::Pods(update));
         }));

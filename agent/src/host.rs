@@ -4,6 +4,7 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod containers;
 pub mod memory;
 pub mod name_servers;
 pub mod process;

@@ -7,6 +7,7 @@
 mod counters;
 mod error;
 mod events;
+mod labels;
 mod names;
 mod objects;
 mod pods;

@@ -175,9 +175,12 @@ fn is_node(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn table(text: &str) -> Table {
+        toml::from_str(text).expect("a table")
+    }
+
     fn resolve(text: &str, is_in_cluster: bool) -> Result<Option<Kubernetes>, String> {
-        let table: Table = toml::from_str(text).expect("a table");
-        table.resolve(Environment {
+        table(text).resolve(Environment {
             is_in_cluster,
             node_name: None,
             host_name: Some("host".to_owned()),
@@ -240,8 +243,7 @@ mod tests {
             host_name: host_name.map(ToOwned::to_owned),
         };
         let node = |text: &str, environment| {
-            let table: Table = toml::from_str(text).expect("a table");
-            let found = table.resolve(environment);
+            let found = table(text).resolve(environment);
             found.map(|found| found.map(|found| found.node))
         };
         let is = |name: &str| Ok(Some(name.to_owned()));

@@ -14,7 +14,7 @@ use crate::{
     },
     identity::Labels,
     kube::{
-        self, ContainerInfo, Owner, PodInfo, Source, Update,
+        ContainerInfo, Options, Owner, PodInfo, Source, Update,
         inventory::{Inventory, State},
     },
     store::{Store, StoreError, StoredPod},
@@ -23,7 +23,7 @@ use crate::{
 /// What is known about pods; nothing if nobody is asked.
 #[derive(Debug)]
 pub(super) struct Pods {
-    options: Option<kube::Options>,
+    options: Option<Options>,
     inventory: Inventory,
 }
 
@@ -61,7 +61,7 @@ impl Pods {
         })
     }
 
-    pub(super) fn options(&self) -> Option<kube::Options> {
+    pub(super) fn options(&self) -> Option<Options> {
         self.options.clone()
     }
 
@@ -164,7 +164,7 @@ impl Core {
     }
 
     pub(super) fn kubernetes(&self) -> Option<KubernetesView> {
-        let kube::Options { node, source } = self.pods.options.clone()?;
+        let Options { node, source } = self.pods.options.clone()?;
         let inventory = &self.pods.inventory;
         let identities = self.workloads.identities();
         let unresolved = identities.iter().filter(|one| one.labels.is_unresolved);
@@ -213,13 +213,13 @@ fn differ(one: &Labels, other: &Labels) -> bool {
     selected(one) != selected(other)
 }
 
-fn options(config: &Kubernetes) -> kube::Options {
+fn options(config: &Kubernetes) -> Options {
     let Kubernetes { node, source } = config.clone();
     let source = match source {
         PodSource::Api { kubeconfig } => Source::Api { kubeconfig },
         PodSource::Kubelet { url, ca, insecure } => Source::Kubelet { url, ca, insecure },
     };
-    kube::Options { node, source }
+    Options { node, source }
 }
 
 fn kept(pod: &PodInfo) -> StoredPod {
@@ -302,7 +302,7 @@ mod tests {
 
     fn pods(is_asked: bool) -> Pods {
         Pods {
-            options: is_asked.then(|| kube::Options {
+            options: is_asked.then(|| Options {
                 node: "n1".to_owned(),
                 source: Source::Api { kubeconfig: None },
             }),

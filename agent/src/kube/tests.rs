@@ -66,9 +66,8 @@ impl Reply {
                 .boxed(),
             End::Never => lines.chain(stream::pending()).boxed(),
         };
-        let mut response = Response::new(StreamBody::new(body));
-        *response.status_mut() = code.try_into().expect("a status");
-        Ok(response)
+        let response = Response::builder().status(code);
+        response.body(StreamBody::new(body)).map_err(io::Error::other)
     }
 }
 
