@@ -183,7 +183,7 @@ fn register_kubernetes(registry: &mut Registry, freshness: &PodsFreshness) {
     );
     registry.register(
         "kubernetes_unresolved",
-        "Identities of pods that are not known yet",
+        "Pods that have cgroups and are not known yet",
         gauge(*unresolved),
     );
 }

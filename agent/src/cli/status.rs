@@ -131,7 +131,7 @@ fn freshness(kubernetes: &Kubernetes, now: Timestamp) -> String {
     } = kubernetes;
     let mut text = format!("{source}, {pods} pods of {node}");
     if *unresolved > 0 {
-        text = format!("{text}, {unresolved} identities UNRESOLVED");
+        text = format!("{text}, {unresolved} UNRESOLVED");
     }
     let Some(since) = away_since else {
         return format!("{text}, current");

@@ -194,7 +194,7 @@ cgroup    /sys/fs/cgroup
 agent     weir 1.0.0, started 10m ago
 kernel    6.1.0
 knows     2 identities, 3 endpoints; 2 of 4 hosts have an address
-kubernetes  api, 12 pods of n1, 1 identities UNRESOLVED, AWAY for 3m: connection refused (what is known is 4m old)
+kubernetes  api, 12 pods of n1, 1 UNRESOLVED, AWAY for 3m: connection refused (what is known is 4m old)
 MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
 
 hooks

@@ -1,6 +1,6 @@
 //! Names cgroups of pods by what Kubernetes says, and keeps that for when nobody says anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,7 +34,7 @@ pub struct KubernetesView {
     pub source: &'static str,
     pub node: String,
     pub pods: usize,
-    /// Identities of pods that nobody has told of.
+    /// Pods that have cgroups and that nobody has told of.
     pub unresolved: usize,
     pub state: State,
     /// When what is known was current for the last time; `None` if nothing ever was.
@@ -70,11 +70,8 @@ impl Pods {
         if self.options.is_none() {
             return;
         }
-        // Below what the host itself has named, anybody may take any container's id for a name.
-        let is_outermost = labels.user_unit.is_none() && labels.nested.is_none();
-        let container = labels.container.as_deref();
-        let container = container.filter(|_| is_outermost);
-        let Some((pod, container)) = self.inventory.find(labels.pod.as_deref(), container) else {
+        let (uid, container) = (labels.pod.as_deref(), labels.container.as_deref());
+        let Some((pod, container)) = self.inventory.find(uid, container) else {
             labels.is_unresolved = labels.pod.is_some();
             return;
         };
@@ -166,8 +163,13 @@ impl Core {
     pub(super) fn kubernetes(&self) -> Option<KubernetesView> {
         let Options { node, source } = self.pods.options.clone()?;
         let inventory = &self.pods.inventory;
-        let identities = self.workloads.identities();
-        let unresolved = identities.iter().filter(|one| one.labels.is_unresolved);
+        let present = self.workloads.present();
+        let unresolved: BTreeSet<_> = present
+            .iter()
+            .filter_map(|(cgroup, _)| self.workloads.labels(*cgroup))
+            .filter(|labels| labels.is_unresolved)
+            .map(|labels| &labels.pod)
+            .collect();
         Some(KubernetesView {
             source: match source {
                 Source::Api { .. } => "api",
@@ -175,7 +177,7 @@ impl Core {
             },
             node,
             pods: inventory.pods().count(),
-            unresolved: unresolved.count(),
+            unresolved: unresolved.len(),
             state: inventory.state().clone(),
             current_at: inventory.current_at(),
             age: inventory.age(now().wall),

@@ -117,9 +117,12 @@ pub(super) async fn follow<F: Fn(Update)>(
                 }
             }
             Some(Err(error)) => {
-                // A list follows, and that is all there is to it.
                 let is_expired = code(&error) == Some(410);
-                if !is_expired {
+                if is_expired {
+                    tracing::info!(
+                        "the API server has forgotten where we were: listing pods again"
+                    );
+                } else {
                     reporter.away(&watcher_reason(&error));
                 }
                 let is_refused = matches!(error, watcher::Error::WatchStartFailed(_));

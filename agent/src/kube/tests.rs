@@ -67,7 +67,9 @@ impl Reply {
             End::Never => lines.chain(stream::pending()).boxed(),
         };
         let response = Response::builder().status(code);
-        response.body(StreamBody::new(body)).map_err(io::Error::other)
+        response
+            .body(StreamBody::new(body))
+            .map_err(io::Error::other)
     }
 }
 

@@ -451,7 +451,7 @@ fn a_newer_store_is_refused_and_kept() {
     let before = fs::read(&path).expect("a file");
     let message = refused(&path);
     assert!(
-        message.contains("has version 99, this weir knows 2"),
+        message.contains("has version 99, this weir knows 3"),
         "{message}"
     );
     assert!(message.contains(&path.display().to_string()), "{message}");

@@ -74,7 +74,7 @@ pub struct Kubernetes {
     pub source: String,
     pub node: String,
     pub pods: u64,
-    /// Identities of pods that are not known yet.
+    /// Pods that have cgroups and are not known yet.
     pub unresolved: u64,
     pub connected: bool,
     /// Since when nobody answers, and why.
