@@ -45,6 +45,8 @@ pub struct Config {
     pub kept_events: u64,
     /// Where metadata of pods comes from; `None` for nowhere.
     pub kubernetes: Option<Kubernetes>,
+    /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
+    pub arguments: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -72,6 +74,7 @@ impl Default for Config {
             detach_on_exit: false,
             kept_events: 100_000,
             kubernetes: None,
+            arguments: false,
         }
     }
 }
@@ -125,6 +128,7 @@ struct File {
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
     kubernetes: kubernetes::Table,
+    arguments: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -189,6 +193,7 @@ impl Config {
             detach_on_exit,
             kept_events,
             kubernetes: _,
+            arguments,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -216,6 +221,7 @@ impl Config {
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
             kubernetes: None,
+            arguments: arguments.unwrap_or(defaults.arguments),
         }
     }
 }

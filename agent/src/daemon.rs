@@ -11,6 +11,7 @@ mod core;
 mod ending;
 mod explain;
 mod grants;
+mod labels;
 mod naming;
 mod pods;
 mod policy;
@@ -174,7 +175,7 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
             let _ = answers.send(Input::Resolved(answer));
         }));
     }
-    if let Some(options) = core.pods.options() {
+    if let Some(options) = core.labels.pods.options() {
         let updates = inputs.clone();
         tokio::spawn(follow_pods(options, move |update| {
             // As above.

@@ -21,6 +21,7 @@ use super::{
     Input, StartError,
     addresses::{AddressBook, Wanted},
     ending::EndedCounts,
+    labels::Labeller,
     pods::Pods,
     policy::Running,
     sources,
@@ -66,7 +67,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
-    pub(super) pods: Pods,
+    pub(super) labels: Labeller,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
     /// Addresses that the policy itself names.
@@ -109,6 +110,7 @@ impl Core {
             scoped: scope != host.cgroup_root,
             mode: config.mode,
             inspect: config.inspect,
+            arguments: config.arguments,
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
@@ -121,7 +123,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
-            pods,
+            labels: Labeller::new(pods),
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -293,12 +295,14 @@ impl Core {
     fn sweep(&mut self) {
         let at = now();
         self.rescan();
+        self.rename(&at);
         for cgroup in self.workloads.sweep(at.boot_ns) {
             if let Err(error) = self.maps.identities.remove(cgroup) {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
         self.note_pods(at.wall);
+        self.labels.forget_names(self.workloads.labels());
         self.believe_name_servers();
         self.book.expire(at.boot_ns);
         self.update_addresses();

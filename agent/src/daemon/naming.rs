@@ -41,7 +41,8 @@ impl Core {
         if self.workloads.sees(cgroup) {
             return;
         }
-        if let Err(error) = self.try_name(cgroup, path, at) {
+        let labels = self.labels.labels_of(cgroup, path);
+        if let Err(error) = self.try_name(cgroup, labels, at) {
             tracing::error!(
                 error = error_chain(&*error),
                 path,
@@ -50,36 +51,20 @@ impl Core {
         }
     }
 
-    fn try_name(
-        &mut self,
-        cgroup: u64,
-        path: &str,
-        at: &Now,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = self.labels_of(path);
-        self.give(cgroup, labels, at)
-    }
-
-    /// What is known about whatever runs in the cgroup at `path`.
-    pub(super) fn labels_of(&self, path: &str) -> Labels {
-        let mut labels = Labels::from_cgroup_path(path);
-        self.pods.describe(&mut labels);
-        labels
-    }
-
-    /// Gives a cgroup other labels than it had.
-    pub(super) fn rename(&mut self, cgroup: u64, labels: Labels, at: &Now) {
-        let path = labels.cgroup.clone();
-        if let Err(error) = self.give(cgroup, labels, at) {
-            tracing::error!(
-                error = error_chain(&*error),
-                path,
-                "cgroup keeps its former identity"
-            );
+    /// Gives cgroups another identity of which more is known now than when they were named.
+    pub(super) fn rename(&mut self, at: &Now) {
+        for (cgroup, labels) in self.labels.ask_again() {
+            if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
+                continue;
+            }
+            if let Err(error) = self.try_name(cgroup, labels, at) {
+                let error = error_chain(&*error);
+                tracing::error!(error, cgroup, "cgroup keeps its former identity");
+            }
         }
     }
 
-    fn give(
+    pub(super) fn try_name(
         &mut self,
         cgroup: u64,
         labels: Labels,

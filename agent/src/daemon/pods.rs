@@ -1,6 +1,6 @@
 //! Names cgroups of pods by what Kubernetes says, and keeps that for when nobody says anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,18 +12,23 @@ use crate::{
         cgroups,
         clock::{Now, now},
     },
-    identity::Labels,
+    identity::{Identity, Labels},
     kube::{
         ContainerInfo, Options, Owner, PodInfo, Source, Update,
-        inventory::{Inventory, State},
+        inventory::{Inventory, PodKey, State},
     },
     store::{Store, StoreError, StoredPod},
 };
 
 /// What is known about pods; nothing if nobody is asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pods {
-    options: Option<Options>,
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    options: Options,
     inventory: Inventory,
 }
 
@@ -49,29 +54,29 @@ impl Pods {
         store: &Store,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let options = config.map(options);
-        let (pods, current_at) = match options {
-            Some(_) => store.pods()?,
-            None => (Vec::new(), None),
+        let Some(config) = config else {
+            return Ok(Self::default());
         };
+        let (pods, current_at) = store.pods()?;
         let pods = pods.into_iter().map(recalled).collect();
-        Ok(Self {
-            options,
+        let asked = Asked {
+            options: options(config),
             inventory: Inventory::remembered(pods, current_at, now),
-        })
+        };
+        Ok(Self { asked: Some(asked) })
     }
 
     pub(super) fn options(&self) -> Option<Options> {
-        self.options.clone()
+        self.asked.as_ref().map(|asked| asked.options.clone())
     }
 
-    /// Adds to what a cgroup path says.
+    /// Adds to what a cgroup path and a runtime say.
     pub(super) fn describe(&self, labels: &mut Labels) {
-        if self.options.is_none() {
+        let Some(Asked { inventory, .. }) = &self.asked else {
             return;
-        }
+        };
         let (uid, container) = (labels.pod.as_deref(), labels.container.as_deref());
-        let Some((pod, container)) = self.inventory.find(uid, container) else {
+        let Some((pod, container)) = inventory.find(uid, container) else {
             labels.is_unresolved = labels.pod.is_some();
             return;
         };
@@ -98,6 +103,15 @@ impl Pods {
             labels.image = Some(image.clone());
         }
     }
+
+    /// Whether labels are of one of these pods.
+    fn concern(&self, changed: &BTreeSet<PodKey>, labels: &Labels) -> bool {
+        let (uid, container) = (labels.pod.as_deref(), labels.container.as_deref());
+        self.asked.as_ref().is_some_and(|asked| {
+            let pod = asked.inventory.key(uid, container);
+            pod.is_some_and(|pod| changed.contains(&pod))
+        })
+    }
 }
 
 impl Core {
@@ -110,63 +124,74 @@ impl Core {
             }
             Update::Replaced(_) | Update::Applied(_) | Update::Deleted(_) => {}
         }
-        if self.pods.inventory.apply(update, at.wall) {
-            let pods: Vec<_> = self.pods.inventory.pods().map(kept).collect();
-            if let Err(error) = self.store.keep_pods(&pods, at.wall) {
-                tracing::error!(error = error_chain(&error), "pods not stored");
-            }
-            self.rename_pods(&at);
+        let Some(Asked { inventory, .. }) = &mut self.labels.pods.asked else {
+            return;
+        };
+        let changed = inventory.apply(update, at.wall);
+        if changed.is_empty() {
+            return;
         }
+        let pods: Vec<_> = inventory.pods().map(kept).collect();
+        if let Err(error) = self.store.keep_pods(&pods, at.wall) {
+            tracing::error!(error = error_chain(&error), "pods not stored");
+        }
+        self.rename_pods(&changed, &at);
     }
 
     /// While pods do not change, they are current all the same.
     pub(super) fn note_pods(&mut self, at: Timestamp) {
-        if self.pods.options.is_none() || *self.pods.inventory.state() != State::Connected {
+        let Some(Asked { inventory, .. }) = &mut self.labels.pods.asked else {
+            return;
+        };
+        if *inventory.state() != State::Connected {
             return;
         }
-        self.pods.inventory.touch(at);
+        inventory.touch(at);
         if let Err(error) = self.store.pods_are_current(at) {
             tracing::warn!(error = error_chain(&error), "age of pods not stored");
         }
     }
 
-    /// Names each cgroup again whose labels are others now.
-    fn rename_pods(&mut self, at: &Now) {
-        let before: BTreeMap<_, _> = self
-            .workloads
-            .identities()
-            .into_iter()
-            .map(|identity| (identity.id, identity.labels))
-            .collect();
+    /// Names each cgroup of these pods again whose labels are others now.
+    fn rename_pods(&mut self, changed: &BTreeSet<PodKey>, at: &Now) {
+        let before = self.workloads.identities();
         for (cgroup, path) in self.workloads.present() {
-            let labels = self.labels_of(&path);
-            let Some(known) = self.workloads.labels(cgroup) else {
+            let Some(known) = self.workloads.labels_at(cgroup).cloned() else {
                 continue;
             };
+            if !self.labels.pods.concern(changed, &known) {
+                continue;
+            }
+            let labels = self.labels.labels_of(cgroup, &path);
             // What a pod that is gone leaves behind for a moment needs no other name.
             let is_left_over = labels.is_unresolved
                 && !known.is_unresolved
                 && !cgroups::is_populated(&self.host.cgroup_root, &path);
-            if labels != *known && !is_left_over {
-                self.rename(cgroup, labels, at);
+            if labels == known || is_left_over {
+                continue;
+            }
+            if let Err(error) = self.try_name(cgroup, labels, at) {
+                let error = error_chain(&*error);
+                tracing::error!(error, path, "cgroup keeps its former identity");
             }
         }
-        let is_stale = |(id, labels): (_, &Labels)| {
-            let new = self.workloads.identity(id);
-            new.is_some_and(|new| differ(labels, &new.labels))
+        // The key of an identity may stay while policy selects it no more.
+        let is_stale = |identity: &Identity| {
+            let now = self.workloads.identity(identity.id);
+            now.is_some_and(|now| differ(&identity.labels, &now.labels))
         };
-        if self.is_in_force && before.iter().any(|(id, labels)| is_stale((*id, labels))) {
+        if self.is_in_force && before.iter().any(is_stale) {
             self.reinstall("metadata of pods has changed");
         }
     }
 
     pub(super) fn kubernetes(&self) -> Option<KubernetesView> {
-        let Options { node, source } = self.pods.options.clone()?;
-        let inventory = &self.pods.inventory;
+        let Asked { options, inventory } = self.labels.pods.asked.as_ref()?;
+        let Options { node, source } = options.clone();
         let present = self.workloads.present();
         let unresolved: BTreeSet<_> = present
             .iter()
-            .filter_map(|(cgroup, _)| self.workloads.labels(*cgroup))
+            .filter_map(|(cgroup, _)| self.workloads.labels_at(*cgroup))
             .filter(|labels| labels.is_unresolved)
             .map(|labels| &labels.pod)
             .collect();
@@ -278,6 +303,8 @@ fn recalled(pod: StoredPod) -> PodInfo {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const UID: &str = "6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b";
@@ -303,12 +330,15 @@ mod tests {
     }
 
     fn pods(is_asked: bool) -> Pods {
-        Pods {
-            options: is_asked.then(|| Options {
+        let asked = Asked {
+            options: Options {
                 node: "n1".to_owned(),
                 source: Source::Api { kubeconfig: None },
-            }),
+            },
             inventory: Inventory::remembered(vec![pod()], None, Timestamp::UNIX_EPOCH),
+        };
+        Pods {
+            asked: is_asked.then_some(asked),
         }
     }
 

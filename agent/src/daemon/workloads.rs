@@ -52,7 +52,7 @@ impl Workloads {
     }
 
     /// The labels of a cgroup's identity.
-    pub(super) fn labels(&self, cgroup: u64) -> Option<&Labels> {
+    pub(super) fn labels_at(&self, cgroup: u64) -> Option<&Labels> {
         let cgroup = self.cgroups.get(&cgroup)?;
         let identity = self.identities.get(&cgroup.identity)?;
         Some(&identity.labels)
@@ -115,6 +115,10 @@ impl Workloads {
 
     pub(super) fn identities(&self) -> Vec<Identity> {
         self.identities.values().cloned().collect()
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> {
+        self.identities.values().map(|identity| &identity.labels)
     }
 
     pub(super) fn identity(&self, id: IdentityId) -> Option<&Identity> {

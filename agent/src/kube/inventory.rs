@@ -1,6 +1,6 @@
 //! What is known about the node's pods, and how fresh it is. Pure: time is an argument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,13 +8,25 @@ use super::{ContainerInfo, PodInfo, Update};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
-    /// By [`key`] of their UIDs.
-    pods: BTreeMap<String, PodInfo>,
-    /// Container ids, and the keys of their pods.
-    by_container: BTreeMap<String, String>,
+    pods: BTreeMap<PodKey, PodInfo>,
+    /// By their ids.
+    by_container: BTreeMap<String, PodKey>,
     state: State,
     /// When what is known was current for the last time; `None` if nothing ever was.
     current_at: Option<Timestamp>,
+}
+
+/// A pod's UID, the same for all spellings: with dashes, with the underscores of systemd's slices,
+/// with neither.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodKey(String);
+
+impl PodKey {
+    #[must_use]
+    pub fn of(uid: &str) -> Self {
+        let digits = uid.chars().filter(|digit| !matches!(digit, '-' | '_'));
+        Self(digits.map(|digit| digit.to_ascii_lowercase()).collect())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,38 +52,41 @@ impl Inventory {
         inventory
     }
 
-    /// Takes an update in; says whether what is known about pods has changed.
-    pub fn apply(&mut self, update: Update, now: Timestamp) -> bool {
+    /// Takes an update in and returns the pods about which something else is known now.
+    pub fn apply(&mut self, update: Update, now: Timestamp) -> BTreeSet<PodKey> {
         match update {
             Update::Replaced(pods) => {
                 self.current_at = Some(now);
                 let before = std::mem::take(&mut self.pods);
                 self.replace(pods);
-                self.pods != before
+                let known = before.keys().chain(self.pods.keys());
+                let changed = known.filter(|key| before.get(key) != self.pods.get(key));
+                changed.cloned().collect()
             }
             Update::Applied(pod) => {
-                let key = key(&pod.uid);
+                let key = PodKey::of(&pod.uid);
                 if self.pods.get(&key) == Some(&pod) {
-                    return false;
+                    return BTreeSet::new();
                 }
-                self.pods.insert(key, pod);
+                self.pods.insert(key.clone(), pod);
                 self.index();
-                true
+                BTreeSet::from([key])
             }
             Update::Deleted(uid) => {
-                let is_known = self.pods.remove(&key(&uid)).is_some();
+                let key = PodKey::of(&uid);
+                let removed = self.pods.remove(&key);
                 self.index();
-                is_known
+                removed.map(|_| key).into_iter().collect()
             }
             Update::Connected => {
                 self.state = State::Connected;
                 self.current_at = Some(now);
-                false
+                BTreeSet::new()
             }
             Update::Away { since, why } => {
                 self.touch(now);
                 self.state = State::Away { since, why };
-                false
+                BTreeSet::new()
             }
         }
     }
@@ -84,7 +99,10 @@ impl Inventory {
     }
 
     fn replace(&mut self, pods: Vec<PodInfo>) {
-        self.pods = pods.into_iter().map(|pod| (key(&pod.uid), pod)).collect();
+        self.pods = pods
+            .into_iter()
+            .map(|pod| (PodKey::of(&pod.uid), pod))
+            .collect();
         self.index();
     }
 
@@ -106,16 +124,22 @@ impl Inventory {
         uid: Option<&str>,
         container: Option<&str>,
     ) -> Option<(&PodInfo, Option<&ContainerInfo>)> {
-        let by_container = container.and_then(|id| self.by_container.get(id));
-        let by_uid = uid.map(key);
-        // A path that names a pod means that one: an id could be made up below it.
-        let key = by_uid.as_ref().or(by_container)?;
-        let pod = self.pods.get(key)?;
+        let pod = self.pods.get(&self.key(uid, container)?)?;
         let container = pod
             .containers
             .iter()
             .find(|one| Some(one.id.as_str()) == container);
         Some((pod, container))
+    }
+
+    /// Which pod that would be, whether it is known or not.
+    #[must_use]
+    pub fn key(&self, uid: Option<&str>, container: Option<&str>) -> Option<PodKey> {
+        // A path that names a pod means that one, whatever container is below it.
+        match uid {
+            Some(uid) => Some(PodKey::of(uid)),
+            None => self.by_container.get(container?).cloned(),
+        }
     }
 
     pub fn pods(&self) -> impl Iterator<Item = &PodInfo> {
@@ -143,12 +167,6 @@ impl Inventory {
             }
         }
     }
-}
-
-/// The same for all spellings: with dashes, with the underscores of systemd's slices, with neither.
-fn key(uid: &str) -> String {
-    let digits = uid.chars().filter(|digit| !matches!(digit, '-' | '_'));
-    digits.map(|digit| digit.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -217,28 +235,34 @@ mod tests {
     fn only_what_differs_is_a_change() {
         let mut inventory = inventory(&[]);
         let both = || vec![pod("1", &['a']), pod("2", &['b'])];
-        let check = |inventory: &mut Inventory, update, expected, pods: &[&str]| {
-            assert_eq!(inventory.apply(update, at(1)), expected);
+        let check = |inventory: &mut Inventory, update, changed: &[&str], pods: &[&str]| {
+            let changed: BTreeSet<_> = changed.iter().map(|uid| PodKey::of(uid)).collect();
+            assert_eq!(inventory.apply(update, at(1)), changed);
             let known: Vec<_> = inventory.pods().map(|pod| pod.uid.as_str()).collect();
             assert_eq!(known, pods);
         };
-        check(&mut inventory, Update::Replaced(both()), true, &["1", "2"]);
-        check(&mut inventory, Update::Replaced(both()), false, &["1", "2"]);
+        check(
+            &mut inventory,
+            Update::Replaced(both()),
+            &["1", "2"],
+            &["1", "2"],
+        );
+        check(&mut inventory, Update::Replaced(both()), &[], &["1", "2"]);
         let same = Update::Applied(pod("1", &['a']));
-        check(&mut inventory, same, false, &["1", "2"]);
+        check(&mut inventory, same, &[], &["1", "2"]);
         let other = Update::Applied(pod("1", &['c']));
-        check(&mut inventory, other, true, &["1", "2"]);
+        check(&mut inventory, other, &["1"], &["1", "2"]);
         assert_eq!(found(&inventory, None, Some(&id('a'))), None);
         assert_eq!(found(&inventory, None, Some(&id('c'))), Some("1 cc".into()));
         check(
             &mut inventory,
             Update::Deleted("3".into()),
-            false,
+            &[],
             &["1", "2"],
         );
-        check(&mut inventory, Update::Deleted("1".into()), true, &["2"]);
+        check(&mut inventory, Update::Deleted("1".into()), &["1"], &["2"]);
         assert_eq!(found(&inventory, None, Some(&id('c'))), None);
-        check(&mut inventory, Update::Replaced(Vec::new()), true, &[]);
+        check(&mut inventory, Update::Replaced(Vec::new()), &["2"], &[]);
     }
 
     #[test]
