@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Host, eventually_within};
 
 /// Where the agent and the test find the server.
-const SERVER: &str = "https://127.0.0.1:26443";
+pub const SERVER: &str = "https://127.0.0.1:26443";
 const DATABASE: &str = "http://127.0.0.1:22379";
 const ADMIN: &str = "admin-token";
 /// The token of the account that the manifest of the DaemonSet makes.
@@ -21,11 +22,15 @@ const AGENT: &str = "agent-token";
 const START: Duration = Duration::from_secs(60);
 pub const NODE: &str = "n1";
 
+/// One at a time: a server takes a processor for some seconds, and a lot of memory.
+static TURN: Mutex<()> = Mutex::new(());
+
 pub struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
     database: Child,
     server: Child,
+    _turn: MutexGuard<'static, ()>,
 }
 
 /// A pod as the API server knows it.
@@ -58,6 +63,8 @@ impl Cluster {
     ///
     /// When it does not become ready.
     pub fn start(host: &Host, programs: PathBuf) -> Self {
+        // Whoever failed before has left nothing behind.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = host.path("kube");
         fs::create_dir_all(&directory).expect("a directory");
         let tokens =
@@ -85,12 +92,9 @@ impl Cluster {
             directory,
             database,
             server,
+            _turn: turn,
         };
         cluster.wait();
-        cluster.make(
-            "/api/v1/namespaces",
-            &json!({"metadata": {"name": "weir"}}).to_string(),
-        );
         cluster
     }
 
@@ -226,7 +230,8 @@ current-context: x
         output.status.success().then_some(text)
     }
 
-    fn authority(&self) -> PathBuf {
+    /// What the server's certificate is signed by.
+    pub fn authority(&self) -> PathBuf {
         self.directory.join("certs/apiserver.crt")
     }
 }

@@ -42,13 +42,7 @@ fn pods_are_judged_by_what_the_api_server_says() {
     });
     assert!(why.contains("may get, list and watch pods"), "{why}");
     assert_eq!(api.connect(server), Attempts::all_refused(1));
-    for kind in ["ClusterRole", "ClusterRoleBinding"] {
-        let path = format!(
-            "/apis/rbac.authorization.k8s.io/v1/{}s",
-            kind.to_ascii_lowercase()
-        );
-        cluster.make(&path, document(kind));
-    }
+    install(&cluster);
     wait_for_identity(&agent, "pod:team/deployment/api/main");
     wait_for_identity(&agent, "pod:team/pod/other/main");
     let status = agent.weir(&["status"]).expect(0).stdout;
@@ -93,13 +87,7 @@ fn what_is_known_stays_while_the_api_server_is_away() {
     else {
         return;
     };
-    for kind in ["ClusterRole", "ClusterRoleBinding"] {
-        let path = format!(
-            "/apis/rbac.authorization.k8s.io/v1/{}s",
-            kind.to_ascii_lowercase()
-        );
-        cluster.make(&path, document(kind));
-    }
+    install(&cluster);
     let id = "a".repeat(64);
     let api = workload(&host, &cluster.make_pod(&api_pod(&id)), &id);
     let server = host.tcp_server("127.0.0.1:0", 0);
@@ -152,6 +140,61 @@ fn what_is_known_stays_while_the_api_server_is_away() {
     eventually_within(A_PAUSE, "no labels", || {
         (api.connect(server) == Attempts::all_refused(1)).then_some(())
     });
+}
+
+/// A kubelet answers like an API server that is asked for pods once, so this stands for one.
+#[test]
+fn a_kubelet_is_asked_over_tls() {
+    let Some((host, mut cluster)) = cluster("a_kubelet_is_asked_over_tls") else {
+        return;
+    };
+    install(&cluster);
+    let anybody = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "anybody"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "weir"},
+        "subjects": [{"kind": "User", "name": "system:anonymous"}],
+    });
+    cluster.make(
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        &anybody.to_string(),
+    );
+    let id = "a".repeat(64);
+    let _api = workload(&host, &cluster.make_pod(&api_pod(&id)), &id);
+    let agent = |trust: &str| {
+        let config = format!(
+            "[kubernetes]\nsource = \"kubelet\"\nnode = \"{NODE}\"\n\
+             kubelet_url = \"{}/api/v1/pods\"\n{trust}\n",
+            kube::SERVER
+        );
+        fs::write(host.path("weir.toml"), config).expect("a configuration file");
+        host.agent().start()
+    };
+
+    let distrusting = agent("");
+    let why = eventually("a certificate of nobody", || {
+        let why = away(&distrusting)["why"].as_str()?.to_owned();
+        why.contains("certificate").then_some(why)
+    });
+    assert!(why.contains("UnknownIssuer"), "{why}");
+    distrusting.stop();
+    for trust in [
+        "kubelet_insecure = true".to_owned(),
+        format!("kubelet_ca = \"{}\"", cluster.authority().display()),
+    ] {
+        let agent = agent(&trust);
+        wait_for_identity(&agent, "pod:team/deployment/api/main");
+        assert_eq!(agent.json(&["status"])["kubernetes"]["source"], "kubelet");
+        agent.stop();
+    }
+    cluster.kill_server();
+    let agent = agent("kubelet_insecure = true");
+    wait_for_identity(&agent, "pod:team/deployment/api/main");
+    let why = eventually("nobody", || {
+        let why = away(&agent)["why"].as_str()?.to_owned();
+        why.contains("refused").then_some(why)
+    });
+    assert!(why.contains("os error 111"), "{why}");
 }
 
 /// A host with an API server, whose agents ask it; nothing where there is none to run.
@@ -222,6 +265,20 @@ spec:
         "p.yaml",
         &(policy.replace("ungranted: deny", posture) + &grant),
     );
+}
+
+/// Installs the manifest.
+fn install(cluster: &Cluster) {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for (kind, path) in [
+        ("Namespace", "/api/v1/namespaces"),
+        ("ServiceAccount", "/api/v1/namespaces/weir/serviceaccounts"),
+        ("ClusterRole", &format!("{rbac}/clusterroles")),
+        ("ClusterRoleBinding", &format!("{rbac}/clusterrolebindings")),
+        ("DaemonSet", "/apis/apps/v1/namespaces/weir/daemonsets"),
+    ] {
+        cluster.make(path, document(kind));
+    }
 }
 
 /// The document of this kind in the manifest.
