@@ -1,9 +1,11 @@
-//! What is known about a cgroup: what its path says, and what a runtime says about its container.
+//! What is known about a cgroup: what its path says, what a runtime says about its container, and
+//! what Kubernetes says about its pod.
 //!
 //! A runtime may write down a container a moment after its cgroup was made, so it is asked again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pods::Pods;
 use crate::{
     host::containers::{ContainerInfo, ContainerRuntimes, PodInfo},
     identity::Labels,
@@ -17,6 +19,7 @@ const MAX_INNER: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Labeller {
+    pub(super) pods: Pods,
     runtimes: ContainerRuntimes,
     /// Cgroups of containers that no runtime knows, or not yet.
     incomplete: BTreeMap<u64, Incomplete>,
@@ -33,6 +36,13 @@ struct Incomplete {
 type Inner = (Option<String>, Option<String>);
 
 impl Labeller {
+    pub(super) fn new(pods: Pods) -> Self {
+        Self {
+            pods,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn labels_of(&mut self, cgroup: u64, path: &str) -> Labels {
         let labels = self.known(path);
         if is_incomplete(&labels) {
@@ -79,6 +89,7 @@ impl Labeller {
         if let Some(info) = info {
             add(&mut labels, info);
         }
+        self.pods.describe(&mut labels);
         self.within_limits(labels)
     }
 
