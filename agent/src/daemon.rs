@@ -17,6 +17,7 @@ mod recognition;
 mod report;
 mod revision;
 pub mod sources;
+mod tasks;
 mod telling;
 mod workloads;
 
@@ -39,6 +40,7 @@ pub use self::{
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
     revision::RevisionError,
+    tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
 };
 use crate::{
     bpf::KernelError,

@@ -9,3 +9,4 @@ pub mod name_servers;
 pub mod process;
 pub mod resolver;
 pub mod sock_destroy;
+pub mod task_cgroup;

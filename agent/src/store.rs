@@ -10,6 +10,7 @@ mod events;
 mod names;
 mod objects;
 mod schema;
+mod tasks;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ pub use self::{
     events::{EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
+    tasks::StoredTask,
 };
 
 pub struct Store {

@@ -13,6 +13,7 @@ mod e2e {
     mod names;
     mod objects;
     mod policy;
+    mod tasks;
 
     use std::{net::SocketAddr, path::Path};
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod policy;
+mod tasks;
 mod usage;
 mod views;
 
@@ -18,8 +19,8 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
-        UsageReport,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
     },
 };
 use crate::{
@@ -225,6 +226,24 @@ impl Backend for DaemonBackend {
                 .map_err(policy::change_error)
         })
         .await
+    }
+
+    async fn tasks(&self) -> Result<TaskList, ApiError> {
+        self.ask(|core| {
+            Ok(TaskList {
+                tasks: core.tasks().into_iter().map(tasks::task).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
+        let asked = tasks::request(request, peer)?;
+        self.ask(move |core| tasks::start(core, &asked)).await
+    }
+
+    async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
+        self.ask(move |core| tasks::end(core, id, peer)).await
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {

@@ -5,6 +5,8 @@
     reason = "utoipa's macros expand to qualified names"
 )]
 
+mod tasks;
+
 use axum::{
     Json, Router,
     body::Bytes,
@@ -78,6 +80,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(diff))
         .routes(routes!(apply))
         .routes(routes!(remove_object))
+        .merge(tasks::documented())
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;

@@ -7,6 +7,7 @@ mod event;
 mod explain;
 mod policy;
 mod status;
+mod task;
 mod usage;
 
 pub use self::{
@@ -19,5 +20,6 @@ pub use self::{
         SimilarHost, SubjectSpec,
     },
     status::{Capacity, HookCoverage, LossCount, RefusedConnections, Status},
+    task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
 };

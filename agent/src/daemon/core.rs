@@ -23,6 +23,7 @@ use super::{
     ending::EndedCounts,
     policy::Running,
     sources,
+    tasks::Tasks,
     telling::Telling,
     workloads::Workloads,
 };
@@ -65,6 +66,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
+    pub(super) tasks: Tasks,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
     /// Addresses that the policy itself names.
@@ -108,6 +110,7 @@ impl Core {
             mode: config.mode,
             inspect: config.inspect,
         })?;
+        let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
@@ -118,6 +121,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
+            tasks,
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -212,11 +216,15 @@ impl Core {
         }
         if due.look <= at {
             due.look = at + LOOK_EVERY;
+            self.check_tasks();
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.running.needs_refill(now().boot_ns) {
                 self.reinstall("windows of grants have passed");
             }
+        }
+        if self.tasks_are_unchecked() {
+            self.check_tasks();
         }
         if due.sweep <= at {
             due.sweep = at + SWEEP_EVERY;

@@ -50,13 +50,26 @@ impl Core {
         }
     }
 
+    /// As [`Core::discover`], of a cgroup that may have another name already.
+    pub(super) fn rename(
+        &mut self,
+        cgroup: u64,
+        path: &str,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        self.try_name(cgroup, path, &now())
+    }
+
     fn try_name(
         &mut self,
         cgroup: u64,
         path: &str,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = Labels::from_cgroup_path(path);
+        let task = self.tasks.of_cgroup(&self.host.cgroup_root, cgroup, path);
+        let labels = Labels {
+            task: task.map(ToOwned::to_owned),
+            ..Labels::from_cgroup_path(path)
+        };
         let id = self
             .store
             .identity_number(&labels.key(), &labels, at.wall)?;

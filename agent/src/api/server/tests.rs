@@ -106,6 +106,19 @@ impl Backend for Fake {
     ) -> Result<ApplyResult, ApiError> {
         refuse()
     }
+    async fn tasks(&self) -> Result<TaskList, ApiError> {
+        refuse()
+    }
+    async fn start_task(&self, _: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
+        let told = format!("{:?}", peer.process.map(|process| process.pid));
+        Err(ApiError::new(ErrorCode::BadRequest, told))
+    }
+    async fn end_task(&self, id: String, _: Peer) -> Result<TaskEnded, ApiError> {
+        Ok(TaskEnded {
+            id,
+            processes_left: 2,
+        })
+    }
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(MetricsSnapshot::default())
     }
