@@ -16,6 +16,7 @@ mod policy;
 mod run;
 mod status;
 mod usage;
+mod who;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -59,6 +60,7 @@ enum Command {
     Endpoints(endpoints::Args),
     Identities(identities::Args),
     Explain(explain::Args),
+    Who(who::Args),
     Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
@@ -131,6 +133,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Endpoints(args) => ask(args.run(&client, out)),
         Command::Identities(args) => ask(args.run(&client, out)),
         Command::Explain(args) => ask(args.run(&client, out)),
+        Command::Who(args) => ask(args.run(&client, out)),
         Command::Run(args) => args.run(&client),
     }
 }

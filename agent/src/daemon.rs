@@ -16,9 +16,11 @@ mod policy;
 mod recognition;
 mod report;
 mod revision;
+mod rights;
 pub mod sources;
 mod tasks;
 mod telling;
+mod who;
 mod workloads;
 
 use std::{
@@ -40,7 +42,9 @@ pub use self::{
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
     revision::RevisionError,
+    rights::RightsView,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
+    who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},
 };
 use crate::{
     bpf::KernelError,

@@ -24,7 +24,9 @@ pub use compile::{
 };
 pub use diff::{Change, What, diff};
 pub use error::{PolicyError, Position};
-pub use explain::{Considered, ExplainError, Explanation, PostureSource, State, explain};
+pub use explain::{
+    Considered, ExplainError, Explanation, PostureSource, Rights, State, explain, rights,
+};
 pub use lease::entitled_until;
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use self::error::Attempt;
 pub use self::{
     error::StoreError,
-    events::{EventFilter, EventRecord},
+    events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     tasks::StoredTask,

@@ -14,6 +14,7 @@ mod e2e {
     mod objects;
     mod policy;
     mod tasks;
+    mod who;
 
     use std::{net::SocketAddr, path::Path};
 

@@ -6,6 +6,7 @@
 )]
 
 mod tasks;
+mod who;
 
 use axum::{
     Json, Router,
@@ -81,6 +82,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(apply))
         .routes(routes!(remove_object))
         .merge(tasks::documented())
+        .merge(who::documented())
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;

@@ -32,8 +32,8 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
+        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -119,6 +119,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn tasks(&self) -> Result<TaskList, ApiError>;
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError>;
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError>;
+    async fn who(&self, address: String) -> Result<WhoTalks, ApiError>;
+    async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }
 

@@ -53,10 +53,19 @@ impl Incarnation {
     }
 }
 
+/// The number of every process.
+pub fn all() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Lets `command` start with these signals blocked, whatever this process blocks.
 pub fn start_with_mask(command: &mut Command, mask: SigSet) {
     let set_mask = move || mask.thread_set_mask().map_err(io::Error::from);
-    #[expect(unsafe_code, reason = "the closure runs in the child before the command does")]
+    #[expect(
+        unsafe_code,
+        reason = "the closure runs in the child before the command does"
+    )]
     // SAFETY: between fork and exec it calls `pthread_sigmask` alone, which is safe there, and
     // allocates nothing.
     unsafe {

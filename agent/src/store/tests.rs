@@ -501,3 +501,45 @@ fn tasks_are_kept_until_they_are_forgotten() {
     store.remove_task("x").expect("no error");
     assert_eq!(store.tasks().expect("read"), [task("y", false)]);
 }
+
+#[test]
+fn callers_are_counted_by_what_they_attempted() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let close = EventRecord {
+        kind: EventKind::Close,
+        ..event(5, Verdict::Allow)
+    };
+    let elsewhere = EventRecord {
+        port: 80,
+        pid: Some(8),
+        ..event(4, Verdict::Deny)
+    };
+    let events = [
+        event(1, Verdict::Deny),
+        event(2, Verdict::Allow),
+        event(3, Verdict::Deny),
+        elsewhere,
+        close,
+    ];
+    store.add_events(&events, 100).expect("kept");
+    let check = |place: CalledPlace, expected: &[(Verdict, u64, i64, u32)]| {
+        let found = store.callers(&place).expect("read").into_iter();
+        let found: Vec<_> = found
+            .map(|caller| {
+                let pid = caller.pid.unwrap_or_default();
+                let at = caller.last_at.duration_since(NOW).as_secs();
+                (caller.verdict, caller.attempts, at, pid)
+            })
+            .collect();
+        assert_eq!(found, expected, "{place:?}");
+    };
+    let ip = [192, 0, 2, 1].into();
+    let all = [(Verdict::Deny, 3, 4, 8), (Verdict::Allow, 1, 2, 7)];
+    check(CalledPlace::Address(ip, None), &all);
+    check(CalledPlace::Endpoint(EndpointId::from_raw(2)), &all);
+    let tls = [(Verdict::Deny, 2, 3, 7), (Verdict::Allow, 1, 2, 7)];
+    check(CalledPlace::Address(ip, Some(443)), &tls);
+    check(CalledPlace::Address([192, 0, 2, 2].into(), None), &[]);
+    check(CalledPlace::Endpoint(EndpointId::from_raw(3)), &[]);
+}
