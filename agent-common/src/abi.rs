@@ -4,30 +4,63 @@
 //! pins of another version replaces them instead of reading them wrongly.
 
 /// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {
     pub const ADDRESSES: &str = "ADDRESSES";
+    pub const ARGUMENTS: &str = "ARGUMENTS";
+    pub const CGROUPS: &str = "CGROUPS";
     pub const CONFIG: &str = "CONFIG";
     pub const COUNTERS: &str = "COUNTERS";
+    pub const ENDED: &str = "ENDED";
     pub const EVENTS: &str = "EVENTS";
+    pub const EXE_CLASSES: &str = "EXE_CLASSES";
+    pub const EXES: &str = "EXES";
     pub const IDENTITIES: &str = "IDENTITIES";
     pub const INSPECTED: &str = "INSPECTED";
     pub const LEARNED: &str = "LEARNED";
     pub const LOSSES: &str = "LOSSES";
     pub const NAMES: &str = "NAMES";
+    pub const NARROWED: &str = "NARROWED";
     pub const OPEN: &str = "OPEN";
     pub const ORDINARY: &str = "ORDINARY";
+    pub const PATHS: &str = "PATHS";
     pub const PREFIXES: &str = "PREFIXES";
+    pub const PROCESSES: &str = "PROCESSES";
     pub const REFUSALS: &str = "REFUSALS";
     pub const RESOLVERS: &str = "RESOLVERS";
     pub const RULES: &str = "RULES";
+    pub const SCRIPTS: &str = "SCRIPTS";
+    pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 15] = [
-        ADDRESSES, CONFIG, COUNTERS, EVENTS, IDENTITIES, INSPECTED, LEARNED, LOSSES, NAMES, OPEN,
-        ORDINARY, PREFIXES, REFUSALS, RESOLVERS, RULES,
+    pub const ALL: [&str; 25] = [
+        ADDRESSES,
+        ARGUMENTS,
+        CGROUPS,
+        CONFIG,
+        COUNTERS,
+        ENDED,
+        EVENTS,
+        EXE_CLASSES,
+        EXES,
+        IDENTITIES,
+        INSPECTED,
+        LEARNED,
+        LOSSES,
+        NAMES,
+        NARROWED,
+        OPEN,
+        ORDINARY,
+        PATHS,
+        PREFIXES,
+        PROCESSES,
+        REFUSALS,
+        RESOLVERS,
+        RULES,
+        SCRIPTS,
+        USER_CLASSES,
     ];
 }
 
@@ -41,6 +74,11 @@ pub mod program {
     pub const EGRESS: &str = "egress";
     pub const SOCK_STATE: &str = "sock_state";
     pub const SOCK_OPS: &str = "sock_ops";
+    pub const CGROUP_MADE: &str = "cgroup_made";
+    pub const CGROUP_REMOVED: &str = "cgroup_removed";
+    pub const FORKED: &str = "forked";
+    pub const EXECUTED: &str = "executed";
+    pub const EXITED: &str = "exited";
 }
 
 /// Names of the constants that the loader writes into the programs.
@@ -68,6 +106,21 @@ pub const MAX_LEARNED: u32 = 65_536;
 pub const MAX_ORDINARY: u32 = 32_768;
 /// Resolvers whose answers are believed.
 pub const MAX_RESOLVERS: u32 = 256;
+/// Paths of cgroups whose identity is known before they are made.
+pub const MAX_PATHS: u32 = 16_384;
+/// Living processes that are remembered, and some that have ended.
+pub const MAX_PROCESSES: u32 = 131_072;
+pub const MAX_ENDED: u32 = 16_384;
+/// Executables whose path is remembered.
+pub const MAX_EXES: u32 = 4_096;
+/// Processes whose script, and whose arguments, are remembered.
+pub const MAX_TEXTS: u32 = 4_096;
+/// Executables, and users, that policy names.
+pub const MAX_CLASSES: u32 = 4_096;
+/// Identities of processes within one workload.
+pub const MAX_NARROWED: u32 = 65_536;
+/// Size of the ring of cgroups that come and go in bytes.
+pub const CGROUP_RING_BYTES: u32 = 1 << 20;
 /// Size of the ring of refused connections in bytes.
 pub const REFUSAL_RING_BYTES: u32 = 256 << 10;
 /// Size of the event ring in bytes.

@@ -107,6 +107,27 @@ impl Address {
         IpAddr::V6(Ipv6Addr::from(octets))
     }
 
+    /// The words two by two, as a function with few arguments takes them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn halves(self) -> (u64, u64) {
+        let [a, b, c, d] = self.words();
+        (a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32)
+    }
+
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_halves(high: u64, low: u64) -> Self {
+        Self {
+            words: [
+                high as u32,
+                (high >> 32) as u32,
+                low as u32,
+                (low >> 32) as u32,
+            ],
+        }
+    }
+
     #[inline(always)]
     #[must_use]
     pub const fn words(self) -> [u32; 4] {

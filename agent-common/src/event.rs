@@ -15,6 +15,8 @@ pub enum EventKind {
     Datagram = 2,
     /// A TCP connection to a model endpoint ended.
     Close = 3,
+    /// The socket of the record with the same cookie was made by this other identity.
+    Foreign = 4,
 }
 
 impl EventKind {
@@ -24,6 +26,7 @@ impl EventKind {
             1 => Some(Self::Connect),
             2 => Some(Self::Datagram),
             3 => Some(Self::Close),
+            4 => Some(Self::Foreign),
             _ => None,
         }
     }
@@ -34,12 +37,13 @@ impl EventKind {
             Self::Connect => "connect",
             Self::Datagram => "datagram",
             Self::Close => "close",
+            Self::Foreign => "foreign",
         }
     }
 }
 
-/// One record. `detail` depends on the kind: cgroup id and thread group for a decision, bytes out
-/// and in for a close.
+/// One record. `detail` depends on the kind: cgroup id and [`Event::pack_caller`] for a decision,
+/// bytes out and in for a close.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -73,6 +77,20 @@ impl Event {
     #[must_use]
     pub const fn pack_kind(kind: EventKind, verdict: u8) -> u8 {
         kind as u8 | (verdict << 4)
+    }
+
+    /// Process id, and the user that it acts as.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack_caller(pid: u32, user: u32) -> u64 {
+        pid as u64 | (user as u64) << 32
+    }
+
+    /// Process id and user of a decision's caller.
+    #[must_use]
+    pub const fn caller(&self) -> (u32, u32) {
+        let packed = self.detail[1];
+        (packed as u32, (packed >> 32) as u32)
     }
 
     #[must_use]

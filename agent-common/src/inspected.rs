@@ -15,15 +15,25 @@ pub struct Inspected {
     pub set: NameSet,
     /// Decision about the names so far, as in [`crate::verdict::Decision`].
     pub packed: u64,
+    /// What the address decides by itself, in the same form, and its endpoint below.
+    pub address_packed: u64,
     /// The decision that has been counted, or 0.
     pub counted: u64,
     pub cookie: u64,
     /// Cgroup and thread group of the caller of `connect()`.
     pub cgroup: u64,
+    /// Cgroup that the socket was made in.
+    pub maker_cgroup: u64,
     pub pid: u32,
+    /// User that the caller acts as.
+    pub user: u32,
     pub identity: IdentityId,
+    /// Whose socket it is: another identity than the caller's, or the same.
+    pub maker: IdentityId,
     pub address: Address,
     pub endpoint: u32,
+    pub address_endpoint: u32,
+    pub _pad: u32,
     /// Peer's port in network order.
     pub port: u32,
     /// [`State`] as a number.
@@ -35,7 +45,7 @@ pub struct Inspected {
     pub n_chunk: u32,
 }
 
-const _: () = assert!(size_of::<Inspected>() == 656 && align_of::<Inspected>() == 8);
+const _: () = assert!(size_of::<Inspected>() == 688 && align_of::<Inspected>() == 8);
 
 /// What becomes of a socket's packets.
 #[repr(u32)]
@@ -58,6 +68,8 @@ impl Inspected {
     pub const REFUSE_UNDECIDABLE: u32 = 4;
     /// [`Inspected::next`] is known.
     pub const SYNCHRONISED: u32 = 8;
+    /// The socket is another identity's, and posture refuses that.
+    pub const REFUSE_FOREIGN: u32 = 16;
 }
 
 /// Record in `REFUSALS`: a connection whose first flight was refused, for the agent to end.

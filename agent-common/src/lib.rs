@@ -16,6 +16,7 @@
 
 pub mod abi;
 pub mod address;
+pub mod cgroup;
 pub mod counter;
 pub mod destination;
 pub mod dns;
@@ -28,6 +29,7 @@ pub mod loss;
 pub mod name;
 pub mod open;
 pub mod policy;
+pub mod process;
 pub mod settings;
 pub mod tcp;
 pub mod verdict;

@@ -20,10 +20,14 @@ pub enum Loss {
     InspectionFailed = 6,
     /// An answer of the DNS was malformed, cut off or in parts: what it tells is not known.
     AnswerUnread = 7,
+    /// The ring of cgroups was full: the agent looks for the cgroup by itself, later.
+    CgroupRingFull = 8,
+    /// `PROCESSES` was full: the process's executable is not known.
+    ProcessMapFull = 9,
 }
 
 impl Loss {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EventRingFull,
         Self::CounterMapFull,
         Self::IdentityMapFull,
@@ -32,6 +36,8 @@ impl Loss {
         Self::RefusalRingFull,
         Self::InspectionFailed,
         Self::AnswerUnread,
+        Self::CgroupRingFull,
+        Self::ProcessMapFull,
     ];
 
     /// Number of entries of `LOSSES`.
@@ -48,6 +54,8 @@ impl Loss {
             Self::RefusalRingFull => "refusal-ring-full",
             Self::InspectionFailed => "inspection-failed",
             Self::AnswerUnread => "dns-answer-unread",
+            Self::CgroupRingFull => "cgroup-ring-full",
+            Self::ProcessMapFull => "process-map-full",
         }
     }
 }

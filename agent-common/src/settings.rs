@@ -88,9 +88,11 @@ pub struct Settings {
     /// Inode of the agent's network namespace. Answers of the DNS that arrive in another one are
     /// hints: whoever owns that one can put any address on an interface of its own.
     pub netns: u32,
+    /// 1 when the first bytes of a process's arguments are kept.
+    pub arguments: u32,
 }
 
-layout!(Settings, size = 24, align = 4);
+layout!(Settings, size = 28, align = 4);
 
 /// The `OFFSETS` constant: byte offsets of kernel structure members, from the kernel's BTF.
 #[repr(C)]
@@ -117,9 +119,39 @@ pub struct Offsets {
     pub shared_info_flags: u32,
     /// Not an offset: 1 where the flags are those of kernels before 5.12.
     pub shared_info_is_old: u32,
+    pub cgroup_self: u32,
+    pub cgroup_parent: u32,
+    pub cgroup_root: u32,
+    pub root_hierarchy: u32,
+    pub task_tgid: u32,
+    pub task_start: u32,
+    pub task_parent: u32,
+    pub task_signal: u32,
+    pub task_flags: u32,
+    pub task_mm: u32,
+    pub signal_live: u32,
+    pub mm_arg_start: u32,
+    pub mm_arg_end: u32,
+    pub binary_file: u32,
+    pub binary_filename: u32,
+    pub binary_interpreter: u32,
+    pub file_inode: u32,
+    pub file_dentry: u32,
+    pub file_mount: u32,
+    pub inode_number: u32,
+    pub inode_super: u32,
+    pub inode_changed_s: u32,
+    pub inode_changed_ns: u32,
+    pub super_device: u32,
+    pub dentry_parent: u32,
+    pub dentry_name: u32,
+    pub mount_parent: u32,
+    pub mount_point: u32,
+    pub mount_own: u32,
+    pub mount_root: u32,
 }
 
-layout!(Offsets, size = 80, align = 4);
+layout!(Offsets, size = 200, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
@@ -144,6 +176,36 @@ impl Offsets {
         skb_end: 0,
         shared_info_flags: 0,
         shared_info_is_old: 0,
+        cgroup_self: 0,
+        cgroup_parent: 0,
+        cgroup_root: 0,
+        root_hierarchy: 0,
+        task_tgid: 0,
+        task_start: 0,
+        task_parent: 0,
+        task_signal: 0,
+        task_flags: 0,
+        task_mm: 0,
+        signal_live: 0,
+        mm_arg_start: 0,
+        mm_arg_end: 0,
+        binary_file: 0,
+        binary_filename: 0,
+        binary_interpreter: 0,
+        file_inode: 0,
+        file_dentry: 0,
+        file_mount: 0,
+        inode_number: 0,
+        inode_super: 0,
+        inode_changed_s: 0,
+        inode_changed_ns: 0,
+        super_device: 0,
+        dentry_parent: 0,
+        dentry_name: 0,
+        mount_parent: 0,
+        mount_point: 0,
+        mount_own: 0,
+        mount_root: 0,
     };
 }
 
@@ -178,6 +240,8 @@ pub struct ActivePolicy {
     pub has_any_port: bool,
     /// Some identity can be refused something, so that names behind unknown addresses matter.
     pub names_matter: bool,
+    /// Policy names executables or users.
+    pub has_narrowed: bool,
 }
 
 /// Which half of the policy maps is live: the other is free to be filled.
@@ -210,6 +274,7 @@ impl ActivePolicy {
     const HAS_PREFIXES: u64 = 2;
     const HAS_ANY_PORT: u64 = 4;
     const NAMES_MATTER: u64 = 8;
+    const HAS_NARROWED: u64 = 16;
 
     #[inline(always)]
     #[must_use]
@@ -223,6 +288,7 @@ impl ActivePolicy {
             has_prefixes: raw & Self::HAS_PREFIXES != 0,
             has_any_port: raw & Self::HAS_ANY_PORT != 0,
             names_matter: raw & Self::NAMES_MATTER != 0,
+            has_narrowed: raw & Self::HAS_NARROWED != 0,
         }
     }
 
@@ -244,6 +310,11 @@ impl ActivePolicy {
             } else {
                 0
             }
+            | if self.has_narrowed {
+                Self::HAS_NARROWED
+            } else {
+                0
+            }
     }
 }
 
@@ -253,7 +324,7 @@ mod tests {
 
     #[test]
     fn active_policy_survives_the_map() {
-        for raw in 0..16 {
+        for raw in 0..32 {
             assert_eq!(ActivePolicy::from_raw(raw).to_raw(), raw);
         }
     }

@@ -3,25 +3,26 @@
 //! The order is the promise: the verdict exists before a counter is touched or an event reserved,
 //! so neither a full map nor a full ring can change it.
 
+use core::mem::MaybeUninit;
+
 use agent_common::{
-    address::Address,
     counter::{CounterKey, Counters},
     event::{Event, EventKind},
-    identity::IdentityId,
     open::OpenConnection,
     policy::RuleId,
-    settings::{CloseSource, Mode},
+    settings::{ActivePolicy, CloseSource, Mode},
     verdict::{Decision, Reason, Verdict, settle},
 };
 use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::SockAddrContext};
 
 use crate::{
+    caller::{self, Caller},
     context::{self, Target},
     events,
-    found::Found,
+    found::{Found, Judgement},
     inspection,
     kernel::atomic_add,
-    maps, task,
+    maps,
 };
 
 #[inline(always)]
@@ -33,60 +34,80 @@ pub fn now_ns() -> u64 {
 /// One attempt with everything that is known about its caller.
 pub struct Attempt {
     pub kind: EventKind,
-    pub address: Address,
-    /// Network order.
-    pub port: u16,
+    pub target: Target,
     pub is_udp: bool,
     /// Flags of the event.
     pub flags: u8,
-    pub identity: IdentityId,
-    pub cgroup: u64,
-    pub pid: u32,
+    pub caller: Caller,
     pub cookie: u64,
     pub now_ns: u64,
 }
 
 /// Decides one `connect()` or one datagram and accounts for it.
 #[inline(always)]
-pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict {
+pub fn judge(
+    ctx: &SockAddrContext,
+    kind: EventKind,
+    target: impl FnOnce(&SockAddrContext, &mut Target) -> u32,
+) -> Verdict {
     let active = maps::active_policy();
-    let found = Found::at(active, target);
+    // In place: there is no room on the stack for a copy.
+    let mut attempt = MaybeUninit::<Attempt>::uninit();
+    let place = attempt.as_mut_ptr();
+    // SAFETY: a member of a value that is ours, of integers only.
+    let wanted = unsafe { &mut *(&raw mut (*place).target) };
+    target(ctx, wanted);
+    let target = &*wanted;
+    let mut found = MaybeUninit::uninit();
+    let is_known = Found::look_up(&mut found, active, target);
     let is_observing = maps::mode() == Mode::Observe as u32;
-    if found.is_none() && (is_observing || !active.names_matter) {
+    if !is_known && (is_observing || !active.names_matter) {
         return Verdict::Allow;
     }
-    let cgroup = task::cgroup();
-    let mut attempt = Attempt {
-        kind,
-        address: target.address,
-        port: target.port,
-        is_udp: context::is_udp(ctx),
-        flags: 0,
-        identity: task::identity(cgroup),
-        cgroup,
-        pid: task::process_id(),
-        cookie: 0,
-        now_ns: now_ns(),
+    // SAFETY: members of a value that is ours, and with these all of them.
+    let attempt = unsafe {
+        (&raw mut (*place).kind).write(kind);
+        (&raw mut (*place).is_udp).write(context::is_udp(ctx));
+        (&raw mut (*place).flags).write(0);
+        (&raw mut (*place).caller).write(Caller::NOBODY);
+        (&raw mut (*place).cookie).write(0);
+        (&raw mut (*place).now_ns).write(now_ns());
+        attempt.assume_init_mut()
     };
-    let Some(found) = found else {
-        return inspection::of_unknown(ctx, &mut attempt, active.slot);
-    };
-    let judgement = found.judge(attempt.identity, attempt.now_ns);
+    caller::identify(ctx, active, &mut attempt.caller);
+    if !is_known {
+        return inspection::of_unknown(ctx, attempt, active.slot);
+    }
+    // SAFETY: it has been looked up.
+    let found = unsafe { found.assume_init_ref() };
+    let caller = &attempt.caller;
+    let judgement = found.judge_caller(&attempt.target, caller, attempt.now_ns);
+    conclude(ctx, attempt, &judgement, active)
+}
+
+/// Something is known about the target. Not inlined: see `found::judge`.
+#[inline(never)]
+fn conclude(
+    ctx: &SockAddrContext,
+    attempt: &mut Attempt,
+    judgement: &Judgement,
+    active: ActivePolicy,
+) -> Verdict {
     let mut decision = judgement.decision;
     if !decision.is_governed() {
         // What is known there concerns other ports or other identities.
-        if is_observing || !active.names_matter {
+        if maps::mode() == Mode::Observe as u32 || !active.names_matter {
             return Verdict::Allow;
         }
-        return inspection::of_unknown(ctx, &mut attempt, active.slot);
+        return inspection::of_unknown(ctx, attempt, active.slot);
     }
     if maps::inspects() {
-        if judgement.is_ambiguous && !judgement.network_refuses && !attempt.is_udp {
-            if inspection::of_shared(ctx, &attempt, judgement.is_shared, active.slot) {
+        if judgement.is_ambiguous() && !judgement.network_refuses() && !attempt.is_udp {
+            if inspection::of_shared(ctx, attempt, judgement.is_shared(), active.slot) {
                 return Verdict::Allow;
             }
         } else if attempt.is_udp {
-            if !inspection::of_datagrams(ctx, &attempt, active.slot) && decision.is_entitled() {
+            if !inspection::of_datagrams(ctx, attempt, active.slot) && decision.is_entitled() {
                 decision = Decision::new(Reason::Quic, RuleId::NONE, decision.endpoint());
             }
         } else {
@@ -94,20 +115,22 @@ pub fn judge(ctx: &SockAddrContext, kind: EventKind, target: &Target) -> Verdict
         }
     }
     attempt.cookie = context::socket_cookie(ctx);
-    if judgement.is_ambiguous {
+    if judgement.is_ambiguous() {
         attempt.flags = Event::SHARED;
     }
-    account(&attempt, decision)
+    account(attempt, decision)
 }
 
-/// Makes a verdict of a decision, counts it and tells the agent.
-#[inline(always)]
+/// Makes a verdict of a decision, counts it and tells the agent. Not inlined: its stack is free
+/// again when others need theirs.
+#[inline(never)]
 pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
-    let key = CounterKey::new(attempt.identity, &decision);
+    let caller = &attempt.caller;
+    let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {
-        EventKind::Connect | EventKind::Close => true,
+        EventKind::Connect | EventKind::Close | EventKind::Foreign => true,
         EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {
@@ -118,26 +141,31 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
         let event = Event {
             at_ns: attempt.now_ns,
             cookie: attempt.cookie,
-            detail: [attempt.cgroup, u64::from(attempt.pid)],
-            address: attempt.address,
-            identity: attempt.identity,
+            detail: [caller.cgroup, Event::pack_caller(caller.pid, caller.user)],
+            address: attempt.target.address,
+            identity: caller.identity,
             endpoint: decision.endpoint(),
             rule: decision.rule(),
-            port: attempt.port,
+            port: attempt.target.port,
             kind_and_verdict: Event::pack_kind(attempt.kind, verdict as u8),
             reason_and_flags: flags,
         };
-        remember_if_needed(&event, &key);
+        if caller.is_foreign() {
+            let kind = Event::pack_kind(EventKind::Foreign, verdict as u8);
+            events::emit_as(&event, kind, caller.maker, caller.maker_cgroup);
+        }
+        remember_if_needed(&event, &key, caller);
         events::emit(&event);
     }
     verdict
 }
 
-/// For the close hook, which cannot find out by itself what a first flight told, and for its
-/// fallback, which cannot find the identity.
+/// For the close hook, which cannot find out by itself what a first flight told and which process
+/// called, and for its fallback, which cannot find the identity.
 #[inline(always)]
-fn remember_if_needed(event: &Event, key: &CounterKey) {
-    let is_needed = event.has(Event::NAMED) || maps::close_source() == CloseSource::SockOps as u32;
+fn remember_if_needed(event: &Event, key: &CounterKey, caller: &Caller) {
+    let is_special = event.has(Event::NAMED) || caller.is_foreign() || caller.is_narrowed;
+    let is_needed = is_special || maps::close_source() == CloseSource::SockOps as u32;
     if !is_needed || event.has(Event::UDP) {
         return;
     }
@@ -184,13 +212,13 @@ unsafe fn field(row: *mut Counters, kind: EventKind, verdict: Verdict) -> *mut u
             (EventKind::Datagram, Verdict::WouldDeny) => {
                 &raw mut (*row).counts.datagrams_would_deny
             }
-            (EventKind::Connect | EventKind::Close, Verdict::Allow) => {
+            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::Allow) => {
                 &raw mut (*row).counts.connects_allowed
             }
-            (EventKind::Connect | EventKind::Close, Verdict::Deny) => {
+            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::Deny) => {
                 &raw mut (*row).counts.connects_denied
             }
-            (EventKind::Connect | EventKind::Close, Verdict::WouldDeny) => {
+            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::WouldDeny) => {
                 &raw mut (*row).counts.connects_would_deny
             }
         }

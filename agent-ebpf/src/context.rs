@@ -14,6 +14,7 @@ use aya_ebpf::{
 const IPPROTO_UDP: u32 = 17;
 
 /// Where a call wants to go.
+#[derive(Clone, Copy)]
 pub struct Target {
     pub address: Address,
     /// Network order.
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 #[inline(always)]
-pub fn target_v4(ctx: &SockAddrContext) -> Target {
+pub fn target_v4(ctx: &SockAddrContext, into: &mut Target) -> u32 {
     // SAFETY: the kernel hands in a valid context with these fields.
     let (word, port) = unsafe {
         (
@@ -29,14 +30,14 @@ pub fn target_v4(ctx: &SockAddrContext) -> Target {
             read_volatile(&raw const (*ctx.sock_addr).user_port),
         )
     };
-    Target {
-        address: Address::from_v4(word),
-        port: port as u16,
-    }
+    into.address = Address::from_v4(word);
+    into.port = port as u16;
+    0
 }
 
-#[inline(always)]
-pub fn target_v6(ctx: &SockAddrContext) -> Target {
+/// Not inlined: see `found::judge`.
+#[inline(never)]
+pub fn target_v6(ctx: &SockAddrContext, into: &mut Target) -> u32 {
     // SAFETY: the kernel hands in a valid context with these fields, and a socket with it.
     let (words, own, port) = unsafe {
         let words = &raw const (*ctx.sock_addr).user_ip6;
@@ -62,10 +63,9 @@ pub fn target_v6(ctx: &SockAddrContext) -> Target {
             read_volatile(&raw const (*ctx.sock_addr).user_port),
         )
     };
-    Target {
-        address: Address::from_v6_for_socket(words, own),
-        port: port as u16,
-    }
+    into.address = Address::from_v6_for_socket(words, own);
+    into.port = port as u16;
+    0
 }
 
 /// The socket that calls.

@@ -1,6 +1,6 @@
 //! Sends records to the agent; what cannot be sent is counted.
 
-use agent_common::{event::Event, loss::Loss};
+use agent_common::{event::Event, identity::IdentityId, loss::Loss};
 
 use crate::maps;
 
@@ -10,6 +10,17 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 /// Emits `event`. Written field by field: a copy of the whole would go through the stack.
 #[inline(always)]
 pub fn emit(event: &Event) {
+    emit_as(
+        event,
+        event.kind_and_verdict,
+        event.identity,
+        event.detail[0],
+    );
+}
+
+/// As [`emit`], but about somebody else.
+#[inline(always)]
+pub fn emit_as(event: &Event, kind_and_verdict: u8, identity: IdentityId, detail: u64) {
     let Some(mut entry) = maps::reserve_event() else {
         maps::count_loss(Loss::EventRingFull);
         return;
@@ -19,13 +30,13 @@ pub fn emit(event: &Event) {
     unsafe {
         (&raw mut (*place).at_ns).write(event.at_ns);
         (&raw mut (*place).cookie).write(event.cookie);
-        (&raw mut (*place).detail).write(event.detail);
+        (&raw mut (*place).detail).write([detail, event.detail[1]]);
         (&raw mut (*place).address).write(event.address);
-        (&raw mut (*place).identity).write(event.identity);
+        (&raw mut (*place).identity).write(identity);
         (&raw mut (*place).endpoint).write(event.endpoint);
         (&raw mut (*place).rule).write(event.rule);
         (&raw mut (*place).port).write(event.port);
-        (&raw mut (*place).kind_and_verdict).write(event.kind_and_verdict);
+        (&raw mut (*place).kind_and_verdict).write(kind_and_verdict);
         (&raw mut (*place).reason_and_flags).write(event.reason_and_flags);
     }
     entry.submit(BPF_RB_NO_WAKEUP);

@@ -7,9 +7,7 @@
 use core::hint::black_box;
 
 use agent_common::{
-    address::Address,
     destination::{ANY_PORT, EndpointId},
-    event::{Event, EventKind},
     flight::Outcome,
     inspected::{CHUNK, Inspected, State},
     name::NameSet,
@@ -19,12 +17,7 @@ use agent_common::{
 };
 use aya_ebpf::bindings::__sk_buff;
 
-use crate::{
-    attempt::{Attempt, account, now_ns},
-    context::Target,
-    found::{Found, decide_one},
-    maps, names, packet, refusal, sharing,
-};
+use crate::{attempt::now_ns, ending, found::decide_one, maps, names, packet, sharing};
 
 /// Chunks of one packet that are looked at. A chunk ends where octets can be passed over: at worst
 /// with each TLS record, and a record has six octets at least.
@@ -171,7 +164,7 @@ extern "C" fn read_chunk(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
 }
 
 /// No verdict yet: more octets are needed.
-const UNDECIDED: u32 = 0;
+pub const UNDECIDED: u32 = 0;
 
 /// Makes what it can of an [`Outcome`]: a [`Verdict`] as a number, or [`UNDECIDED`].
 #[unsafe(no_mangle)]
@@ -185,18 +178,18 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
         let endpoint = EndpointId::from_raw(inspected.endpoint);
         let decision = Decision::from_packed(inspected.packed, endpoint);
         if !decision.is_entitled() {
-            return end(skb, Reason::Ungoverned as u32);
+            return ending::finish(skb, Reason::Ungoverned as u32);
         }
         if outcome == Outcome::Name as u32 {
             return UNDECIDED;
         }
         if answer & NameSet::ECH != 0 && inspected.flight.is_ech() {
-            return end(skb, Reason::Ech as u32);
+            return ending::finish(skb, Reason::Ech as u32);
         }
-        return end(skb, Reason::Ungoverned as u32 | WATCH);
+        return ending::finish(skb, Reason::Ungoverned as u32 | ending::WATCH);
     }
     if outcome == Outcome::End as u32 {
-        return end(skb, Reason::Ungoverned as u32);
+        return ending::finish(skb, Reason::Ungoverned as u32);
     }
     let is_known = inspected.flags & Inspected::KNOWN != 0;
     let is_nameless = outcome == Outcome::NoName as u32 && !inspected.flight.is_tls();
@@ -204,12 +197,12 @@ extern "C" fn decide(skb: *mut __sk_buff, outcome: u32) -> u32 {
     // A request for an address means what is there: nothing that is known, or what is known.
     let is_plain = is_nameless && inspected.flight.is_addressed() && !is_known;
     if is_plain || is_other && !is_web(inspected) {
-        return end(skb, Reason::Ungoverned as u32);
+        return ending::finish(skb, Reason::Ungoverned as u32);
     }
     if outcome == Outcome::NoName as u32 {
-        return end(skb, Reason::NoSni as u32);
+        return ending::finish(skb, Reason::NoSni as u32);
     }
-    end(skb, Reason::Undecidable as u32)
+    ending::finish(skb, Reason::Undecidable as u32)
 }
 
 /// Whether the port is one at which model endpoints, or what leads to them, are called with TLS or
@@ -263,138 +256,20 @@ extern "C" fn decide_name(skb: *mut __sk_buff) -> u32 {
         }
         let identity = inspected.identity.to_raw();
         let packed = decide_one(identity, endpoint.to_raw(), slot as u32, now_ns);
-        let decision = Decision::from_packed(packed, endpoint);
+        let mut decision = Decision::from_packed(packed, endpoint);
+        if inspected.maker != inspected.identity && decision.is_entitled() {
+            let maker = inspected.maker.to_raw();
+            let packed = decide_one(maker, endpoint.to_raw(), slot as u32, now_ns);
+            let by_maker = Decision::from_packed(packed, endpoint);
+            let is_refused = inspected.flags & Inspected::REFUSE_FOREIGN != 0;
+            if is_refused || !by_maker.is_entitled() {
+                decision = Decision::new(Reason::ForeignSocket, RuleId::NONE, endpoint);
+            }
+        }
         let former = EndpointId::from_raw(inspected.endpoint);
         let strictest = Decision::from_packed(inspected.packed, former).or_stricter(decision);
         inspected.packed = strictest.packed();
         inspected.endpoint = strictest.endpoint().to_raw();
     }
     flags
-}
-
-/// The name is judged, but the flight may go on to another one.
-const WATCH: u32 = 0x100;
-
-/// Judges what is known and, without [`WATCH`], ends the inspection. `unreadable` says why the name
-/// is not known, or `Ungoverned` if it is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
-    let Some(inspected) = maps::inspected_of(skb) else {
-        return Verdict::Allow as u32;
-    };
-    let watches = unreadable & WATCH != 0;
-    let unreadable = unreadable & !WATCH;
-    let endpoint = EndpointId::from_raw(inspected.endpoint);
-    let mut decision = Decision::from_packed(inspected.packed, endpoint);
-    let is_known = inspected.flags & Inspected::KNOWN != 0;
-    let refuses = inspected.flags & Inspected::REFUSE_UNDECIDABLE != 0;
-    let is_named = unreadable == Reason::Ungoverned as u32;
-    let is_ordinary = is_named && !decision.is_governed();
-    // An ordinary name at an address where only governed ones are known proves nothing.
-    let is_believed = is_ordinary && inspected.flags & Inspected::SHARED != 0;
-    if decision.is_entitled() && (!is_named || is_ordinary && is_known && !is_believed) {
-        let by_address = by_address(inspected);
-        let reason = if is_named {
-            Reason::SharedAddress as u32
-        } else {
-            unreadable
-        };
-        if is_known && by_address.is_entitled() {
-            decision = by_address;
-        } else if refuses {
-            decision = undecided(reason, by_address.endpoint());
-        }
-    }
-    if !decision.is_governed() || decision.packed() == inspected.counted {
-        return pass(skb, watches);
-    }
-    inspected.counted = decision.packed();
-    let attempt = Attempt {
-        kind: EventKind::Connect,
-        address: inspected.address,
-        port: inspected.port as u16,
-        is_udp: false,
-        flags: Event::NAMED,
-        identity: inspected.identity,
-        cgroup: inspected.cgroup,
-        pid: inspected.pid,
-        cookie: inspected.cookie,
-        now_ns: now_ns(),
-    };
-    let verdict = account(&attempt, decision);
-    if verdict as u32 == Verdict::Deny as u32 {
-        inspected.state = State::Refused as u32;
-        refusal::report(skb, inspected);
-        return Verdict::Deny as u32;
-    }
-    pass(skb, watches)
-}
-
-#[inline(always)]
-fn pass(skb: *mut __sk_buff, watches: bool) -> u32 {
-    if watches {
-        return UNDECIDED;
-    }
-    stop(skb);
-    Verdict::Allow as u32
-}
-
-#[inline(always)]
-fn undecided(reason: u32, endpoint: EndpointId) -> Decision {
-    let reason = match reason {
-        9 => Reason::NoSni,
-        10 => Reason::Ech,
-        8 => Reason::SharedAddress,
-        _ => Reason::Undecidable,
-    };
-    Decision::new(reason, RuleId::NONE, endpoint)
-}
-
-#[inline(always)]
-fn by_address(inspected: &Inspected) -> Decision {
-    if inspected.flags & Inspected::KNOWN == 0 {
-        return Decision::UNGOVERNED;
-    }
-    let target = Target {
-        address: Address::from_words(inspected.address.words()),
-        port: inspected.port as u16,
-    };
-    match Found::at(maps::active_policy(), &target) {
-        Some(found) => found.judge(inspected.identity, now_ns()).decision,
-        None => Decision::UNGOVERNED,
-    }
-}
-
-#[inline(always)]
-fn stop(skb: *mut __sk_buff) {
-    if let Some(socket) = packet::socket(skb) {
-        maps::end_inspection(socket);
-    }
-}
-
-/// A marked UDP socket sends QUIC: refused.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn refuse_quic(skb: *mut __sk_buff) -> u32 {
-    let Some(inspected) = maps::inspected_of(skb) else {
-        return Verdict::Allow as u32;
-    };
-    let endpoint = by_address(inspected).endpoint();
-    let attempt = Attempt {
-        kind: EventKind::Datagram,
-        address: inspected.address,
-        port: inspected.port as u16,
-        is_udp: true,
-        flags: 0,
-        identity: inspected.identity,
-        cgroup: inspected.cgroup,
-        pid: inspected.pid,
-        cookie: inspected.cookie,
-        now_ns: now_ns(),
-    };
-    account(
-        &attempt,
-        Decision::new(Reason::Quic, RuleId::NONE, endpoint),
-    ) as u32
 }

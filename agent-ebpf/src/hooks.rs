@@ -1,8 +1,10 @@
 //! One module per attach family.
 
+mod cgroup;
 mod close;
 mod connect;
 mod egress;
 mod ingress;
+mod process;
 mod sendmsg;
 mod sock_ops;

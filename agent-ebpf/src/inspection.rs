@@ -3,9 +3,10 @@
 use agent_common::{
     destination::EndpointId,
     flight::Flight,
+    identity::IdentityId,
     inspected::{Inspected, State},
     loss::Loss,
-    policy::{Posture, RuleEntry, RuleId},
+    policy::{RuleEntry, RuleId},
     settings::Slot,
     verdict::{Decision, Reason, Verdict},
 };
@@ -13,28 +14,27 @@ use aya_ebpf::programs::SockAddrContext;
 
 use crate::{
     attempt::{Attempt, account},
+    caller::Caller,
     context, found, maps,
 };
 
 /// An address of which no endpoint is known: the name matters for identities that can be refused.
-#[inline(always)]
+#[inline(never)]
 pub fn of_unknown(ctx: &SockAddrContext, attempt: &mut Attempt, slot: Slot) -> Verdict {
-    let Some(entry) = found::unnamed(attempt.identity, slot) else {
-        return Verdict::Allow;
-    };
-    if !matters(entry) || !maps::inspects() {
+    let entry = Stance::of(&attempt.caller, slot);
+    if !entry.matters || !maps::inspects() {
         return Verdict::Allow;
     }
-    if attempt.is_udp && !entry.has(RuleEntry::REFUSE_QUIC) {
+    if attempt.is_udp && !entry.refuses_quic {
         return Verdict::Allow;
     }
-    let flags = undecidable(entry);
+    let flags = entry.flags;
     let state = if attempt.is_udp {
         State::Datagrams
     } else {
         State::Undecided
     };
-    if mark(ctx, attempt, state, flags) || flags == 0 {
+    if mark(ctx, attempt, state, flags) || flags & Inspected::REFUSE_UNDECIDABLE == 0 {
         return Verdict::Allow;
     }
     let decision = Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
@@ -50,9 +50,7 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
     if is_shared {
         flags |= Inspected::SHARED;
     }
-    if let Some(entry) = found::unnamed(attempt.identity, slot) {
-        flags |= undecidable(entry);
-    }
+    flags |= Stance::of(&attempt.caller, slot).flags;
     mark(ctx, attempt, State::Undecided, flags)
 }
 
@@ -60,12 +58,10 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
 /// be and the socket cannot be marked.
 #[inline(always)]
 pub fn of_datagrams(ctx: &SockAddrContext, attempt: &Attempt, slot: Slot) -> bool {
-    match found::unnamed(attempt.identity, slot) {
-        Some(entry) if entry.has(RuleEntry::REFUSE_QUIC) => {
-            mark(ctx, attempt, State::Datagrams, Inspected::KNOWN)
-        }
-        Some(_) | None => true,
+    if Stance::of(&attempt.caller, slot).refuses_quic {
+        return mark(ctx, attempt, State::Datagrams, Inspected::KNOWN);
     }
+    true
 }
 
 /// A socket that is connected again starts anew.
@@ -76,21 +72,48 @@ pub fn end(ctx: &SockAddrContext) {
     }
 }
 
-#[inline(always)]
-fn matters(entry: &RuleEntry) -> bool {
-    matches!(entry.posture(), Posture::Deny)
+/// What happens to a caller where no endpoint is known. Of two that have to do with a socket, both
+/// count.
+struct Stance {
+    matters: bool,
+    refuses_quic: bool,
+    /// Flags of [`Inspected`].
+    flags: u32,
 }
 
-#[inline(always)]
-fn undecidable(entry: &RuleEntry) -> u32 {
-    if entry.has(RuleEntry::REFUSE_UNDECIDABLE) {
-        Inspected::REFUSE_UNDECIDABLE
-    } else {
-        0
+impl Stance {
+    #[inline(always)]
+    fn of(caller: &Caller, slot: Slot) -> Self {
+        let mut stance = Self {
+            matters: false,
+            refuses_quic: false,
+            flags: 0,
+        };
+        let refuses_foreign = stance.add(caller.identity, slot);
+        if caller.is_foreign() {
+            stance.add(caller.maker, slot);
+            if refuses_foreign {
+                stance.flags |= Inspected::REFUSE_FOREIGN;
+            }
+        }
+        stance
+    }
+
+    /// Whether sockets of others are refused to `identity`.
+    #[inline(always)]
+    fn add(&mut self, identity: IdentityId, slot: Slot) -> bool {
+        let entry = found::unnamed(identity, slot);
+        self.matters |= entry.matters();
+        self.refuses_quic |= entry.has(RuleEntry::REFUSE_QUIC);
+        if entry.has(RuleEntry::REFUSE_UNDECIDABLE) {
+            self.flags |= Inspected::REFUSE_UNDECIDABLE;
+        }
+        entry.has(RuleEntry::REFUSE_FOREIGN)
     }
 }
 
-#[inline(always)]
+/// Not inlined: see `found::judge`.
+#[inline(never)]
 fn mark(ctx: &SockAddrContext, attempt: &Attempt, state: State, flags: u32) -> bool {
     let Some(inspected) = context::socket(ctx).and_then(maps::inspect) else {
         maps::count_loss(Loss::InspectionFailed);
@@ -101,11 +124,14 @@ fn mark(ctx: &SockAddrContext, attempt: &Attempt, state: State, flags: u32) -> b
     inspected.counted = 0;
     inspected.endpoint = 0;
     inspected.cookie = context::socket_cookie(ctx);
-    inspected.cgroup = attempt.cgroup;
-    inspected.pid = attempt.pid;
-    inspected.identity = attempt.identity;
-    inspected.address = attempt.address;
-    inspected.port = u32::from(attempt.port);
+    inspected.cgroup = attempt.caller.cgroup;
+    inspected.pid = attempt.caller.pid;
+    inspected.user = attempt.caller.user;
+    inspected.identity = attempt.caller.identity;
+    inspected.maker = attempt.caller.maker;
+    inspected.maker_cgroup = attempt.caller.maker_cgroup;
+    inspected.address = attempt.target.address;
+    inspected.port = u32::from(attempt.target.port);
     inspected.state = state as u32;
     inspected.flags = flags;
     inspected.next = 0;

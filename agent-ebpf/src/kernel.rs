@@ -1,6 +1,17 @@
-//! The two ways to touch kernel memory that the compiler has no name for.
+//! Ways to touch kernel memory that the compiler has no name for.
 
 use core::arch::asm;
+
+/// Where the running kernel keeps the structure member that the `Offsets` field names.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::maps::kernel_offset(core::mem::offset_of!(
+            agent_common::settings::Offsets,
+            $field
+        ))
+    };
+}
+pub(crate) use offset;
 
 use aya_ebpf::{bindings::bpf_sock, helpers::bpf_probe_read_kernel};
 

@@ -8,9 +8,13 @@
 #![feature(asm_experimental_arch)]
 
 mod attempt;
+mod caller;
+mod cgroup;
 mod context;
 mod dns;
+mod ending;
 mod events;
+mod exe_path;
 mod flight;
 mod found;
 mod hooks;
@@ -19,6 +23,7 @@ mod kernel;
 mod maps;
 mod names;
 mod packet;
+mod process;
 mod quic;
 mod refusal;
 mod sharing;

@@ -1,5 +1,10 @@
 //! The maps and constants, private to this module: everything else sees verbs.
 
+mod cgroup;
+mod process;
+
+pub use self::{cgroup::*, process::*};
+
 use core::mem::offset_of;
 
 use agent_common::{
@@ -8,7 +13,7 @@ use agent_common::{
     counter::{CounterKey, Counters},
     destination::{AddressKey, Destination, EndpointId, PrefixKey},
     event::Event,
-    identity::{CgroupIdentity, IdentityId},
+    identity::IdentityId,
     inspected::{Inspected, Refusal},
     learned::{Learned, LearnedKey},
     loss::Loss,
@@ -45,9 +50,6 @@ static PREFIXES: LpmTrie<PrefixKey, Destination> =
 static RULES: HashMap<RuleKey, RuleEntry> =
     HashMap::with_max_entries(2 * abi::MAX_RULES, BPF_F_NO_PREALLOC);
 #[map]
-static IDENTITIES: HashMap<u64, CgroupIdentity> =
-    HashMap::with_max_entries(abi::MAX_CGROUPS, BPF_F_NO_PREALLOC);
-#[map]
 static COUNTERS: HashMap<CounterKey, Counters> =
     HashMap::with_max_entries(abi::MAX_COUNTERS, BPF_F_NO_PREALLOC);
 #[map]
@@ -82,6 +84,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
     close_id: 0,
     inspects: 0,
     netns: 0,
+    arguments: 0,
 });
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ZERO);
@@ -117,6 +120,12 @@ pub fn is_active_close_hook() -> bool {
         .is_some_and(|active| *active == u64::from(own))
 }
 
+/// Whether it can be told who made a socket.
+#[inline(always)]
+pub fn sees_makers() -> bool {
+    constant(&OFFSETS, offset_of!(Offsets, kernfs_node_id)) != 0
+}
+
 /// Whether first flights are looked at.
 #[inline(always)]
 pub fn inspects() -> bool {
@@ -127,6 +136,12 @@ pub fn inspects() -> bool {
 #[inline(always)]
 pub fn own_namespace() -> u32 {
     constant(&SETTINGS, offset_of!(Settings, netns))
+}
+
+/// Whether the first bytes of a process's arguments are kept.
+#[inline(always)]
+pub fn keeps_arguments() -> bool {
+    constant(&SETTINGS, offset_of!(Settings, arguments)) != 0
 }
 
 #[inline(always)]
@@ -175,26 +190,6 @@ impl PolicyLookup for Rules {
 pub fn rule(identity: IdentityId, endpoint: EndpointId, slot: Slot) -> Option<&'static RuleEntry> {
     // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
     unsafe { RULES.get(RuleKey::new(identity, endpoint, slot)) }
-}
-
-#[inline(always)]
-pub fn identity_of_cgroup(cgroup: u64) -> Option<IdentityId> {
-    // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
-    unsafe { IDENTITIES.get(cgroup) }.map(|known| known.identity)
-}
-
-/// Remembers for `cgroup` what its ancestor is, until the agent names it.
-#[inline(always)]
-pub fn inherit_identity(cgroup: u64, identity: IdentityId) {
-    let inherited = CgroupIdentity {
-        identity,
-        flags: CgroupIdentity::INHERITED,
-    };
-    if let Err(error) = IDENTITIES.insert(cgroup, inherited, u64::from(BPF_NOEXIST))
-        && error != -EEXIST
-    {
-        count_loss(Loss::IdentityMapFull);
-    }
 }
 
 /// The counter row for `key`, made if absent, and whether it was made now. `None` only if not even

@@ -5,12 +5,16 @@
 //! file or a grant is.
 
 pub mod btf;
+pub mod cgroups;
+pub mod classes;
 pub mod counters;
 pub mod events;
 pub mod identities;
 pub mod learned;
+pub mod paths;
 pub mod policy;
 pub mod probe;
+pub mod processes;
 pub mod refusals;
 pub mod resolvers;
 
@@ -40,6 +44,8 @@ pub struct Options {
     pub mode: Mode,
     /// Whether names are found out in the kernel, at a small cost for every packet.
     pub inspect: bool,
+    /// Whether the first bytes of a process's arguments are kept.
+    pub arguments: bool,
 }
 
 /// What the kernel side cannot do.
@@ -122,6 +128,12 @@ pub struct Maps {
     pub learned: learned::LearnedMaps,
     /// Until the thread that ends refused connections takes it.
     pub refusals: Option<refusals::RefusalRing>,
+    /// Until the thread that names cgroups takes it.
+    pub cgroups: Option<cgroups::CgroupRing>,
+    /// Identities that cgroups get as soon as they are made.
+    pub paths: paths::PathMap,
+    pub processes: processes::ProcessMaps,
+    pub classes: classes::ClassMaps,
     /// Random number of this set of maps: counters of another set started from zero.
     pub generation: u64,
 }

@@ -39,6 +39,8 @@ pub struct Config {
     pub detach_on_exit: bool,
     /// How many events the store keeps.
     pub kept_events: u64,
+    /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
+    pub arguments: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -65,6 +67,7 @@ impl Default for Config {
             name_servers: BTreeSet::new(),
             detach_on_exit: false,
             kept_events: 100_000,
+            arguments: false,
         }
     }
 }
@@ -117,6 +120,7 @@ struct File {
     name_servers: Option<Vec<IpAddr>>,
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
+    arguments: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -168,6 +172,7 @@ impl Config {
             name_servers,
             detach_on_exit,
             kept_events,
+            arguments,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -194,6 +199,7 @@ impl Config {
             detach_on_exit: overrides.detach_on_exit
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
+            arguments: arguments.unwrap_or(defaults.arguments),
         }
     }
 }

@@ -4,9 +4,13 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod containers;
+pub mod executable;
+pub mod incarnation;
 pub mod memory;
 pub mod name_servers;
 mod net_namespace;
+pub mod priority;
 pub mod process;
 pub mod resolver;
 pub mod sock_destroy;

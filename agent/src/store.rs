@@ -7,8 +7,10 @@
 mod counters;
 mod error;
 mod events;
+mod labels;
 mod names;
 mod objects;
+mod process_usage;
 mod schema;
 mod tasks;
 
@@ -23,6 +25,7 @@ pub use self::{
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
+    process_usage::ProcessUsage,
     tasks::StoredTask,
 };
 

@@ -4,13 +4,15 @@
 //! It fires before an abort clears the byte counts, which later hooks miss. The return code has no
 //! effect. It is global, so it must leave quickly: a socket without a cookie was never decided.
 
+use core::mem::MaybeUninit;
+
 use agent_common::{
     address::Address,
     counter::CounterKey,
     event::{Event, EventKind},
     identity::IdentityId,
     loss::Loss,
-    settings::{Mode, Offsets},
+    settings::Mode,
     tcp::{self, Final},
     verdict::settle,
 };
@@ -18,21 +20,16 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
     attempt::{count_close, now_ns},
+    cgroup,
     context::Target,
     found::Found,
-    kernel::read,
+    kernel::{offset, read},
     maps,
 };
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
-/// Where the running kernel keeps the structure member that the `Offsets` field names.
-macro_rules! offset {
-    ($field:ident) => {
-        maps::kernel_offset(core::mem::offset_of!(Offsets, $field))
-    };
-}
 
 /// `SOCK_DONE` in `enum sock_flags`: the peer's FIN has arrived.
 const SOCK_DONE: u64 = 1 << 1;
@@ -104,16 +101,21 @@ struct Decided {
 /// never said enough to be decided.
 #[inline(always)]
 fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
-    let found = Found::at(maps::active_policy(), target)?;
-    let identity = match cgroup(sock).and_then(maps::identity_of_cgroup) {
+    let mut found = MaybeUninit::uninit();
+    if !Found::look_up(&mut found, maps::active_policy(), target) {
+        return None;
+    }
+    // SAFETY: it has been looked up.
+    let found = unsafe { found.assume_init_ref() };
+    let identity = match cgroup::of_socket(sock).and_then(maps::identity_of_cgroup) {
         Some(identity) => identity,
         // Below a scope, a cgroup that never connected here belongs to somebody else.
         None if maps::is_scoped() => return None,
         None => IdentityId::UNKNOWN,
     };
-    let judgement = found.judge(identity, now_ns());
+    let judgement = found.judge(target, identity, now_ns());
     let decision = judgement.decision;
-    if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous {
+    if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous() {
         return None;
     }
     let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
@@ -139,17 +141,6 @@ fn target(sock: *const u8) -> Option<Target> {
         };
         let port = read(sock, offset!(sock_dport))?;
         Some(Target { address, port })
-    }
-}
-
-/// Id of the cgroup that the socket was made in.
-#[inline(always)]
-fn cgroup(sock: *const u8) -> Option<u64> {
-    // SAFETY: the offsets come from the running kernel's BTF.
-    unsafe {
-        let cgroup: *const u8 = read(sock, offset!(sock_cgroup))?;
-        let node: *const u8 = read(cgroup, offset!(cgroup_kn))?;
-        read(node, offset!(kernfs_node_id))
     }
 }
 

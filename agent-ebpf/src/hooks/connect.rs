@@ -11,14 +11,12 @@ use crate::{attempt::judge, context};
 
 #[cgroup_sock_addr(connect4)]
 pub fn connect4(ctx: SockAddrContext) -> i32 {
-    let target = context::target_v4(&ctx);
-    return_code(judge(&ctx, EventKind::Connect, &target))
+    return_code(judge(&ctx, EventKind::Connect, context::target_v4))
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect6(ctx: SockAddrContext) -> i32 {
-    let target = context::target_v6(&ctx);
-    return_code(judge(&ctx, EventKind::Connect, &target))
+    return_code(judge(&ctx, EventKind::Connect, context::target_v6))
 }
 
 /// What the kernel does with each verdict.

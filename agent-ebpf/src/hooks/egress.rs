@@ -8,7 +8,7 @@
 use agent_common::{inspected::State, verdict::Verdict};
 use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 
-use crate::{flight, maps, packet, quic, sharing};
+use crate::{ending, flight, maps, packet, quic, sharing};
 
 #[cgroup_skb(egress)]
 pub fn egress(ctx: SkBuffContext) -> i32 {
@@ -32,7 +32,7 @@ fn judge(skb: *mut __sk_buff) -> Verdict {
     if inspected.state == State::Datagrams as u32 {
         if protocol == packet::UDP
             && (quic::has_long_header(skb, header) != 0 || sharing::is_shared(skb))
-            && flight::refuse_quic(skb) == Verdict::Deny as u32
+            && ending::refuse_quic(skb) == Verdict::Deny as u32
         {
             return flight::unreadable();
         }

@@ -12,12 +12,10 @@ use crate::{attempt::judge, context};
 
 #[cgroup_sock_addr(sendmsg4)]
 pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
-    let target = context::target_v4(&ctx);
-    return_code(judge(&ctx, EventKind::Datagram, &target))
+    return_code(judge(&ctx, EventKind::Datagram, context::target_v4))
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
-    let target = context::target_v6(&ctx);
-    return_code(judge(&ctx, EventKind::Datagram, &target))
+    return_code(judge(&ctx, EventKind::Datagram, context::target_v6))
 }

@@ -37,7 +37,7 @@ use super::{
     },
 };
 
-use crate::host::process::Incarnation;
+use crate::host::incarnation::Incarnation;
 
 /// Largest request: a policy file of some ten thousand grants.
 const MAX_BODY: usize = 16 << 20;

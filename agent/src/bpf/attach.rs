@@ -19,9 +19,11 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
 };
 
+mod workloads;
+
 use super::{
     KernelError, close_source_name,
-    load::{DECISION_HOOKS, Loaded, NAME_HOOKS, map_dir, typed},
+    load::{DECISION_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir, typed},
     sys,
 };
 
@@ -48,6 +50,13 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// Whether `program` is in force.
+    #[must_use]
+    pub fn covers(&self, program: &str) -> bool {
+        let mut hooks = self.coverage.iter();
+        hooks.any(|hook| hook.program == program && hook.attachment.is_ok())
+    }
+
     /// Nothing yet.
     #[must_use]
     pub fn none() -> Self {
@@ -105,6 +114,7 @@ impl Loaded {
             attachment: close.map_err(|error| crate::error_chain(&error)),
             purpose: "bytes of TCP connections that end",
         });
+        self.attach_workload_hooks(&mut coverage, &mut links)?;
         Ok(Attached {
             coverage,
             _links: links,
@@ -316,8 +326,10 @@ pub fn detach_all(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
 /// When a pin cannot be removed.
 pub fn detach_programs(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     let hooks = DECISION_HOOKS.into_iter().chain(NAME_HOOKS);
+    let workload_hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
+    let others = [program::SOCK_STATE, program::SOCK_OPS];
     let mut removed = Vec::new();
-    for hook in hooks.chain([program::SOCK_STATE, program::SOCK_OPS]) {
+    for hook in hooks.chain(others).chain(workload_hooks) {
         removed.extend(remove_pin(&link_pin(pin_dir, hook))?);
     }
     Ok(removed)

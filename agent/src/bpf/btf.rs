@@ -30,23 +30,46 @@ pub enum BtfError {
     },
 }
 
-/// Reads all offsets that the close hook needs.
+/// What the programs need to know of the running kernel. Offsets of what is missing are 0.
+pub struct KernelTypes {
+    pub offsets: Offsets,
+    /// Why connections that end cannot be read.
+    pub sockets: Result<(), BtfError>,
+    /// Why cgroups that come and go cannot be read.
+    pub cgroups: Result<(), BtfError>,
+    /// Why processes cannot be read.
+    pub processes: Result<(), BtfError>,
+}
+
+/// Reads all offsets that the hooks need.
 ///
 /// # Errors
 ///
-/// When the kernel has no type information or lacks one of the members: the close hook then
-/// cannot be used, everything else can.
-pub fn kernel_offsets() -> Result<Offsets, BtfError> {
-    offsets(&Btf::read(Path::new(KERNEL_BTF))?)
+/// When the kernel has no type information.
+pub fn kernel_types() -> Result<KernelTypes, BtfError> {
+    Ok(types(&Btf::read(Path::new(KERNEL_BTF))?))
 }
 
-fn offsets(btf: &Btf) -> Result<Offsets, BtfError> {
+fn types(btf: &Btf) -> KernelTypes {
+    let mut offsets = Offsets::ZERO;
+    KernelTypes {
+        sockets: socket_offsets(btf, &mut offsets),
+        cgroups: cgroup_offsets(btf, &mut offsets),
+        processes: process_offsets(btf, &mut offsets),
+        offsets,
+    }
+}
+
+fn socket_offsets(btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
     let flags = btf.offset("skb_shared_info", "flags");
     let is_old = flags.is_err();
     let flags = flags.or_else(|_| btf.offset("skb_shared_info", "tx_flags"));
-    Ok(Offsets {
+    // Before 5.15 a number in which the pointer is hidden.
+    let cgroup = btf.offset("sock", "sk_cgrp_data.cgroup");
+    let cgroup = cgroup.or_else(|_| btf.offset("sock", "sk_cgrp_data.val"));
+    *offsets = Offsets {
         sock_cookie: btf.offset("sock", "__sk_common.skc_cookie")?,
-        sock_cgroup: btf.offset("sock", "sk_cgrp_data.cgroup")?,
+        sock_cgroup: cgroup?,
         sock_family: btf.offset("sock", "__sk_common.skc_family")?,
         sock_daddr: btf.offset("sock", "__sk_common.skc_daddr")?,
         sock_v6_daddr: btf.offset("sock", "__sk_common.skc_v6_daddr")?,
@@ -65,7 +88,62 @@ fn offsets(btf: &Btf) -> Result<Offsets, BtfError> {
         skb_end: btf.offset("sk_buff", "end")?,
         shared_info_flags: flags?,
         shared_info_is_old: u32::from(is_old),
-    })
+        task_flags: btf.offset("task_struct", "flags")?,
+        ..*offsets
+    };
+    Ok(())
+}
+
+fn cgroup_offsets(btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
+    *offsets = Offsets {
+        cgroup_self: btf.offset("cgroup", "self")?,
+        cgroup_parent: btf.offset("cgroup_subsys_state", "parent")?,
+        cgroup_root: btf.offset("cgroup", "root")?,
+        root_hierarchy: btf.offset("cgroup_root", "hierarchy_id")?,
+        ..*offsets
+    };
+    Ok(())
+}
+
+fn process_offsets(btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
+    // Three ways to keep an inode's change time: since 6.11, 6.6 and ever.
+    let any = |structure, members: [&'static str; 3]| {
+        let [new, middle, old] = members;
+        btf.offset(structure, new)
+            .or_else(|_| btf.offset(structure, middle))
+            .or_else(|_| btf.offset(structure, old))
+    };
+    let seconds = ["i_ctime_sec", "__i_ctime.tv_sec", "i_ctime.tv_sec"];
+    let nanoseconds = ["i_ctime_nsec", "__i_ctime.tv_nsec", "i_ctime.tv_nsec"];
+    *offsets = Offsets {
+        task_tgid: btf.offset("task_struct", "tgid")?,
+        task_start: btf.offset("task_struct", "start_boottime")?,
+        task_parent: btf.offset("task_struct", "real_parent")?,
+        task_signal: btf.offset("task_struct", "signal")?,
+        task_mm: btf.offset("task_struct", "mm")?,
+        signal_live: btf.offset("signal_struct", "live")?,
+        mm_arg_start: btf.offset("mm_struct", "arg_start")?,
+        mm_arg_end: btf.offset("mm_struct", "arg_end")?,
+        binary_file: btf.offset("linux_binprm", "file")?,
+        binary_filename: btf.offset("linux_binprm", "filename")?,
+        binary_interpreter: btf.offset("linux_binprm", "interp")?,
+        file_inode: btf.offset("file", "f_inode")?,
+        file_dentry: btf.offset("file", "f_path.dentry")?,
+        file_mount: btf.offset("file", "f_path.mnt")?,
+        inode_number: btf.offset("inode", "i_ino")?,
+        inode_super: btf.offset("inode", "i_sb")?,
+        inode_changed_s: any("inode", seconds)?,
+        inode_changed_ns: any("inode", nanoseconds)?,
+        super_device: btf.offset("super_block", "s_dev")?,
+        dentry_parent: btf.offset("dentry", "d_parent")?,
+        dentry_name: btf.offset("dentry", "d_name.name")?,
+        mount_parent: btf.offset("mount", "mnt_parent")?,
+        mount_point: btf.offset("mount", "mnt_mountpoint")?,
+        mount_own: btf.offset("mount", "mnt")?,
+        mount_root: btf.offset("vfsmount", "mnt_root")?,
+        ..*offsets
+    };
+    Ok(())
 }
 
 /// The kernel's types: raw bytes, and where each type record starts.
@@ -239,7 +317,11 @@ mod tests {
             println!("SKIP the kernel publishes no type information");
             return;
         };
-        let offsets = offsets(&btf).expect("all members");
+        let types = types(&btf);
+        types.sockets.expect("all members of sockets");
+        types.cgroups.expect("all members of cgroups");
+        types.processes.expect("all members of processes");
+        let offsets = types.offsets;
         // Fixed by `struct sock_common`, which has started like this since 3.x.
         assert_eq!(offsets.sock_daddr, 0);
         assert_eq!(offsets.sock_dport, 12);

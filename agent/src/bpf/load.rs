@@ -1,7 +1,7 @@
 //! Creates or adopts the maps and gets the programs past the verifier. Attaches nothing.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeMap, hash_map::RandomState},
     fs,
     hash::{BuildHasher, Hasher},
     path::{Path, PathBuf},
@@ -18,8 +18,18 @@ use aya::{
 };
 
 use super::{
-    KernelError, Maps, Options, btf, counters::CounterMaps, events::EventRing,
-    identities::IdentityMap, learned::LearnedMaps, policy::PolicyMaps, refusals::RefusalRing,
+    KernelError, Maps, Options,
+    btf::{self, KernelTypes},
+    cgroups::CgroupRing,
+    classes::ClassMaps,
+    counters::CounterMaps,
+    events::EventRing,
+    identities::IdentityMap,
+    learned::LearnedMaps,
+    paths::PathMap,
+    policy::PolicyMaps,
+    processes::ProcessMaps,
+    refusals::RefusalRing,
     resolvers::ResolverMap,
 };
 
@@ -39,6 +49,15 @@ pub(super) const DECISION_HOOKS: [&str; 4] = [
 /// Programs that find out names: all of them or none.
 pub(super) const NAME_HOOKS: [&str; 2] = [program::EGRESS, program::INGRESS];
 
+/// Programs that tell of cgroups and processes, with the tracepoint of each. Each stands for itself.
+pub(super) const WORKLOAD_HOOKS: [(&str, &str); 5] = [
+    (program::CGROUP_MADE, "cgroup_mkdir"),
+    (program::CGROUP_REMOVED, "cgroup_rmdir"),
+    (program::FORKED, "sched_process_fork"),
+    (program::EXECUTED, "sched_process_exec"),
+    (program::EXITED, "sched_process_exit"),
+];
+
 /// Programs in the kernel, verified, not yet attached.
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -50,6 +69,8 @@ pub struct Loaded {
     pub close_fallback: Option<String>,
     /// Whether names are found out in the kernel; else why not.
     pub inspection: Result<(), String>,
+    /// Which of [`WORKLOAD_HOOKS`] are loaded; else why not.
+    pub workload_hooks: BTreeMap<&'static str, Result<(), String>>,
 }
 
 impl Loaded {
@@ -94,14 +115,15 @@ impl Loaded {
             close_id: random() as u32 | 1,
             inspects: inspection.is_ok(),
         };
+        let types = btf::kernel_types().map_err(|error| error_chain(&error));
         let tracepoint = match close_source {
-            CloseSource::SockState => load_with_tracepoint(&options, build),
+            CloseSource::SockState => load_with_tracepoint(&options, build, &types),
             CloseSource::SockOps | CloseSource::None => Err("not asked for".to_owned()),
         };
         let (mut ebpf, close_source, close_fallback) = match tracepoint {
             Ok(ebpf) => (ebpf, CloseSource::SockState, None),
             Err(reason) => {
-                let ebpf = load_with_sock_ops(&options, build)?;
+                let ebpf = load_with_sock_ops(&options, build, &types)?;
                 (ebpf, CloseSource::SockOps, Some(reason))
             }
         };
@@ -120,6 +142,7 @@ impl Loaded {
                 .load()
                 .map_err(|source| program_error(hook, source))?;
         }
+        let workload_hooks = load_workload_hooks(&mut ebpf, &types);
         let mut config = Array::try_from(take(&mut ebpf, map::CONFIG)?)
             .map_err(|source| KernelError::map(map::CONFIG, "open", source))?;
         let maps = Maps {
@@ -131,6 +154,10 @@ impl Loaded {
             resolvers: ResolverMap::open(&mut ebpf)?,
             learned: LearnedMaps::open(&mut ebpf)?,
             refusals: Some(RefusalRing::open(&mut ebpf)?),
+            cgroups: Some(CgroupRing::open(&mut ebpf)?),
+            paths: PathMap::open(&mut ebpf)?,
+            processes: ProcessMaps::open(&mut ebpf)?,
+            classes: ClassMaps::open(&mut ebpf)?,
         };
         let loaded = Self {
             ebpf,
@@ -140,6 +167,7 @@ impl Loaded {
             close_source,
             close_fallback,
             inspection,
+            workload_hooks,
         };
         Ok((loaded, maps))
     }
@@ -152,9 +180,16 @@ struct Build {
     inspects: bool,
 }
 
-fn load_with_tracepoint(options: &Options, build: Build) -> Result<Ebpf, String> {
-    let offsets = btf::kernel_offsets().map_err(|error| error_chain(&error))?;
-    let mut ebpf = load_object(options, CloseSource::SockState, build, offsets)
+fn load_with_tracepoint(
+    options: &Options,
+    build: Build,
+    types: &Result<KernelTypes, String>,
+) -> Result<Ebpf, String> {
+    let types = types.as_ref().map_err(Clone::clone)?;
+    if let Err(error) = &types.sockets {
+        return Err(error_chain(error));
+    }
+    let mut ebpf = load_object(options, CloseSource::SockState, build, types.offsets)
         .map_err(|error| error_chain(&error))?;
     let types = Btf::from_sys_fs().map_err(|error| error_chain(&error))?;
     let program: &mut BtfTracePoint =
@@ -165,15 +200,46 @@ fn load_with_tracepoint(options: &Options, build: Build) -> Result<Ebpf, String>
     Ok(ebpf)
 }
 
-fn load_with_sock_ops(options: &Options, build: Build) -> Result<Ebpf, KernelError> {
+fn load_with_sock_ops(
+    options: &Options,
+    build: Build,
+    types: &Result<KernelTypes, String>,
+) -> Result<Ebpf, KernelError> {
     // Without them answers of the DNS are hints only.
-    let offsets = btf::kernel_offsets().unwrap_or(Offsets::ZERO);
+    let offsets = types.as_ref().map_or(Offsets::ZERO, |types| types.offsets);
     let mut ebpf = load_object(options, CloseSource::SockOps, build, offsets)?;
     let program: &mut SockOps = typed(&mut ebpf, program::SOCK_OPS)?;
     program
         .load()
         .map_err(|source| program_error(program::SOCK_OPS, source))?;
     Ok(ebpf)
+}
+
+/// What cannot be loaded is a gap in coverage, for people to see.
+fn load_workload_hooks(
+    ebpf: &mut Ebpf,
+    types: &Result<KernelTypes, String>,
+) -> BTreeMap<&'static str, Result<(), String>> {
+    let btf = Btf::from_sys_fs().map_err(|error| error_chain(&error));
+    let loaded = WORKLOAD_HOOKS.map(|(hook, tracepoint)| {
+        let result = types.as_ref().map_err(Clone::clone).and_then(|types| {
+            let group = match hook {
+                program::CGROUP_MADE | program::CGROUP_REMOVED => &types.cgroups,
+                _ => &types.processes,
+            };
+            for needed in [&types.sockets, group] {
+                needed.as_ref().map_err(|error| error_chain(error))?;
+            }
+            let btf = btf.as_ref().map_err(Clone::clone)?;
+            let program: &mut BtfTracePoint =
+                typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+            program
+                .load(tracepoint, btf)
+                .map_err(|source| error_chain(&program_error(hook, source)))
+        });
+        (hook, result)
+    });
+    loaded.into_iter().collect()
 }
 
 fn load_object(
@@ -191,6 +257,7 @@ fn load_object(
         close_id: build.close_id,
         inspects: u32::from(build.inspects),
         netns: own_namespace(),
+        arguments: u32::from(options.arguments),
     };
     let mut loader = EbpfLoader::new();
     loader
@@ -201,6 +268,10 @@ fn load_object(
         // cannot find out by itself what was decided.
         if name == map::OPEN && close_source != CloseSource::SockOps && !build.inspects {
             loader.map_max_entries(map::OPEN, 1);
+            continue;
+        }
+        if name == map::ARGUMENTS && !options.arguments {
+            loader.map_max_entries(map::ARGUMENTS, 1);
             continue;
         }
         let path = directory.join(name);
@@ -239,6 +310,7 @@ fn check_layout(name: &'static str, path: &Path) -> Result<(), KernelError> {
 fn sizes(name: &str) -> Option<(u32, u32)> {
     use agent_common::{
         address::Address,
+        cgroup::CgroupPath,
         counter::{CounterKey, Counters},
         destination::{AddressKey, Destination, PrefixKey},
         identity::CgroupIdentity,
@@ -247,6 +319,7 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         name::{NameKey, NameNode},
         open::OpenConnection,
         policy::{RuleEntry, RuleKey},
+        process::{ExeKey, ExePath, NarrowKey, Process, ProcessText},
     };
     let (key, value) = match name {
         map::ADDRESSES => (size_of::<AddressKey>(), size_of::<Destination>()),
@@ -260,6 +333,13 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         map::RESOLVERS => (size_of::<Address>(), 4),
         map::OPEN => (8, size_of::<OpenConnection>()),
         map::PREFIXES => (4 + size_of::<PrefixKey>(), size_of::<Destination>()),
+        map::ARGUMENTS | map::SCRIPTS => (4, size_of::<ProcessText>()),
+        map::ENDED | map::PROCESSES => (4, size_of::<Process>()),
+        map::EXE_CLASSES => (size_of::<ExeKey>(), 4),
+        map::EXES => (size_of::<ExeKey>(), size_of::<ExePath>()),
+        map::NARROWED => (size_of::<NarrowKey>(), 4),
+        map::PATHS => (size_of::<CgroupPath>(), 4),
+        map::USER_CLASSES => (4, 4),
         map::RULES => (size_of::<RuleKey>(), size_of::<RuleEntry>()),
         _ => return None,
     };
@@ -314,6 +394,19 @@ where
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
     if let aya::programs::ProgramError::LoadError { verifier_log, .. } = &source {
         tracing::debug!(program, %verifier_log, "the kernel refused");
+        eprintln!(
+            "{}",
+            verifier_log
+                .to_string()
+                .lines()
+                .rev()
+                .take(25)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
     }
     KernelError::LoadProgram {
         program,

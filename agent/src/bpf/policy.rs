@@ -15,6 +15,7 @@ use agent_common::{
     identity::IdentityId,
     name::{LabelKind, NameKey, NameNode},
     policy::{PolicyLookup, Posture, RuleEntry, RuleKey},
+    process::NarrowKey,
     settings::{ActivePolicy, Slot, config},
     verdict::{Decision, decide},
 };
@@ -22,6 +23,8 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key},
 };
+
+mod slot;
 
 use super::{KernelError, errno, load::take, sys};
 use crate::policy::entitled_until;
@@ -38,7 +41,12 @@ pub struct PolicyTables {
     pub names: BTreeMap<(u32, LabelKind, u64), NameNode>,
     /// Ports of endpoints that have names, in host order.
     pub ports: BTreeSet<u16>,
+    /// Identities of certain processes of an identity, by the numbers of executable and user.
+    pub narrowed: Narrowed,
 }
+
+/// By identity, number of the executable and number of the user; 0 for any other.
+pub type Narrowed = BTreeMap<(IdentityId, u16, u16), IdentityId>;
 
 impl PolicyTables {
     fn active(&self, slot: Slot) -> ActivePolicy {
@@ -48,6 +56,7 @@ impl PolicyTables {
             has_any_port: self.addresses.keys().any(|(_, port)| *port == 0)
                 || self.prefixes.keys().any(|(_, _, port)| *port == 0),
             names_matter: names_matter(&self.rules),
+            has_narrowed: !self.narrowed.is_empty(),
         }
     }
 }
@@ -66,6 +75,7 @@ pub struct PolicyMaps {
     prefixes: LpmTrie<MapData, PrefixKey, Destination>,
     rules: HashMap<MapData, RuleKey, RuleEntry>,
     names: HashMap<MapData, NameKey, NameNode>,
+    narrowed: HashMap<MapData, NarrowKey, IdentityId>,
     active: ActivePolicy,
     /// What the live slot holds but for single addresses, which come and go between revisions.
     live: PolicyTables,
@@ -103,6 +113,8 @@ impl PolicyMaps {
                 .map_err(|source| open(map::RULES, source))?,
             names: HashMap::try_from(take(ebpf, map::NAMES)?)
                 .map_err(|source| open(map::NAMES, source))?,
+            narrowed: HashMap::try_from(take(ebpf, map::NARROWED)?)
+                .map_err(|source| open(map::NARROWED, source))?,
             active: ActivePolicy::from_raw(raw),
             live: PolicyTables::default(),
         })
@@ -114,7 +126,7 @@ impl PolicyMaps {
     ///
     /// When they do not fit: the live revision stays, the other slot is empty again.
     pub fn install(&mut self, tables: &PolicyTables) -> Result<(), KernelError> {
-        check_limits(tables)?;
+        slot::check_limits(tables)?;
         let slot = self.active.slot.other();
         self.clear(slot)?;
         if let Err(error) = self.fill(tables, slot) {
@@ -152,6 +164,33 @@ impl PolicyMaps {
             })?;
         }
         Ok(())
+    }
+
+    /// Adds identities of certain processes to the live revision; their rules must be there.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn add_narrowed(&mut self, narrowed: &Narrowed) -> Result<(), KernelError> {
+        for ((identity, exe, user), to) in narrowed {
+            let key = NarrowKey::new(*identity, *exe, *user, self.active.slot);
+            self.put_narrowed(key, *to)?;
+            self.live.narrowed.insert((*identity, *exe, *user), *to);
+        }
+        if !self.active.has_narrowed && !narrowed.is_empty() {
+            self.activate(ActivePolicy {
+                has_narrowed: true,
+                ..self.active
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the kernel makes of an identity's process, from the agent's own copy.
+    #[must_use]
+    pub fn narrowed(&self, identity: IdentityId, exe: u16, user: u16) -> IdentityId {
+        let found = self.live.narrowed.get(&(identity, exe, user));
+        found.copied().unwrap_or(identity)
     }
 
     #[must_use]
@@ -233,37 +272,16 @@ impl PolicyMaps {
             .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))
     }
 
-    fn fill(&mut self, tables: &PolicyTables, slot: Slot) -> Result<(), KernelError> {
-        for ((identity, endpoint), entry) in &tables.rules {
-            self.put_rule(RuleKey::new(*identity, *endpoint, slot), entry)?;
-        }
-        for ((node, kind, hash), value) in &tables.names {
-            self.names
-                .insert(NameKey::new(*node, *kind, *hash, slot), value, 0)
-                .map_err(|source| full_or(map::NAMES, abi::MAX_NAMES, source))?;
-        }
-        for port in &tables.ports {
-            let key = NameKey::of_port(*port, slot);
-            self.names
-                .insert(key, NameNode::NONE, 0)
-                .map_err(|source| full_or(map::NAMES, abi::MAX_NAMES, source))?;
-        }
-        for ((address, length, port), destination) in &tables.prefixes {
-            let key = prefix_key(*address, *length, *port, slot);
-            self.prefixes
-                .insert(&key, destination, 0)
-                .map_err(|source| full_or(map::PREFIXES, abi::MAX_PREFIXES, source))?;
-        }
-        for ((address, port), destination) in &tables.addresses {
-            self.put_address_in(slot, *address, *port, *destination)?;
-        }
-        Ok(())
-    }
-
     fn put_rule(&mut self, key: RuleKey, entry: &RuleEntry) -> Result<(), KernelError> {
         self.rules
             .insert(key, entry, 0)
             .map_err(|source| full_or(map::RULES, abi::MAX_RULES, source))
+    }
+
+    fn put_narrowed(&mut self, key: NarrowKey, identity: IdentityId) -> Result<(), KernelError> {
+        self.narrowed
+            .insert(key, identity, 0)
+            .map_err(|source| full_or(map::NARROWED, abi::MAX_NARROWED, source))
     }
 
     fn put_address_in(
@@ -285,64 +303,11 @@ impl PolicyMaps {
         self.active = active;
         Ok(())
     }
-
-    fn clear(&mut self, slot: Slot) -> Result<(), KernelError> {
-        let rules: Vec<_> = keys(map::RULES, self.rules.keys())?;
-        for key in rules.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.rules.remove(key))
-                .map_err(|source| KernelError::map(map::RULES, "remove an entry", source))?;
-        }
-        let names: Vec<_> = keys(map::NAMES, self.names.keys())?;
-        for key in names.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.names.remove(key))
-                .map_err(|source| KernelError::map(map::NAMES, "remove an entry", source))?;
-        }
-        let prefixes: Vec<_> = keys(map::PREFIXES, self.prefixes.keys())?;
-        for key in prefixes.iter().filter(|key| key.data().slot() == slot) {
-            ignore_absent(self.prefixes.remove(key))
-                .map_err(|source| KernelError::map(map::PREFIXES, "remove an entry", source))?;
-        }
-        let addresses: Vec<_> = keys(map::ADDRESSES, self.addresses.keys())?;
-        for key in addresses.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.addresses.remove(key))
-                .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))?;
-        }
-        Ok(())
-    }
-}
-
-/// One slot must never take the other's room, so the limit is half of what the map holds.
-fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
-    let needs = [
-        (map::RULES, tables.rules.len(), abi::MAX_RULES),
-        (
-            map::NAMES,
-            tables.names.len() + tables.ports.len(),
-            abi::MAX_NAMES,
-        ),
-        (map::PREFIXES, tables.prefixes.len(), abi::MAX_PREFIXES),
-        (map::ADDRESSES, tables.addresses.len(), abi::MAX_ADDRESSES),
-    ];
-    match needs
-        .into_iter()
-        .find(|(_, needed, limit)| *needed > *limit as usize)
-    {
-        Some((map, _, limit)) => Err(KernelError::Full { map, limit }),
-        None => Ok(()),
-    }
 }
 
 fn prefix_key(address: Address, length: u32, port: u16, slot: Slot) -> Key<PrefixKey> {
     let data = PrefixKey::new(address, port.to_be(), slot);
     Key::new(PrefixKey::HEADER_BITS + length, data)
-}
-
-fn keys<K>(
-    map: &'static str,
-    keys: impl Iterator<Item = Result<K, aya::maps::MapError>>,
-) -> Result<Vec<K>, KernelError> {
-    keys.collect::<Result<_, _>>()
-        .map_err(|source| KernelError::map(map, "list", source))
 }
 
 fn ignore_absent(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {

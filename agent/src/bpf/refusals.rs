@@ -7,9 +7,8 @@ use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{KernelError, load::take};
+use super::{KernelError, load::take, sys};
 
 pub struct RefusalRing {
     ring: RingBuf<MapData>,
@@ -28,14 +27,7 @@ impl RefusalRing {
     ///
     /// When the kernel refuses to wait; a signal is no error.
     pub fn wait(&self, timeout: Duration) -> io::Result<()> {
-        // SAFETY: the ring owns the descriptor and outlives this borrow.
-        #[expect(unsafe_code, reason = "aya hands out the descriptor as a number only")]
-        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.ring.as_raw_fd()) };
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        sys::wait_readable(self.ring.as_raw_fd(), timeout)
     }
 
     /// Takes the oldest record.

@@ -7,13 +7,34 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info};
+
+/// Waits until `fd`, a ring's, can be read, at most for `timeout`. A signal is no error.
+///
+/// # Errors
+///
+/// When the kernel refuses to wait.
+pub(super) fn wait_readable(fd: RawFd, timeout: Duration) -> io::Result<()> {
+    // SAFETY: aya hands out the descriptor as a number only; the caller's ring owns it.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// Opens what is pinned at `path`.
 ///

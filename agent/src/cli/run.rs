@@ -17,7 +17,7 @@ use crate::{
         types::{TaskEnded, TaskRequest, TaskStarted},
     },
     bpf::probe,
-    host::{process::Incarnation, task_cgroup},
+    host::{incarnation::Incarnation, task_cgroup},
 };
 
 /// Run a command as a task: with a right of its own that ends with it

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Core, StartError};
+use agent_common::cgroup::CgroupRecord;
+
+use super::{Core, StartError, workloads::MAX_DORMANT};
 use crate::{
     error_chain,
     host::{
@@ -41,7 +43,7 @@ impl Core {
         if self.workloads.sees(cgroup) {
             return;
         }
-        if let Err(error) = self.try_name(cgroup, path, at) {
+        if let Err(error) = self.name_again(cgroup, path, at) {
             tracing::error!(
                 error = error_chain(&*error),
                 path,
@@ -50,42 +52,123 @@ impl Core {
         }
     }
 
-    /// As [`Core::discover`], of a cgroup that may have another name already.
-    pub(super) fn rename(
-        &mut self,
-        cgroup: u64,
-        path: &str,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        self.try_name(cgroup, path, &now())
-    }
-
-    fn try_name(
+    /// As [`Core::name`], of a cgroup that may have another name already.
+    pub(super) fn name_again(
         &mut self,
         cgroup: u64,
         path: &str,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
+        let mut labels = self.labels.labels_of(cgroup, path);
+        labels.task = self.task_of(cgroup, path);
+        self.try_name(cgroup, labels, at)
+    }
+
+    fn task_of(&self, cgroup: u64, path: &str) -> Option<String> {
         let task = self.tasks.of_cgroup(&self.host.cgroup_root, cgroup, path);
-        let labels = Labels {
-            task: task.map(ToOwned::to_owned),
-            ..Labels::from_cgroup_path(path)
-        };
+        task.map(ToOwned::to_owned)
+    }
+
+    /// Gives cgroups another identity of which more is known now than when they were named.
+    pub(super) fn rename(&mut self, at: &Now) {
+        for (cgroup, mut labels) in self.labels.ask_again() {
+            labels.task = self.task_of(cgroup, &labels.cgroup);
+            if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
+                continue;
+            }
+            if let Err(error) = self.try_name(cgroup, labels, at) {
+                let error = error_chain(&*error);
+                tracing::error!(error, cgroup, "cgroup keeps its former identity");
+            }
+        }
+    }
+
+    fn try_name(
+        &mut self,
+        cgroup: u64,
+        labels: Labels,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let id = self
             .store
             .identity_number(&labels.key(), &labels, at.wall)?;
         // Before the first policy is installed there is nothing that a rule could be added to.
         if self.is_in_force {
             if self.workloads.identity(id).is_none() {
-                let identity = Identity {
-                    id,
-                    labels: labels.clone(),
-                };
-                let rules = self.running.revision.compile_identity(&identity, at)?;
-                self.maps.policy.add_rules(&rules)?;
+                self.add_identity(
+                    &Identity {
+                        id,
+                        labels: labels.clone(),
+                    },
+                    at,
+                )?;
             }
             self.maps.identities.set(cgroup, id)?;
+            if labels.is_bound_to_path() {
+                self.maps.paths.set(&labels.cgroup, id)?;
+            }
         }
         self.workloads.add(cgroup, id, labels);
+        Ok(())
+    }
+
+    /// Gives the kernel the rules of an identity, and of those that it narrows to.
+    fn add_identity(
+        &mut self,
+        identity: &Identity,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let revision = &self.running.revision;
+        let derived = self.narrowing.derive(
+            std::slice::from_ref(identity),
+            &revision.set,
+            &mut self.maps.classes,
+            &mut self.store,
+            at.wall,
+        )?;
+        for one in derived.identities.iter().chain([identity]) {
+            let rules = revision.compile_identity(one, at)?;
+            self.maps.policy.add_rules(&rules)?;
+        }
+        self.maps.policy.add_narrowed(&derived.narrowed)?;
+        Ok(())
+    }
+
+    /// What the kernel tells of cgroups.
+    pub(super) fn hear(&mut self, records: &[CgroupRecord]) {
+        for record in records {
+            if record.kind == CgroupRecord::REMOVED {
+                self.workloads.remove(record.cgroup, record.at_ns);
+                continue;
+            }
+            let Some(path) = record.path.as_str() else {
+                // Too long for the record.
+                self.rescan();
+                continue;
+            };
+            let at = now();
+            self.name(record.cgroup, path, &at);
+            self.naming.add(now().boot_ns.saturating_sub(record.at_ns));
+        }
+    }
+
+    /// Identities that may come back at a path that is known: the newest of those that the store
+    /// remembers.
+    pub(super) fn expect_known_identities(&mut self) -> Result<(), StartError> {
+        let now_ns = now().boot_ns;
+        let mut known = self.store.identities()?;
+        known.sort_by_key(|known| known.last_seen);
+        let bound = known.into_iter().rev();
+        let bound = bound.filter(|known| known.labels.is_bound_to_path());
+        for (age, known) in bound.take(MAX_DORMANT).enumerate() {
+            let identity = Identity {
+                id: known.id,
+                labels: known.labels,
+            };
+            // The later, the longer it is kept.
+            self.workloads
+                .expect(identity, now_ns.saturating_sub(age as u64));
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::addresses::HostUse;
 use crate::{
-    bpf::policy::PolicyTables,
+    bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     identity::Identity,
@@ -223,6 +223,7 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
         ports: revision.ports(),
+        narrowed: Narrowed::new(),
     }
 }
 

@@ -21,7 +21,7 @@ use super::{ChangeError, Core};
 use crate::{
     host::{
         clock::{boot_id, now},
-        process::Incarnation,
+        incarnation::Incarnation,
         task_cgroup::{self, PlaceError},
     },
     policy::{InvocationGrant, Kind},
@@ -180,7 +180,7 @@ impl Task {
     fn caller(&self) -> Incarnation {
         Incarnation {
             pid: self.stored.pid,
-            started: self.stored.pid_started,
+            start_ns: self.stored.pid_start_ns,
         }
     }
 }
@@ -206,7 +206,7 @@ impl Core {
             caller_cgroup: _,
             uid,
             pid,
-            pid_started: _,
+            pid_start_ns: _,
             is_over,
         } = &task.stored;
         let grant = lease_name(id);

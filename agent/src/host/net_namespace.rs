@@ -46,7 +46,7 @@ pub(super) fn own() -> io::Result<u64> {
 /// A process in each network namespace that has one, by the name of the namespace.
 pub(super) fn inhabited() -> BTreeMap<u64, u32> {
     let mut found = BTreeMap::new();
-    for pid in process::all() {
+    for process::Snapshot { pid, .. } in process::all() {
         if let Ok(metadata) = fs::metadata(format!("/proc/{pid}/ns/net")) {
             found.entry(metadata.ino()).or_insert(pid);
         }

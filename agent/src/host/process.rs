@@ -1,93 +1,6 @@
 //! What `/proc` still knows about a process. A short-lived one is often gone already.
 
-use std::{
-    fs, io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
-    },
-    path::PathBuf,
-    process::Command,
-};
-
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        signal::SigSet,
-        socket::{getsockopt, sockopt},
-    },
-};
-
-/// One process, which is not mistaken for another that gets its number later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Incarnation {
-    pub pid: u32,
-    /// When it started, in clock ticks since boot.
-    pub started: u64,
-}
-
-impl Incarnation {
-    /// The process that has this number now; `None` if there is none, or only what its parent has
-    /// not yet taken note of.
-    #[must_use]
-    pub fn of(pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let started = started(&stat)?;
-        Some(Self { pid, started })
-    }
-
-    /// The process that has opened the other end of a Unix socket. Before Linux 6.5 one that ended
-    /// right away may be mistaken for its successor.
-    #[must_use]
-    pub fn of_peer(socket: &impl AsFd, pid: i32) -> Option<Self> {
-        let pid = u32::try_from(pid).ok().filter(|pid| *pid != 0)?;
-        let handle = getsockopt(socket, sockopt::PeerPidfd).ok();
-        let found = Self::of(pid)?;
-        let has_ended = handle.is_some_and(|handle| has_ended(&handle));
-        (!has_ended).then_some(found)
-    }
-
-    #[must_use]
-    pub fn is_running(self) -> bool {
-        Self::of(self.pid) == Some(self)
-    }
-}
-
-/// The number of every process.
-pub fn all() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// Lets `command` start with these signals blocked, whatever this process blocks.
-pub fn start_with_mask(command: &mut Command, mask: SigSet) {
-    let set_mask = move || mask.thread_set_mask().map_err(io::Error::from);
-    #[expect(
-        unsafe_code,
-        reason = "the closure runs in the child before the command does"
-    )]
-    // SAFETY: between fork and exec it calls `pthread_sigmask` alone, which is safe there, and
-    // allocates nothing.
-    unsafe {
-        command.pre_exec(set_mask);
-    }
-}
-
-/// A pidfd is readable from the end of its process on.
-fn has_ended(handle: &OwnedFd) -> bool {
-    let mut polled = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
-    poll(&mut polled, PollTimeout::ZERO) != Ok(0)
-}
-
-/// The start time in the text of `/proc/PID/stat`; `None` for a process that has ended.
-fn started(stat: &str) -> Option<u64> {
-    // The name before it is the process's own choice and may have any characters.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    let started = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(started)
-}
+use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
 /// A process as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,6 +24,95 @@ pub fn look_up(pid: u32) -> Process {
     }
 }
 
+/// A process as `/proc` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub pid: u32,
+    pub parent: u32,
+    pub comm: String,
+    /// On the boot clock, rounded to a hundredth of a second.
+    pub start_ns: u64,
+    /// Real user.
+    pub user: u32,
+    /// Its parent has not yet taken note of its end.
+    pub has_ended: bool,
+}
+
+/// Every process that is there now. One that ends meanwhile is left out.
+#[must_use]
+pub fn all() -> Vec<Snapshot> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(find).collect()
+}
+
+/// When process `pid` was started, on the boot clock; `None` if there is none.
+#[must_use]
+pub fn start_ns(pid: u32) -> Option<u64> {
+    find(pid).map(|found| found.start_ns)
+}
+
+/// Process `pid`; `None` if there is none.
+#[must_use]
+pub fn find(pid: u32) -> Option<Snapshot> {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    let user = fs::metadata(&directory).ok()?.uid();
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    let Stat {
+        comm,
+        has_ended,
+        parent,
+        ticks,
+    } = parse_stat(&stat)?;
+    Some(Snapshot {
+        pid,
+        parent,
+        comm,
+        start_ns: ticks.saturating_mul(1_000_000_000 / ticks_per_second()),
+        user,
+        has_ended,
+    })
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    comm: String,
+    has_ended: bool,
+    parent: u32,
+    /// Its start.
+    ticks: u64,
+}
+
+fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
+    let ticks = ticks
+        .ok()
+        .flatten()
+        .and_then(|ticks| u64::try_from(ticks).ok());
+    ticks.filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
+/// The name may hold anything, brackets and line breaks too.
+fn parse_stat(stat: &str) -> Option<Stat> {
+    let (head, tail) = stat.rsplit_once(')')?;
+    let comm = head.split_once('(')?.1.to_owned();
+    let mut fields = tail.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        comm,
+        has_ended: matches!(state, "Z" | "X"),
+        parent,
+        ticks,
+    })
+}
+
 /// Path of a process's cgroup below the cgroup v2 root, `/` first.
 ///
 /// # Errors
@@ -129,24 +131,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_time_is_read_behind_any_name() {
-        let stat = |name: &str, state: &str| {
-            format!("7 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20")
+    fn a_name_may_look_like_more() {
+        let check = |state: &str, has_ended: bool| {
+            let text =
+                format!("7 (a) S 1 (b) {state} 3 7 7 0 -1 0 0 0 0 0 1 2 3 4 20 0 1 0 1234 99 0");
+            let expected = Stat {
+                comm: "a) S 1 (b".to_owned(),
+                has_ended,
+                parent: 3,
+                ticks: 1234,
+            };
+            assert_eq!(parse_stat(&text), Some(expected), "{text}");
         };
-        assert_eq!(started(&stat("a", "S")), Some(4711));
-        assert_eq!(started(&stat("a) R 1 (b", "R")), Some(4711));
-        assert_eq!(started(&stat("a", "Z")), None);
-        assert_eq!(started("7 (a) S 1"), None);
+        check("R", false);
+        check("Z", true);
+        assert_eq!(parse_stat("garbage"), None);
+        assert_eq!(parse_stat("7 (a) S"), None);
     }
 
     #[test]
-    fn the_peer_of_a_socket_is_known_as_long_as_it_runs() {
-        let (one, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
-        let own = Incarnation::of(std::process::id()).expect("this process");
-        assert!(own.is_running());
-        assert_eq!(Incarnation::of_peer(&one, own.pid.cast_signed()), Some(own));
-        assert_eq!(Incarnation::of_peer(&one, 0), None);
-        assert_eq!(Incarnation::of(u32::MAX), None);
+    fn this_process_is_among_all() {
+        let own = std::process::id();
+        let found = all().into_iter().find(|one| one.pid == own);
+        let found = found.expect("this process");
+        assert_eq!(found.parent, std::os::unix::process::parent_id());
+        assert!(found.start_ns > 0 && found.start_ns <= crate::host::clock::boot_ns());
+        assert_eq!(start_ns(own), Some(found.start_ns));
+        assert_eq!(start_ns(u32::MAX), None);
     }
 
     #[test]

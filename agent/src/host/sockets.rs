@@ -93,7 +93,7 @@ fn holders(inodes: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
     if inodes.is_empty() {
         return found;
     }
-    for pid in process::all() {
+    for process::Snapshot { pid, .. } in process::all() {
         // A process may end at any time.
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
         for descriptor in descriptors.into_iter().flatten().flatten() {

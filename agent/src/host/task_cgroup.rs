@@ -17,7 +17,7 @@ use nix::{
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
-use super::process::{Incarnation, cgroup_path};
+use super::{incarnation::Incarnation, process::cgroup_path};
 
 /// Deepest and largest tree that a removal looks through: a workload can make what it likes.
 const MOST_CGROUPS: usize = 4_096;
@@ -271,7 +271,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let own = Incarnation::of(std::process::id()).expect("this process");
         let former = Incarnation {
-            started: own.started + 1,
+            start_ns: own.start_ns + 1,
             ..own
         };
         assert!(matches!(

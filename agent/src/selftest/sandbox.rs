@@ -64,6 +64,7 @@ impl Sandbox {
                 scoped: true,
                 mode,
                 inspect: true,
+                arguments: true,
             },
             close_source,
             loaded: None,

@@ -9,7 +9,12 @@ use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleId
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 
-use super::{Store, StoreError, error::Attempt, micros, timestamp};
+use super::{
+    Store, StoreError,
+    error::Attempt,
+    labels::{self, More},
+    micros, timestamp,
+};
 use crate::identity::Labels;
 
 /// Which object a rule number stands for.
@@ -75,18 +80,20 @@ impl Store {
             pod,
             ..
         } = labels;
+        let more = More::from(labels);
         let at = micros(now);
         let number: i64 = self
             .connection
             .prepare_cached(
-                "INSERT INTO identity (key, cgroup, unit, slice, container, pod, first_seen, last_seen)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+                "INSERT INTO identity
+                     (key, cgroup, unit, slice, container, pod, more, first_seen, last_seen)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
                  ON CONFLICT (key) DO UPDATE SET cgroup = ?2, unit = ?3, slice = ?4,
-                     container = ?5, pod = ?6, last_seen = ?7
+                     container = ?5, pod = ?6, more = ?7, last_seen = ?8
                  RETURNING number",
             )
             .and_then(|mut statement| {
-                let values = params![key, cgroup, unit, slice, container, pod, at];
+                let values = params![key, cgroup, unit, slice, container, pod, more, at];
                 statement.query_row(values, |row| row.get(0))
             })
             .attempt("number an identity")?;
@@ -151,22 +158,15 @@ impl Store {
     /// When the database fails.
     pub fn identities(&self) -> Result<Vec<KnownIdentity>, StoreError> {
         self.rows(
-            "SELECT number, key, cgroup, unit, slice, container, pod, first_seen, last_seen
+            "SELECT number, key, cgroup, unit, slice, container, pod, more, first_seen, last_seen
              FROM identity ORDER BY number",
             |row| {
                 Ok(KnownIdentity {
                     id: IdentityId::from_raw(row.get(0)?),
                     key: row.get(1)?,
-                    labels: Labels {
-                        cgroup: row.get(2)?,
-                        unit: row.get(3)?,
-                        slice: row.get(4)?,
-                        container: row.get(5)?,
-                        pod: row.get(6)?,
-                        ..Labels::default()
-                    },
-                    first_seen: timestamp(row.get(7)?),
-                    last_seen: timestamp(row.get(8)?),
+                    labels: labels::read(row, 2)?,
+                    first_seen: timestamp(row.get(8)?),
+                    last_seen: timestamp(row.get(9)?),
                 })
             },
         )

@@ -10,7 +10,12 @@ use super::{StoreError, error::Attempt};
 const APPLICATION_ID: i64 = 0x7765_6972;
 
 /// Each step leads from its index to the next version. Only ever append.
-const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/4.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/5.sql"),
+    include_str!("schema/4.sql"),
+];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let shown = path.display().to_string();

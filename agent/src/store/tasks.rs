@@ -18,8 +18,8 @@ pub struct StoredTask {
     /// User and process that asked.
     pub uid: u32,
     pub pid: u32,
-    /// When the process started, in clock ticks since boot.
-    pub pid_started: u64,
+    /// When the process started, in nanoseconds of the boot clock.
+    pub pid_start_ns: u64,
     /// The lease has ended.
     pub is_over: bool,
 }
@@ -39,15 +39,15 @@ impl Store {
             caller_cgroup,
             uid,
             pid,
-            pid_started,
+            pid_start_ns,
             is_over,
         } = task;
         let (cgroup_id, caller_cgroup) = (to_sql(*cgroup_id), to_sql(*caller_cgroup));
-        let pid_started = to_sql(*pid_started);
+        let pid_start_ns = to_sql(*pid_start_ns);
         self.connection
             .execute(
                 "INSERT OR REPLACE INTO task (id, boot, cgroup_id, cgroup, caller_cgroup, uid, pid,
-                     pid_started, is_over) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     pid_start_ns, is_over) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     id,
                     boot,
@@ -56,7 +56,7 @@ impl Store {
                     caller_cgroup,
                     uid,
                     pid,
-                    pid_started,
+                    pid_start_ns,
                     is_over
                 ],
             )
@@ -83,7 +83,7 @@ impl Store {
     /// When the database fails.
     pub fn tasks(&self) -> Result<Vec<StoredTask>, StoreError> {
         self.rows(
-            "SELECT id, boot, cgroup_id, cgroup, caller_cgroup, uid, pid, pid_started, is_over
+            "SELECT id, boot, cgroup_id, cgroup, caller_cgroup, uid, pid, pid_start_ns, is_over
              FROM task ORDER BY id",
             |row| {
                 Ok(StoredTask {
@@ -94,7 +94,7 @@ impl Store {
                     caller_cgroup: from_sql(row.get(4)?),
                     uid: row.get(5)?,
                     pid: row.get(6)?,
-                    pid_started: from_sql(row.get(7)?),
+                    pid_start_ns: from_sql(row.get(7)?),
                     is_over: row.get(8)?,
                 })
             },

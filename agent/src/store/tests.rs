@@ -13,7 +13,11 @@ use agent_common::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::{error_chain, identity::Labels, usage::UsageRow};
+use crate::{
+    error_chain,
+    identity::{Labels, LocalUser},
+    usage::UsageRow,
+};
 
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -211,6 +215,73 @@ fn a_number_stays_with_its_name_for_ever() {
     );
 }
 
+fn full_labels() -> Labels {
+    let text = |text: &str| Some(text.to_owned());
+    Labels {
+        cgroup: "/k/x".to_owned(),
+        unit: text("a.service"),
+        slice: text("b.slice"),
+        user_unit: text("c.service"),
+        nested: text("d.service"),
+        container: text("e"),
+        container_name: text("server \u{1f980}"),
+        image: text("ghcr.io/x/y@sha256:1"),
+        pod: text("f"),
+        pod_name: text("api-1"),
+        namespace: text("shop"),
+        service_account: text("default"),
+        owner: text("deployment/api"),
+        pod_labels: [("app".to_owned(), "it's \"a\"".to_owned())].into(),
+        is_unresolved: true,
+        task: text("t-1"),
+        exe: text("/usr/bin/curl"),
+        user: Some(LocalUser {
+            uid: 7,
+            name: text("bob"),
+        }),
+    }
+}
+
+#[test]
+fn every_label_is_kept() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    for labels in [full_labels(), Labels::from_cgroup_path("/a.slice")] {
+        store.identity_number("x", &labels, NOW).expect("a number");
+        let known = store.identities().expect("identities");
+        assert_eq!(known.first().map(|known| &known.labels), Some(&labels));
+    }
+}
+
+#[test]
+fn a_store_of_version_1_keeps_its_identities() {
+    let (_directory, path) = directory();
+    let old = Connection::open(&path).expect("a database");
+    old.execute_batch(include_str!("schema/1.sql"))
+        .expect("tables of version 1");
+    old.execute_batch(
+        "PRAGMA application_id = 0x77656972; PRAGMA user_version = 1;
+         INSERT INTO identity VALUES (3, 'unit:b.service', '/a.slice/b.service', 'b.service',
+             'a.slice', NULL, NULL, 1750000000000000, 1750000000000000);",
+    )
+    .expect("an identity");
+    drop(old);
+    let mut store = open(&path);
+    let labels = Labels::from_cgroup_path("/a.slice/b.service");
+    let known = KnownIdentity {
+        id: IdentityId::from_raw(3),
+        key: labels.key(),
+        labels: labels.clone(),
+        first_seen: NOW,
+        last_seen: NOW,
+    };
+    assert_eq!(store.identities().expect("identities"), [known]);
+    let again = store.identity_number(&labels.key(), &labels, later(1));
+    assert_eq!(again.expect("a number").to_raw(), 3);
+    drop(store);
+    drop(open(&path));
+}
+
 #[test]
 fn a_ttl_counts_from_the_first_sight_of_this_very_object() {
     let (_directory, path) = directory();
@@ -294,6 +365,8 @@ fn event(second: i64, verdict: Verdict) -> EventRecord {
         pid: Some(7),
         comm: Some("curl".to_owned()),
         exe: None,
+        script: Some("job.py".to_owned()),
+        user: Some(1007),
         cgroup: None,
         bytes_out: None,
         bytes_in: Some(u64::MAX),
@@ -484,7 +557,7 @@ fn tasks_are_kept_until_they_are_forgotten() {
         caller_cgroup: 7,
         uid: 1000,
         pid: 9,
-        pid_started: 11,
+        pid_start_ns: 11,
         is_over,
     };
     let mut store = open(&path);

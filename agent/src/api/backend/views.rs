@@ -133,6 +133,10 @@ const fn meaning(loss: Loss) -> &'static str {
         Loss::AnswerUnread => {
             "answers of the DNS were malformed or cut off: what they tell is found out later"
         }
+        Loss::CgroupRingFull => "cgroups were found late: judged as their parent until then",
+        Loss::ProcessMapFull => {
+            "processes whose executable is unknown: rules about executables do not select them"
+        }
     }
 }
 

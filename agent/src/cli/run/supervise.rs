@@ -19,7 +19,7 @@ use nix::{
 };
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::host::process::start_with_mask;
+use crate::host::incarnation::start_with_mask;
 
 const FORWARDED: [Signal; 6] = [
     Signal::SIGHUP,

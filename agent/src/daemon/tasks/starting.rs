@@ -12,8 +12,8 @@ use crate::{
     host::{
         cgroups::path_below,
         clock::{boot_id, now},
-        process::{self, Incarnation},
-        task_cgroup,
+        incarnation::Incarnation,
+        process, task_cgroup,
     },
     identity::Identity,
     policy::{End, InvocationGrant, Kind, Object, Spec},
@@ -58,7 +58,7 @@ impl Core {
             caller_cgroup,
             uid: *uid,
             pid: caller.pid,
-            pid_started: caller.started,
+            pid_start_ns: caller.start_ns,
             is_over: false,
         };
         match self.set_up(stored, &lease, &place, *caller) {
@@ -207,7 +207,7 @@ impl Core {
             was_populated: false,
         };
         self.tasks.by_cgroup.insert(place.cgroup, task);
-        self.rename(place.cgroup, &path)
+        self.name_again(place.cgroup, &path, &now())
             .map_err(|error| TaskError::Name(error_chain(&*error)))?;
         if place.is_made {
             task_cgroup::enter(&place.directory, caller)?;
@@ -230,7 +230,7 @@ impl Core {
         }
         if !place.is_made {
             let path = path_below(&self.host.cgroup_root, &place.directory);
-            if let Err(error) = self.rename(place.cgroup, &path) {
+            if let Err(error) = self.name_again(place.cgroup, &path, &now()) {
                 tracing::error!(
                     error = error_chain(&*error),
                     path,

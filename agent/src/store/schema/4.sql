@@ -7,6 +7,6 @@ CREATE TABLE task (
     caller_cgroup INTEGER NOT NULL,
     uid           INTEGER NOT NULL,
     pid           INTEGER NOT NULL,
-    pid_started   INTEGER NOT NULL,
+    pid_start_ns  INTEGER NOT NULL,
     is_over       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,71 @@
+//! Tracepoints that tell of cgroups and processes.
+//!
+//! Such a link cannot take over another program, so the new one is attached before the old one goes.
+//! For a moment both run: what they write is the same.
+
+use agent_common::abi::program;
+use aya::programs::{
+    BtfTracePoint,
+    links::{FdLink, PinnedLink},
+};
+
+use super::{
+    Attachment, Coverage, KernelError, Loaded, WORKLOAD_HOOKS, link_pin, pin_link, remove_pin,
+    typed,
+};
+
+impl Loaded {
+    pub(super) fn attach_workload_hooks(
+        &mut self,
+        coverage: &mut Vec<Coverage>,
+        links: &mut Vec<PinnedLink>,
+    ) -> Result<(), KernelError> {
+        for (hook, _) in WORKLOAD_HOOKS {
+            let loaded = self.workload_hooks.get(hook).cloned();
+            let attachment = match loaded {
+                Some(Ok(())) => self
+                    .attach_workload_hook(hook, links)
+                    .map_err(|error| crate::error_chain(&error)),
+                Some(Err(why)) => Err(why),
+                None => Err("not loaded".to_owned()),
+            };
+            if attachment.is_err() {
+                remove_pin(&link_pin(&self.options.pin_dir, hook))?;
+            }
+            coverage.push(Coverage {
+                program: hook,
+                attachment,
+                purpose: purpose(hook),
+            });
+        }
+        Ok(())
+    }
+
+    fn attach_workload_hook(
+        &mut self,
+        hook: &'static str,
+        links: &mut Vec<PinnedLink>,
+    ) -> Result<Attachment, KernelError> {
+        let pin = link_pin(&self.options.pin_dir, hook);
+        let program: &mut BtfTracePoint = typed(&mut self.ebpf, hook)?;
+        let failed = super::boxed(hook, &self.options.cgroup);
+        let id = program.attach().map_err(&failed)?;
+        let link = program.take_link(id).map_err(&failed)?;
+        let attachment = match remove_pin(&pin)? {
+            Some(_) => Attachment::Adopted,
+            None => Attachment::Created,
+        };
+        links.push(pin_link(FdLink::from(link), &pin)?);
+        Ok(attachment)
+    }
+}
+
+fn purpose(hook: &str) -> &'static str {
+    match hook {
+        program::CGROUP_MADE => "name a cgroup before anything runs in it",
+        program::CGROUP_REMOVED => "notice that a cgroup is gone",
+        program::FORKED => "know who started a process",
+        program::EXECUTED => "know what a process runs",
+        _ => "remember a process that has ended",
+    }
+}
