@@ -499,6 +499,30 @@ fn a_users_lease_ends_with_the_right_that_it_was_made_of() {
 }
 
 #[test]
+fn a_user_who_may_less_than_others_of_its_cgroup_leases_less() {
+    let host = host();
+    let server = host.tcp_server("127.0.0.1:0", 0);
+    let policy = model("127.0.0.1/32", &server.port().to_string());
+    let granted = grant("a", &host.make_cgroup("granted"), "ttl: 1h");
+    let strict = format!(
+        "---
+apiVersion: weir.dev/v1alpha1
+kind: EgressDeny
+metadata: {{name: strict}}
+spec: {{subjects: [{{process: {{user: {USER}}}}}], endpoints: [model], reason: a test}}
+"
+    );
+    host.write_policy("p.yaml", &(policy + &granted + &strict));
+    let agent = host.agent().start();
+    open_to_user(&host);
+    let stage = Stage::new(&host, &agent, "granted");
+    let ran = stage.run_as_user(&[], &["true"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("(denied-by-rule)"), "{ran:?}");
+    assert_eq!(stage.calls(server).code, Some(0));
+}
+
+#[test]
 fn a_user_may_use_a_directory_that_was_delegated_to_it() {
     let host = host();
     let server = granted_server(&host);

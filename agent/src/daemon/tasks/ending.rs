@@ -111,7 +111,11 @@ impl Core {
         let above = directory
             .ancestors()
             .find(|above| task_cgroup::id(above).is_ok_and(|id| id == task.stored.caller_cgroup));
-        above.is_some_and(|above| self.entitled_until(above, lease, now().boot_ns).is_ok())
+        let uid = task.stored.uid;
+        above.is_some_and(|above| {
+            self.entitled_until(above, lease, uid, now().boot_ns)
+                .is_ok()
+        })
     }
 
     fn end_or_tell(&mut self, cgroup: u64, why: &'static str) {

@@ -98,7 +98,7 @@ impl Core {
             return Ok(object);
         }
         let at = now();
-        let until_ns = self.entitled_until(above, lease, at.boot_ns)?;
+        let until_ns = self.entitled_until(above, lease, uid, at.boot_ns)?;
         let left = SignedDuration::from_nanos(
             i64::try_from(until_ns.saturating_sub(at.boot_ns)).unwrap_or(i64::MAX),
         );
@@ -113,33 +113,46 @@ impl Core {
         Ok(object)
     }
 
-    /// Until when whoever is in the cgroup `above` may itself call all that `lease` is about.
+    /// Until when whatever the user `uid` runs in the cgroup `above` may itself call all that `lease`
+    /// is about.
     pub(super) fn entitled_until(
         &self,
         above: &Path,
         lease: &InvocationGrant,
+        uid: u32,
         now_ns: u64,
     ) -> Result<u64, TaskError> {
-        let identity = self.identity_in(above)?;
+        let base = self.identity_in(above)?;
+        let narrower = self.narrowing.of_user(base.id, uid);
+        let ends = std::iter::once(base)
+            .chain(narrower)
+            .map(|identity| self.identity_entitled_until(identity, lease, now_ns));
+        ends.collect::<Result<Vec<_>, _>>()
+            .map(|ends| ends.into_iter().min().unwrap_or(now_ns))
+    }
+
+    fn identity_entitled_until(
+        &self,
+        identity: &Identity,
+        lease: &InvocationGrant,
+        now_ns: u64,
+    ) -> Result<u64, TaskError> {
         let revision = &self.running.revision;
+        let policy = &self.maps.policy;
         let mut until_ns = u64::MAX;
         for endpoint in revision.set.endpoints_of(lease) {
             let Some(number) = revision.numbers.endpoints.get(&endpoint.name) else {
                 continue;
             };
-            let policy = &self.maps.policy;
-            match policy.entitled_until(identity.id, *number, now_ns) {
-                Some(end) => until_ns = until_ns.min(end),
-                None => {
-                    let destination = Destination::one(*number);
-                    let decision = policy.decide(identity.id, &destination, now_ns);
-                    return Err(TaskError::Widening {
-                        identity: identity.key(),
-                        endpoint: endpoint.name.clone(),
-                        reason: decision.reason().name(),
-                    });
-                }
-            }
+            let Some(end) = policy.entitled_until(identity.id, *number, now_ns) else {
+                let decision = policy.decide(identity.id, &Destination::one(*number), now_ns);
+                return Err(TaskError::Widening {
+                    identity: identity.key(),
+                    endpoint: endpoint.name.clone(),
+                    reason: decision.reason().name(),
+                });
+            };
+            until_ns = until_ns.min(end);
         }
         Ok(until_ns)
     }
