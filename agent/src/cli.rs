@@ -13,8 +13,10 @@ mod host;
 mod identities;
 mod output;
 mod policy;
+mod run;
 mod status;
 mod usage;
+mod who;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -58,6 +60,8 @@ enum Command {
     Endpoints(endpoints::Args),
     Identities(identities::Args),
     Explain(explain::Args),
+    Who(who::Args),
+    Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
     Completions(host::CompletionsArgs),
@@ -71,6 +75,8 @@ enum Answer {
     Done,
     /// Exit code 1.
     No,
+    /// The exit code of a command that was run.
+    Code(u8),
 }
 
 /// Parses the arguments, runs the command and says what went wrong.
@@ -89,6 +95,7 @@ pub fn main() -> ExitCode {
     match run(cli, &mut out) {
         Ok(Answer::Done) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Code(code)) => ExitCode::from(code),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -126,6 +133,8 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Endpoints(args) => ask(args.run(&client, out)),
         Command::Identities(args) => ask(args.run(&client, out)),
         Command::Explain(args) => ask(args.run(&client, out)),
+        Command::Who(args) => ask(args.run(&client, out)),
+        Command::Run(args) => args.run(&client),
     }
 }
 

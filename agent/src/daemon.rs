@@ -22,8 +22,11 @@ mod processes;
 mod recognition;
 mod report;
 mod revision;
+mod rights;
 pub mod sources;
+mod tasks;
 mod telling;
+mod who;
 mod workloads;
 
 use std::{
@@ -49,6 +52,9 @@ pub use self::{
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
     revision::RevisionError,
+    rights::RightsView,
+    tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
+    who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},
 };
 use crate::{
     bpf::KernelError,

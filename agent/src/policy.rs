@@ -9,6 +9,7 @@ mod compile;
 mod diff;
 mod error;
 mod explain;
+mod lease;
 mod object;
 mod parse;
 mod render;
@@ -23,7 +24,10 @@ pub use compile::{
 };
 pub use diff::{Change, What, diff};
 pub use error::{PolicyError, Position};
-pub use explain::{Considered, ExplainError, Explanation, PostureSource, State, explain};
+pub use explain::{
+    Considered, ExplainError, Explanation, PostureSource, Rights, State, explain, rights,
+};
+pub use lease::entitled_until;
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };

@@ -13,6 +13,7 @@ mod objects;
 mod pods;
 mod process_usage;
 mod schema;
+mod tasks;
 
 use std::path::Path;
 
@@ -22,11 +23,12 @@ use rusqlite::Connection;
 use self::error::Attempt;
 pub use self::{
     error::StoreError,
-    events::{EventFilter, EventRecord},
+    events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
     process_usage::ProcessUsage,
+    tasks::StoredTask,
 };
 
 pub struct Store {

@@ -14,6 +14,8 @@ mod e2e {
     mod names;
     mod objects;
     mod policy;
+    mod tasks;
+    mod who;
 
     use std::{net::SocketAddr, path::Path};
 

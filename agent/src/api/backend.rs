@@ -2,9 +2,12 @@
 
 mod explain;
 mod policy;
+mod rights;
 mod subject;
+mod tasks;
 mod usage;
 mod views;
+mod who;
 
 pub(crate) use self::views::{endpoint, matches};
 
@@ -19,8 +22,8 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
-        UsageReport,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
+        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
@@ -226,6 +229,33 @@ impl Backend for DaemonBackend {
                 .map_err(policy::change_error)
         })
         .await
+    }
+
+    async fn tasks(&self) -> Result<TaskList, ApiError> {
+        self.ask(|core| {
+            Ok(TaskList {
+                tasks: core.tasks().into_iter().map(tasks::task).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
+        let asked = tasks::request(request, peer)?;
+        self.ask(move |core| tasks::start(core, &asked)).await
+    }
+
+    async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
+        self.ask(move |core| tasks::end(core, id, peer)).await
+    }
+
+    async fn who(&self, address: String) -> Result<WhoTalks, ApiError> {
+        who::who(self, address).await
+    }
+
+    async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError> {
+        let subject = rights::subject(query)?;
+        self.ask(move |core| rights::rights(core, subject)).await
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {

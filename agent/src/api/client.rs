@@ -18,8 +18,9 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
-        UsageReport,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
+        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery,
+        WhoTalks,
     },
 };
 
@@ -151,6 +152,27 @@ impl Client {
     ) -> Answer<ApplyResult> {
         let path = format!("/v1/policy/{}/{}", escaped(kind), escaped(name));
         self.send(Method::DELETE, &path, removal).await
+    }
+
+    pub async fn who(&self, query: &WhoQuery) -> Answer<WhoTalks> {
+        self.get("/v1/who", query).await
+    }
+
+    pub async fn rights(&self, query: &RightsQuery) -> Answer<Rights> {
+        self.get("/v1/explain/who", query).await
+    }
+
+    pub async fn tasks(&self) -> Answer<TaskList> {
+        self.get("/v1/tasks", &()).await
+    }
+
+    pub async fn start_task(&self, request: &TaskRequest) -> Answer<TaskStarted> {
+        self.send(Method::POST, "/v1/tasks", request).await
+    }
+
+    pub async fn end_task(&self, id: &str) -> Answer<TaskEnded> {
+        let path = format!("/v1/tasks/{}", escaped(id));
+        self.send(Method::DELETE, &path, &()).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {

@@ -5,6 +5,9 @@
     reason = "utoipa's macros expand to qualified names"
 )]
 
+mod tasks;
+mod who;
+
 use axum::{
     Json, Router,
     body::Bytes,
@@ -78,6 +81,8 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(diff))
         .routes(routes!(apply))
         .routes(routes!(remove_object))
+        .merge(tasks::documented())
+        .merge(who::documented())
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;

@@ -1,7 +1,7 @@
 //! Serves the API on a Unix socket, and metrics on an optional TCP port.
 //!
 //! Who calls is known from the socket's peer credentials: everybody who may open the socket may
-//! read, only root may change anything.
+//! read, only root may change anything; others may start tasks within their own rights.
 
 use std::{
     fs, io,
@@ -32,10 +32,12 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
-        UsageReport,
+        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
+        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
+
+use crate::host::incarnation::Incarnation;
 
 /// Largest request: a policy file of some ten thousand grants.
 const MAX_BODY: usize = 16 << 20;
@@ -48,7 +50,8 @@ const SOCKET_MODE: u32 = 0o660;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub uid: u32,
-    pub pid: Option<i32>,
+    /// `None` for one that has ended, or that the agent cannot see.
+    pub process: Option<Incarnation>,
 }
 
 impl Peer {
@@ -67,12 +70,14 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
         match stream.io().peer_cred() {
             Ok(credentials) => Self {
                 uid: credentials.uid(),
-                pid: credentials.pid(),
+                process: credentials
+                    .pid()
+                    .and_then(|pid| Incarnation::of_peer(stream.io(), pid)),
             },
             // Nobody: such a peer may read and not write.
             Err(_) => Self {
                 uid: u32::MAX,
-                pid: None,
+                process: None,
             },
         }
     }
@@ -111,6 +116,11 @@ pub trait Backend: Send + Sync + 'static {
         removal: Removal,
         peer: Peer,
     ) -> Result<ApplyResult, ApiError>;
+    async fn tasks(&self) -> Result<TaskList, ApiError>;
+    async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError>;
+    async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError>;
+    async fn who(&self, address: String) -> Result<WhoTalks, ApiError>;
+    async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }
 

@@ -6,18 +6,24 @@
 mod event;
 mod explain;
 mod policy;
+mod rights;
 mod status;
+mod task;
 mod usage;
+mod who;
 
 pub use self::{
     event::{Event, EventList, EventQuery},
-    explain::{ConsideredObject, ExplainQuery, Explanation, MatchedEndpoint, Target, Who},
+    explain::{ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, Target, Who},
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
         PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
         SimilarHost, SubjectSpec,
     },
+    rights::{CallableEndpoint, Rights, RightsQuery},
     status::{Capacity, HookCoverage, Kubernetes, LossCount, RefusedConnections, Status},
+    task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+    who::{LiveCaller, RecentCaller, WhoQuery, WhoTalks},
 };

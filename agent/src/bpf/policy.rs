@@ -27,6 +27,7 @@ use aya::{
 mod slot;
 
 use super::{KernelError, errno, load::take, sys};
+use crate::policy::entitled_until;
 
 /// Everything that the decision hooks look up, in a form without slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -204,6 +205,17 @@ impl PolicyMaps {
     #[must_use]
     pub fn decide(&self, identity: IdentityId, destination: &Destination, now_ns: u64) -> Decision {
         decide(&self.live, identity, destination, now_ns)
+    }
+
+    /// Until when the kernel lets `identity` reach `endpoint`: see [`entitled_until`].
+    #[must_use]
+    pub fn entitled_until(
+        &self,
+        identity: IdentityId,
+        endpoint: EndpointId,
+        now_ns: u64,
+    ) -> Option<u64> {
+        entitled_until(&self.live, identity, endpoint, now_ns)
     }
 
     /// Whether this identity can be refused something, so that names behind unknown addresses matter.

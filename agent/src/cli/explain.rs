@@ -1,20 +1,22 @@
 //! `weir explain`
 
+pub(super) mod rights;
+
 use clap::ArgGroup;
 
 use super::{Answer, output::Out};
 use crate::api::{
     client::Client,
-    types::{ExplainQuery, Explanation},
+    types::{ExplainQuery, Explanation, RightsQuery},
 };
 
 /// Explain whether an identity would reach an endpoint, and why
 ///
-/// The answer comes from the function that the kernel runs, with the policy in force now. Exit
+/// Without a place: who it is, and what it may call now. The answer comes from the function that the kernel runs, with the policy in force now. Exit
 /// code 1 means that policy refuses, whatever the mode makes of it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  weir explain --pid 4711 --host api.openai.com\n  weir explain --event 12"
+    after_help = "Examples:\n  weir explain --pid 4711\n  weir explain --pid 4711 --host api.openai.com\n  weir explain --event 12"
 )]
 #[command(group(ArgGroup::new("who").required(true).args(["pid", "cgroup", "identity", "event"])))]
 #[command(group(ArgGroup::new("place").args(["endpoint", "host", "address"])))]
@@ -37,7 +39,7 @@ pub(super) struct Args {
     )]
     event: Option<u64>,
     /// A model endpoint by name
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["host", "address", "event"], help_heading = "Where")]
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
     endpoint: Option<String>,
     /// A host name
     #[arg(long, value_name = "HOST", help_heading = "Where")]
@@ -52,6 +54,10 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        let has_place = self.endpoint.is_some() || self.host.is_some() || self.address.is_some();
+        if !has_place && self.event.is_none() {
+            return self.tell_rights(client, out).await;
+        }
         let explanation = client
             .explain(&ExplainQuery {
                 pid: self.pid,
@@ -73,6 +79,22 @@ impl Args {
         } else {
             Answer::Done
         })
+    }
+
+    async fn tell_rights(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        let rights = client
+            .rights(&RightsQuery {
+                pid: self.pid,
+                cgroup: self.cgroup,
+                identity: self.identity,
+            })
+            .await?;
+        if self.json {
+            out.json(&rights)?;
+        } else {
+            rights::print(&rights, out)?;
+        }
+        Ok(Answer::Done)
     }
 }
 

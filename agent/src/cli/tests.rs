@@ -54,11 +54,11 @@ mod rendering {
 
     use jiff::Timestamp;
 
-    use super::super::{events, explain, grant, output::Out, status, usage};
+    use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
-        ConsideredObject, Event, Explanation, Grant, HookCoverage, Kubernetes, LossCount,
-        MatchedEndpoint, Quality, RefusedConnections, Status, Target, UsageKey, UsageReport,
-        UsageRow, Who,
+        CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage, Kubernetes,
+        Label, LiveCaller, LossCount, MatchedEndpoint, Quality, RecentCaller, RefusedConnections,
+        Rights, Rule, Status, Target, UsageKey, UsageReport, UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -222,6 +222,7 @@ limits of this version
                 found_by: "event 4".to_owned(),
                 cgroup: None,
                 pid: Some(7),
+                labels: Vec::new(),
             },
             target: Target {
                 asked: "address 192.0.2.1:443".to_owned(),
@@ -301,6 +302,18 @@ ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  
     #[test]
     fn grants_say_whom_what_for_and_how_long() {
         let grant = Grant {
+            not_after: Some(ago(-8 * 3_600)),
+            ..nightly()
+        };
+        let expected = "\
+NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
+nightly  live   unit batch.service  openai     summaries  in 8h  api
+";
+        assert_eq!(printed(|out| grant::print(&[grant], out)), expected);
+    }
+
+    fn nightly() -> Grant {
+        Grant {
             name: "nightly".to_owned(),
             state: "live".to_owned(),
             subjects: vec!["unit batch.service".to_owned()],
@@ -308,16 +321,131 @@ ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  
             planes: vec!["invoke".to_owned()],
             purpose: "summaries".to_owned(),
             not_before: None,
-            not_after: Some(ago(-8 * 3_600)),
+            not_after: None,
             source: "api".to_owned(),
-            issued_by: Some("root".to_owned()),
+            issued_by: None,
             revoked_by: None,
             revoked_why: None,
+        }
+    }
+
+    #[test]
+    fn who_somebody_is_comes_with_what_it_may_call() {
+        let label = |name: &str, value: &str| Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let may_call = |endpoint: &str, reason: &str, rule: Option<&str>| CallableEndpoint {
+            endpoint: endpoint.to_owned(),
+            reason: reason.to_owned(),
+            rule: rule.map(ToOwned::to_owned),
+        };
+        let mut rights = Rights {
+            who: Who {
+                identity: "unit:batch.service".to_owned(),
+                found_by: "process 7 is in cgroup /system.slice/batch.service".to_owned(),
+                cgroup: Some("/system.slice/batch.service".to_owned()),
+                pid: Some(7),
+                labels: vec![
+                    label("unit", "batch.service"),
+                    label("service account", "x"),
+                ],
+            },
+            mode: "enforce".to_owned(),
+            revision: 2,
+            posture: "allow".to_owned(),
+            posture_name: None,
+            grants: vec![nightly()],
+            denies: vec![Rule {
+                name: "freeze".to_owned(),
+                subjects: Vec::new(),
+                endpoints: vec!["xai".to_owned()],
+                cidrs: vec!["192.0.2.0/24".to_owned()],
+                reason: "leak".to_owned(),
+                source: "api".to_owned(),
+            }],
+            may_call: vec![
+                may_call("anthropic", "default-allow", None),
+                may_call("mistral", "default-allow", None),
+                may_call("openai", "granted", Some("nightly")),
+            ],
         };
         let expected = "\
-NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
-nightly  live   unit batch.service  openai     summaries  in 8h  api
+who       unit:batch.service (process 7 is in cgroup /system.slice/batch.service)
+cgroup    /system.slice/batch.service
+unit      batch.service
+service account x
+posture   allow without a grant (the built-in default), in mode enforce, revision 2
+grant     nightly (live): openai, without an end, for summaries
+deny      freeze: xai, 192.0.2.0/24, because leak
+may call  openai (granted, by nightly)
+may call  2 endpoints for which it has no grant (default-allow)
 ";
-        assert_eq!(printed(|out| grant::print(&[grant], out)), expected);
+        assert_eq!(
+            printed(|out| explain::rights::print(&rights, out)),
+            expected
+        );
+        rights.may_call.clear();
+        let text = printed(|out| explain::rights::print(&rights, out));
+        assert!(text.ends_with("\nmay call  no model endpoint\n"), "{text}");
+    }
+
+    #[test]
+    fn who_talks_is_told_for_now_and_for_before() {
+        let live = |identity: Option<&str>, direction: &str, pid: Option<u32>| LiveCaller {
+            identity: identity.map(ToOwned::to_owned),
+            cgroup: Some("/x".to_owned()),
+            direction: direction.to_owned(),
+            protocol: "tcp".to_owned(),
+            address: "2001:db8::1".to_owned(),
+            port: 443,
+            connections: 3,
+            pid,
+            comm: pid.map(|_| "curl".to_owned()),
+            exe: None,
+        };
+        let mut found = WhoTalks {
+            address: "api.openai.com".to_owned(),
+            endpoints: vec!["openai".to_owned()],
+            now: vec![
+                live(Some("unit:a.service"), "out", Some(7)),
+                live(None, "in", None),
+            ],
+            recently: vec![RecentCaller {
+                identity: "unit:b.service".to_owned(),
+                endpoint: "openai".to_owned(),
+                verdict: "deny".to_owned(),
+                attempts: 12,
+                last_at: ago(180),
+                address: "192.0.2.1".to_owned(),
+                port: 443,
+                pid: Some(8),
+                comm: None,
+                exe: None,
+            }],
+            unvisited_namespaces: 1,
+        };
+        let expected = "\
+api.openai.com is openai
+
+now
+IDENTITY        DIRECTION  ADDRESS                CONNECTIONS  PROCESS
+unit:a.service  out        tcp [2001:db8::1]:443            3  curl[7]
+ungoverned /x   in         tcp [2001:db8::1]:443            3  -
+
+recently
+IDENTITY        ENDPOINT  VERDICT  ATTEMPTS  LAST    ADDRESS        PROCESS
+unit:b.service  openai    deny           12  3m ago  192.0.2.1:443  gone[8]
+
+1 network namespaces could not be looked into
+";
+        assert_eq!(printed(|out| who::print(&found, out)), expected);
+        found = WhoTalks::default();
+        let expected = "\
+now: nobody
+
+recently: no attempt to reach a model endpoint there
+";
+        assert_eq!(printed(|out| who::print(&found, out)), expected);
     }
 }

@@ -67,15 +67,9 @@ impl Core {
     ///
     /// When it has mistakes, exists already, or finds no room.
     pub fn create(&mut self, kind: Kind, text: &str, by: &str) -> Result<Object, ChangeError> {
-        let texts = [("request".to_owned(), text.to_owned())];
+        let texts = request(text);
         let new = parse(&texts)?;
-        let [object] = new.as_slice() else {
-            return Err(ChangeError::Unexpected(kind));
-        };
-        let object = object.value.clone();
-        if object.kind() != kind {
-            return Err(ChangeError::Unexpected(kind));
-        }
+        let object = only(kind, &new)?;
         if let Some(source) = self.source(kind, object.name()) {
             if source != API_SOURCE || !self.has_ended(object.name()) {
                 return Err(ChangeError::Exists {
@@ -257,6 +251,22 @@ impl Core {
         let sources = &self.running.revision.sources;
         sources.get(&(kind, name.to_owned())).cloned()
     }
+}
+
+/// The one object of `kind` that `text` describes.
+pub(super) fn one(kind: Kind, text: &str) -> Result<Object, ChangeError> {
+    only(kind, &parse(&request(text))?)
+}
+
+fn only(kind: Kind, objects: &[Located<Object>]) -> Result<Object, ChangeError> {
+    match objects {
+        [object] if object.value.kind() == kind => Ok(object.value.clone()),
+        _ => Err(ChangeError::Unexpected(kind)),
+    }
+}
+
+fn request(text: &str) -> [Text; 1] {
+    [("request".to_owned(), text.to_owned())]
 }
 
 fn parse(texts: &[Text]) -> Result<Vec<Located<Object>>, ChangeError> {

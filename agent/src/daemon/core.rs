@@ -28,6 +28,7 @@ use super::{
     policy::Running,
     processes::{KnownExes, ProcessReader},
     sources,
+    tasks::Tasks,
     telling::Telling,
     workloads::Workloads,
 };
@@ -72,6 +73,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) workloads: Workloads,
+    pub(super) tasks: Tasks,
     pub(super) labels: Labeller,
     pub(super) book: AddressBook,
     pub(super) installed_addresses: Wanted,
@@ -125,6 +127,7 @@ impl Core {
             arguments: config.arguments,
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
+        let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
@@ -136,6 +139,7 @@ impl Core {
             attached: Attached::none(),
             workloads: Workloads::default(),
             labels: Labeller::new(pods),
+            tasks,
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -245,6 +249,7 @@ impl Core {
         }
         if due.look <= at {
             due.look = at + LOOK_EVERY;
+            self.check_tasks();
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.narrowing.look(&self.running.revision.set) {
@@ -252,6 +257,9 @@ impl Core {
             } else if self.running.needs_refill(now().boot_ns) {
                 self.reinstall("windows of grants have passed");
             }
+        }
+        if self.tasks_are_unchecked() {
+            self.check_tasks();
         }
         if due.sweep <= at {
             due.sweep = at + SWEEP_EVERY;

@@ -83,11 +83,11 @@ pub enum QuestionError {
 }
 
 /// The caller of the attempt.
-struct Caller {
-    identity: Identity,
-    found_by: String,
-    cgroup: Option<String>,
-    pid: Option<u32>,
+pub(super) struct Caller {
+    pub(super) identity: Identity,
+    pub(super) found_by: String,
+    pub(super) cgroup: Option<String>,
+    pub(super) pid: Option<u32>,
 }
 
 impl Core {
@@ -140,7 +140,7 @@ impl Core {
         }
     }
 
-    fn caller(&self, subject: Subject) -> Result<Caller, QuestionError> {
+    pub(super) fn caller(&self, subject: Subject) -> Result<Caller, QuestionError> {
         match subject {
             Subject::Pid(pid) => {
                 let path = process::cgroup_path(pid).map_err(|_| QuestionError::NoProcess(pid))?;

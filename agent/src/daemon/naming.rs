@@ -43,8 +43,7 @@ impl Core {
         if self.workloads.sees(cgroup) {
             return;
         }
-        let labels = self.labels.labels_of(cgroup, path);
-        if let Err(error) = self.try_name(cgroup, labels, at) {
+        if let Err(error) = self.name_again(cgroup, path, at) {
             tracing::error!(
                 error = error_chain(&*error),
                 path,
@@ -53,9 +52,27 @@ impl Core {
         }
     }
 
+    /// As [`Core::name`], of a cgroup that may have another name already.
+    pub(super) fn name_again(
+        &mut self,
+        cgroup: u64,
+        path: &str,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let mut labels = self.labels.labels_of(cgroup, path);
+        labels.task = self.task_of(cgroup, path);
+        self.try_name(cgroup, labels, at)
+    }
+
+    fn task_of(&self, cgroup: u64, path: &str) -> Option<String> {
+        let task = self.tasks.of_cgroup(&self.host.cgroup_root, cgroup, path);
+        task.map(ToOwned::to_owned)
+    }
+
     /// Gives cgroups another identity of which more is known now than when they were named.
     pub(super) fn rename(&mut self, at: &Now) {
-        for (cgroup, labels) in self.labels.ask_again() {
+        for (cgroup, mut labels) in self.labels.ask_again() {
+            labels.task = self.task_of(cgroup, &labels.cgroup);
             if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
                 continue;
             }

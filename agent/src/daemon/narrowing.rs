@@ -152,6 +152,16 @@ impl Narrowing {
         self.bases.get(&id)
     }
 
+    /// The identities that processes of `base` have if policy says something of its own about their
+    /// executable, or about the user `uid`.
+    pub(super) fn of_user(&self, base: IdentityId, uid: u32) -> impl Iterator<Item = &Identity> {
+        self.derived.values().filter(move |identity| {
+            let is_of_base = self.bases.get(&identity.id).map(|base| base.id) == Some(base);
+            let user = identity.labels.user.as_ref();
+            is_of_base && user.is_none_or(|user| user.uid == uid)
+        })
+    }
+
     /// Executables that policy names and this host does not have.
     pub(super) fn missing(&self, set: &PolicySet) -> Vec<String> {
         let (paths, _) = set.process_parts();

@@ -222,6 +222,11 @@ impl Workloads {
         }
     }
 
+    /// The identity of a cgroup that has its own name.
+    pub(super) fn of_cgroup(&self, cgroup: u64) -> Option<&Identity> {
+        self.identities.get(&self.cgroups.get(&cgroup)?.identity)
+    }
+
     pub(super) fn path(&self, cgroup: u64) -> Option<&str> {
         self.cgroups.get(&cgroup).map(|cgroup| cgroup.path.as_str())
     }

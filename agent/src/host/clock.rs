@@ -28,6 +28,15 @@ pub fn boot_ns() -> u64 {
         .unwrap_or(0)
 }
 
+/// Names the time since the host was booted.
+///
+/// # Errors
+///
+/// Without `/proc`.
+pub fn boot_id() -> std::io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim_end().to_owned())
+}
+
 impl Now {
     /// Wall time of an instant on the boot clock.
     #[must_use]

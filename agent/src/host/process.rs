@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub start_ns: u64,
     /// Real user.
     pub user: u32,
+    /// Its parent has not yet taken note of its end.
+    pub has_ended: bool,
 }
 
 /// Every process that is there now. One that ends meanwhile is left out.
@@ -45,27 +47,45 @@ pub fn all() -> Vec<Snapshot> {
     let pids = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(snapshot).collect()
+    pids.filter_map(find).collect()
 }
 
 /// When process `pid` was started, on the boot clock; `None` if there is none.
 #[must_use]
 pub fn start_ns(pid: u32) -> Option<u64> {
-    snapshot(pid).map(|snapshot| snapshot.start_ns)
+    find(pid).map(|found| found.start_ns)
 }
 
-fn snapshot(pid: u32) -> Option<Snapshot> {
+/// Process `pid`; `None` if there is none.
+#[must_use]
+pub fn find(pid: u32) -> Option<Snapshot> {
     let directory = PathBuf::from(format!("/proc/{pid}"));
     let user = fs::metadata(&directory).ok()?.uid();
     let stat = fs::read_to_string(directory.join("stat")).ok()?;
-    let (comm, parent, ticks) = parse_stat(&stat)?;
+    let Stat {
+        comm,
+        has_ended,
+        parent,
+        ticks,
+    } = parse_stat(&stat)?;
     Some(Snapshot {
         pid,
         parent,
         comm,
         start_ns: ticks.saturating_mul(1_000_000_000 / ticks_per_second()),
         user,
+        has_ended,
     })
+}
+
+/// What `/proc/PID/stat` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    comm: String,
+    has_ended: bool,
+    parent: u32,
+    /// Its start.
+    ticks: u64,
 }
 
 fn ticks_per_second() -> u64 {
@@ -77,14 +97,20 @@ fn ticks_per_second() -> u64 {
     ticks.filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
-/// Name, parent and start in ticks. The name may hold anything, brackets and line breaks too.
-fn parse_stat(stat: &str) -> Option<(String, u32, u64)> {
+/// The name may hold anything, brackets and line breaks too.
+fn parse_stat(stat: &str) -> Option<Stat> {
     let (head, tail) = stat.rsplit_once(')')?;
     let comm = head.split_once('(')?.1.to_owned();
     let mut fields = tail.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
     let ticks = fields.nth(17)?.parse().ok()?;
-    Some((comm, parent, ticks))
+    Some(Stat {
+        comm,
+        has_ended: matches!(state, "Z" | "X"),
+        parent,
+        ticks,
+    })
 }
 
 /// Path of a process's cgroup below the cgroup v2 root, `/` first.
@@ -106,8 +132,19 @@ mod tests {
 
     #[test]
     fn a_name_may_look_like_more() {
-        let stat = "7 (a) S 1 (b) R 3 7 7 0 -1 0 0 0 0 0 1 2 3 4 20 0 1 0 1234 99 0";
-        assert_eq!(parse_stat(stat), Some(("a) S 1 (b".to_owned(), 3, 1234)));
+        let check = |state: &str, has_ended: bool| {
+            let text =
+                format!("7 (a) S 1 (b) {state} 3 7 7 0 -1 0 0 0 0 0 1 2 3 4 20 0 1 0 1234 99 0");
+            let expected = Stat {
+                comm: "a) S 1 (b".to_owned(),
+                has_ended,
+                parent: 3,
+                ticks: 1234,
+            };
+            assert_eq!(parse_stat(&text), Some(expected), "{text}");
+        };
+        check("R", false);
+        check("Z", true);
         assert_eq!(parse_stat("garbage"), None);
         assert_eq!(parse_stat("7 (a) S"), None);
     }

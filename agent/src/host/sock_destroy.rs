@@ -17,6 +17,7 @@ use std::{
     time::Instant,
 };
 
+pub(super) use self::diag::open as open_diag;
 use self::{diag::DiagSocket, namespaces::Namespaces};
 
 /// Transport protocol of a flow.

@@ -3,6 +3,8 @@
 //! The verdict comes from the entries that the kernel gets; the list of objects is read straight
 //! from the policy.
 
+mod rights;
+
 use agent_common::{
     destination::Destination,
     identity::IdentityId,
@@ -20,6 +22,8 @@ use crate::{
     endpoint::Endpoint,
     identity::{Identity, Labels},
 };
+
+pub use self::rights::{Rights, rights};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {

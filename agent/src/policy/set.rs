@@ -183,6 +183,18 @@ impl PolicySet {
         )
     }
 
+    #[must_use]
+    pub fn grant(&self, name: &str) -> Option<&InvocationGrant> {
+        self.grants.get(name).map(|grant| &grant.grant)
+    }
+
+    /// The endpoints that a grant is about.
+    pub fn endpoints_of(&self, grant: &InvocationGrant) -> impl Iterator<Item = &Endpoint> {
+        self.catalogue
+            .iter()
+            .filter(|endpoint| selects(&grant.endpoints, &grant.planes, endpoint))
+    }
+
     /// When a grant holds.
     #[must_use]
     pub fn span_of_grant(&self, name: &str) -> Option<Span> {

@@ -1,5 +1,7 @@
 //! The newest events.
 
+use std::net::IpAddr;
+
 use agent_common::{
     destination::EndpointId,
     event::EventKind,
@@ -49,6 +51,30 @@ pub struct EventFilter {
     pub endpoint: Option<EndpointId>,
     /// How many of the newest.
     pub limit: u32,
+}
+
+/// Where something was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalledPlace {
+    /// At every port, if none is given.
+    Address(IpAddr, Option<u16>),
+    Endpoint(EndpointId),
+}
+
+/// What one identity attempted, with one verdict, as far as the kept events tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerRecord {
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub verdict: Verdict,
+    pub attempts: u64,
+    /// Of the newest attempt, like all that follows.
+    pub last_at: Timestamp,
+    pub address: String,
+    pub port: u16,
+    pub pid: Option<u32>,
+    pub comm: Option<String>,
+    pub exe: Option<String>,
 }
 
 const COLUMNS: &str = "at, kind, verdict, reason, identity, endpoint, rule, address, port, is_udp, \
@@ -146,6 +172,47 @@ impl Store {
                 rows.collect()
             })
             .attempt("read events")
+    }
+
+    /// Who attempted what at an address, and how often; those who did last come first.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn callers(&self, place: &CalledPlace) -> Result<Vec<CallerRecord>, StoreError> {
+        let (address, port, endpoint) = match place {
+            CalledPlace::Address(address, port) => (Some(address.to_string()), *port, None),
+            CalledPlace::Endpoint(endpoint) => (None, None, Some(endpoint.to_raw())),
+        };
+        // Beside `MAX`, the other columns are those of the newest row.
+        self.connection
+            .prepare_cached(
+                "SELECT identity, endpoint, verdict, address, port, COUNT(*), MAX(at), pid, comm, exe
+                 FROM event
+                 WHERE kind <> ?1 AND (?2 IS NULL OR address = ?2) AND (?3 IS NULL OR port = ?3)
+                   AND (?4 IS NULL OR endpoint = ?4)
+                 GROUP BY identity, endpoint, verdict
+                 ORDER BY MAX(at) DESC",
+            )
+            .and_then(|mut statement| {
+                let values = params![EventKind::Close as u8, address, port, endpoint];
+                let rows = statement.query_map(values, |row| {
+                    Ok(CallerRecord {
+                        identity: IdentityId::from_raw(row.get(0)?),
+                        endpoint: EndpointId::from_raw(row.get(1)?),
+                        verdict: Verdict::from_raw(row.get(2)?).unwrap_or(Verdict::Allow),
+                        address: row.get(3)?,
+                        port: row.get(4)?,
+                        attempts: from_sql(row.get(5)?),
+                        last_at: timestamp(row.get(6)?),
+                        pid: row.get(7)?,
+                        comm: row.get(8)?,
+                        exe: row.get(9)?,
+                    })
+                })?;
+                rows.collect()
+            })
+            .attempt("read who has called")
     }
 
     /// One event by its id.

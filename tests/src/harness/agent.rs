@@ -181,6 +181,17 @@ impl Agent {
             .collect()
     }
 
+    /// A program's argument list that runs `weir ARGS` against this agent.
+    pub fn command_line(&self, args: &[&str]) -> Vec<String> {
+        let fixed = [
+            binary().display().to_string(),
+            "--socket".to_owned(),
+            self.socket.display().to_string(),
+        ];
+        let args = args.iter().map(|arg| (*arg).to_owned());
+        fixed.into_iter().chain(args).collect()
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

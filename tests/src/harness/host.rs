@@ -74,8 +74,14 @@ impl Host {
         self.cgroup_path(child)
     }
 
-    pub(super) fn cgroup(&self) -> PathBuf {
+    /// Directory of the cgroup that the agent governs.
+    pub fn cgroup(&self) -> PathBuf {
         self.cgroup_root.join(&self.name)
+    }
+
+    /// The program that workloads run.
+    pub fn client(&self) -> String {
+        self.client.display().to_string()
     }
 
     pub(super) fn pin_dir(&self) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -47,6 +47,22 @@ impl Workload {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
         ran(&mut command, input).expect("the program runs")
+    }
+
+    /// Starts `program`, whose process has the number of the child.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    pub fn start(&self, etc: &Path, program: &[String], env: &[(&str, &Path)]) -> Child {
+        let mut command = self.exec(etc);
+        command
+            .args(program)
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().expect("the program runs")
     }
 
     pub(super) fn exec(&self, etc: &Path) -> Command {

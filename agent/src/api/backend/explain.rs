@@ -2,7 +2,7 @@
 
 use agent_common::verdict::{Reason, Verdict};
 
-use super::{internal, subject};
+use super::{internal, rights, subject};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
@@ -16,7 +16,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
     let suggestion = suggestion(&explained);
     let Explained {
         identity,
-        labels: _,
+        labels,
         found_by,
         cgroup,
         pid,
@@ -36,6 +36,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             found_by,
             cgroup,
             pid,
+            labels: rights::labels(&labels),
         },
         target: Target {
             asked,
@@ -73,7 +74,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
     })
 }
 
-fn question_error(error: QuestionError) -> ApiError {
+pub(super) fn question_error(error: QuestionError) -> ApiError {
     match error {
         QuestionError::NoProcess(_)
         | QuestionError::NoIdentity(_)

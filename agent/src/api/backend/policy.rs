@@ -71,7 +71,7 @@ pub(super) fn deny_document(request: &DenyRequest) -> String {
     document(Kind::EgressDeny, name, spec)
 }
 
-fn document(kind: Kind, name: &str, spec: Map<String, Value>) -> String {
+pub(super) fn document(kind: Kind, name: &str, spec: Map<String, Value>) -> String {
     json!({
         "apiVersion": "weir.dev/v1alpha1",
         "kind": kind.name(),

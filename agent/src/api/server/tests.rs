@@ -106,6 +106,25 @@ impl Backend for Fake {
     ) -> Result<ApplyResult, ApiError> {
         refuse()
     }
+    async fn tasks(&self) -> Result<TaskList, ApiError> {
+        refuse()
+    }
+    async fn start_task(&self, _: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
+        let told = format!("{:?}", peer.process.map(|process| process.pid));
+        Err(ApiError::new(ErrorCode::BadRequest, told))
+    }
+    async fn end_task(&self, id: String, _: Peer) -> Result<TaskEnded, ApiError> {
+        Ok(TaskEnded {
+            id,
+            processes_left: 2,
+        })
+    }
+    async fn who(&self, _: String) -> Result<WhoTalks, ApiError> {
+        refuse()
+    }
+    async fn rights(&self, _: RightsQuery) -> Result<Rights, ApiError> {
+        refuse()
+    }
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(MetricsSnapshot::default())
     }
@@ -275,6 +294,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/endpoints",
         "/v1/endpoints/match",
         "/v1/explain",
+        "/v1/explain/who",
         "/v1/grants",
         "/v1/grants/{name}",
         "/v1/denies",
@@ -284,12 +304,33 @@ async fn every_route_is_in_the_served_document() {
         "/v1/policy/diff",
         "/v1/policy/apply",
         "/v1/policy/{kind}/{name}",
+        "/v1/tasks",
+        "/v1/tasks/{id}",
+        "/v1/who",
     ]);
     assert_eq!(found, expected);
     assert!(
         document["components"]["schemas"]["Status"].is_object(),
         "{body}"
     );
+}
+
+#[tokio::test]
+async fn a_task_is_asked_for_by_a_process() {
+    let server = server();
+    let client = Client::new(&server.socket);
+    let request = TaskRequest {
+        endpoints: vec!["openai".to_owned()],
+        planes: Vec::new(),
+        purpose: "x".to_owned(),
+        ttl: "1m".to_owned(),
+        cgroup: None,
+    };
+    let refused = client.start_task(&request).await.expect_err("refused");
+    let told = format!("{:?}", Some(std::process::id()));
+    assert_eq!(refused.to_string(), told);
+    let ended = client.end_task("a/b").await.expect("ended");
+    assert_eq!((ended.id.as_str(), ended.processes_left), ("a/b", 2));
 }
 
 #[tokio::test]

@@ -60,6 +60,15 @@ pub struct Who {
     pub found_by: String,
     pub cgroup: Option<String>,
     pub pid: Option<u32>,
+    /// What is known about it.
+    pub labels: Vec<Label>,
+}
+
+/// One thing that is known about an identity, as `unit` or `container`; a pod has several labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Label {
+    pub name: String,
+    pub value: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

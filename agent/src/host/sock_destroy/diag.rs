@@ -46,26 +46,28 @@ pub(super) struct DiagSocket {
     sequence: u32,
 }
 
+/// A socket for inet_diag in the network namespace of the calling thread.
+pub(in crate::host) fn open() -> io::Result<OwnedFd> {
+    let fd = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
+    let timeout = TimeVal::new(0, ANSWER_TIMEOUT.subsec_micros().into());
+    setsockopt(&fd, sockopt::ReceiveTimeout, &timeout)?;
+    // Connected to the kernel, so nobody else can send to it (`netlink_getsockbyportid`).
+    connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    Ok(fd)
+}
+
 impl DiagSocket {
     /// Opens a socket in the network namespace of the calling thread.
     pub(super) fn open() -> Result<Self, DestroyError> {
-        Self::try_open().map_err(|errno| DestroyError::Open {
-            source: errno.into(),
-        })
-    }
-
-    fn try_open() -> nix::Result<Self> {
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
-        let timeout = TimeVal::new(0, ANSWER_TIMEOUT.subsec_micros().into());
-        setsockopt(&fd, sockopt::ReceiveTimeout, &timeout)?;
-        // Connected to the kernel, so nobody else can send to it (`netlink_getsockbyportid`).
-        connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-        Ok(Self { fd, sequence: 0 })
+        match open() {
+            Ok(fd) => Ok(Self { fd, sequence: 0 }),
+            Err(source) => Err(DestroyError::Open { source }),
+        }
     }
 
     pub(super) fn destroy(&mut self, flow: &Flow) -> Result<Answer, DestroyError> {

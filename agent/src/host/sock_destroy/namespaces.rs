@@ -6,19 +6,16 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    libc,
-    sched::{CloneFlags, setns},
-};
+use nix::libc;
 
 use super::{
     DestroyError, Destroyed, Flow,
     diag::{Answer, DiagSocket},
 };
+use crate::host::net_namespace;
 
 /// An open netlink socket keeps its network namespace alive, and with it the interfaces of a
 /// container that has ended.
@@ -104,9 +101,7 @@ impl Namespaces {
         let own = match self.own.take() {
             Some(own) => own,
             None => Own {
-                inode: fs::metadata("/proc/thread-self/ns/net")
-                    .map_err(|source| DestroyError::Open { source })?
-                    .ino(),
+                inode: net_namespace::own().map_err(|source| DestroyError::Open { source })?,
                 socket: DiagSocket::open()?,
             },
         };
@@ -165,23 +160,9 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Opens a netlink socket in another network namespace.
-///
-/// A thread of its own enters it and ends there: `setns` concerns the calling thread alone, so no
-/// failure can leave a thread of the agent in a foreign namespace.
 fn open_in(namespace: &File, pid: u32) -> Result<DiagSocket, DestroyError> {
-    let failed = |source| DestroyError::Namespace { pid, source };
-    thread::scope(|scope| {
-        let visitor = thread::Builder::new()
-            .name("netns".into())
-            .spawn_scoped(scope, || {
-                setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
-                DiagSocket::open()
-            })
-            .map_err(failed)?;
-        visitor
-            .join()
-            .unwrap_or_else(|_| Err(failed(io::Error::other("the visiting thread panicked"))))
-    })
+    net_namespace::visit(namespace, DiagSocket::open)
+        .map_err(|source| DestroyError::Namespace { pid, source })?
 }
 
 fn ask(socket: &mut DiagSocket, flow: &Flow) -> Result<Destroyed, DestroyError> {

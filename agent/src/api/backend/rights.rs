@@ -1,0 +1,118 @@
+//! Who somebody is and what it may call, as wire types.
+
+use super::{bad, explain::question_error, policy};
+use crate::{
+    api::{
+        error::ApiError,
+        types::{CallableEndpoint, Label, Rights, RightsQuery, Who},
+    },
+    daemon::{Core, RightsView, Subject},
+    identity::Labels,
+};
+
+pub(super) fn subject(query: RightsQuery) -> Result<Subject, ApiError> {
+    let RightsQuery {
+        pid,
+        cgroup,
+        identity,
+    } = query;
+    match (pid, cgroup, identity) {
+        (Some(pid), None, None) => Ok(Subject::Pid(pid)),
+        (None, Some(cgroup), None) => Ok(Subject::Cgroup(cgroup)),
+        (None, None, Some(identity)) => Ok(Subject::Identity(identity)),
+        _ => Err(bad("give exactly one of pid, cgroup and identity")),
+    }
+}
+
+pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> {
+    let RightsView {
+        identity,
+        labels,
+        found_by,
+        cgroup,
+        pid,
+        posture,
+        grants,
+        denies,
+        endpoints,
+    } = core.rights(subject).map_err(question_error)?;
+    let endpoints = endpoints
+        .into_iter()
+        .map(|(endpoint, decision, rule)| CallableEndpoint {
+            endpoint,
+            reason: decision.reason().name().to_owned(),
+            rule,
+        });
+    Ok(Rights {
+        who: Who {
+            identity,
+            found_by,
+            cgroup,
+            pid,
+            labels: self::labels(&labels),
+        },
+        mode: core.mode().name().to_owned(),
+        revision: core.policy().0,
+        posture: posture.ungranted.name().to_owned(),
+        posture_name: posture.name,
+        grants: grants.into_iter().map(policy::grant).collect(),
+        denies: denies.into_iter().map(policy::rule).collect(),
+        may_call: endpoints.collect(),
+    })
+}
+
+/// What is known about an identity, one line each.
+pub(super) fn labels(labels: &Labels) -> Vec<Label> {
+    let Labels {
+        cgroup: _,
+        unit,
+        slice,
+        user_unit,
+        nested,
+        container,
+        container_name,
+        image,
+        pod,
+        pod_name,
+        namespace,
+        service_account,
+        owner,
+        pod_labels,
+        is_unresolved: _,
+        task,
+        exe,
+        user,
+    } = labels;
+    let user = user.as_ref().map(|user| match &user.name {
+        Some(name) => format!("{name} ({})", user.uid),
+        None => user.uid.to_string(),
+    });
+    let known = [
+        ("task", task),
+        ("unit", unit),
+        ("slice", slice),
+        ("user unit", user_unit),
+        ("nested", nested),
+        ("container", container_name),
+        ("container id", container),
+        ("image", image),
+        ("namespace", namespace),
+        ("pod", pod_name),
+        ("pod uid", pod),
+        ("owner", owner),
+        ("service account", service_account),
+        ("executable", exe),
+        ("user", &user),
+    ];
+    let known = known.into_iter().filter_map(|(name, value)| {
+        Some(Label {
+            name: name.to_owned(),
+            value: value.clone()?,
+        })
+    });
+    let of_pod = pod_labels.iter().map(|(name, value)| Label {
+        name: "pod label".to_owned(),
+        value: format!("{name}={value}"),
+    });
+    known.chain(of_pod).collect()
+}

@@ -1,0 +1,86 @@
+//! `weir explain` without a place: who is it, and what may it call?
+
+use super::Out;
+use crate::api::types::{CallableEndpoint, Label, Rights, Who};
+
+pub(in crate::cli) fn print(rights: &Rights, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let Rights {
+        who,
+        mode,
+        revision,
+        posture,
+        posture_name,
+        grants,
+        denies,
+        may_call,
+    } = rights;
+    print_who(who, out)?;
+    let posture_name = posture_name.as_deref().unwrap_or("the built-in default");
+    out.line(format!(
+        "posture   {posture} without a grant ({posture_name}), in mode {mode}, revision {revision}"
+    ))?;
+    for grant in grants {
+        let end = grant
+            .not_after
+            .map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
+        out.line(format!(
+            "grant     {} ({}): {}, {end}, for {}",
+            grant.name,
+            grant.state,
+            grant.endpoints.join(", "),
+            grant.purpose
+        ))?;
+    }
+    for deny in denies {
+        let what: Vec<_> = deny.endpoints.iter().chain(&deny.cidrs).cloned().collect();
+        out.line(format!(
+            "deny      {}: {}, because {}",
+            deny.name,
+            what.join(", "),
+            deny.reason
+        ))?;
+    }
+    print_endpoints(may_call, out)
+}
+
+fn print_who(who: &Who, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let Who {
+        identity,
+        found_by,
+        cgroup,
+        pid: _,
+        labels,
+    } = who;
+    out.line(format!("who       {identity} ({found_by})"))?;
+    if let Some(cgroup) = cgroup {
+        out.line(format!("cgroup    {cgroup}"))?;
+    }
+    for Label { name, value } in labels {
+        out.line(format!("{name:<9} {value}"))?;
+    }
+    Ok(())
+}
+
+/// By name what a grant allows; what the posture allows is nearly everything.
+fn print_endpoints(may_call: &[CallableEndpoint], out: &mut Out<'_>) -> anyhow::Result<()> {
+    let (granted, others): (Vec<_>, Vec<_>) = may_call.iter().partition(|one| one.rule.is_some());
+    for CallableEndpoint {
+        endpoint,
+        reason,
+        rule,
+    } in granted
+    {
+        let rule = rule.as_deref().unwrap_or_default();
+        out.line(format!("may call  {endpoint} ({reason}, by {rule})"))?;
+    }
+    match others.as_slice() {
+        [] if may_call.is_empty() => out.line("may call  no model endpoint"),
+        [] => Ok(()),
+        [one] => out.line(format!("may call  {} ({})", one.endpoint, one.reason)),
+        [first, ..] => out.line(format!(
+            "may call  {} endpoints for which it has no grant ({})",
+            others.len(),
+            first.reason
+        )),
+    }
+}

@@ -1,0 +1,177 @@
+//! The connected TCP and UDP sockets of this host, in all network namespaces that a process is in.
+
+mod dump;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{net_namespace, process, sock_destroy::Protocol};
+
+/// Bounds how long a look takes, whatever workloads do.
+const MOST_NAMESPACES: usize = 1_024;
+
+/// One connected socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSocket {
+    pub protocol: Protocol,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// Id of the cgroup that made it; `None` before Linux 5.9.
+    pub cgroup: Option<u64>,
+    /// A process that holds it; of several, the one with the lowest number.
+    pub pid: Option<u32>,
+    inode: u32,
+}
+
+/// Which sockets to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    All,
+    /// At either end this address, and this port if there is one.
+    At(IpAddr, Option<u16>),
+}
+
+/// What was found, and how many network namespaces could not be looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    pub sockets: Vec<LiveSocket>,
+    pub unvisited: usize,
+}
+
+impl Wanted {
+    /// Whether one end of a socket is meant.
+    #[must_use]
+    pub fn matches(&self, end: SocketAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::At(ip, port) => {
+                end.ip() == ip.to_canonical() && port.is_none_or(|port| port == end.port())
+            }
+        }
+    }
+}
+
+/// Looks into every network namespace. It may take some milliseconds for each.
+///
+/// # Errors
+///
+/// When the agent's own cannot be looked into.
+pub fn look(wanted: &Wanted) -> io::Result<Look> {
+    let mut found = Look {
+        sockets: dump::all(wanted)?,
+        unvisited: 0,
+    };
+    let own = net_namespace::own()?;
+    let mut others = net_namespace::inhabited();
+    others.remove(&own);
+    for (index, pid) in others.values().enumerate() {
+        let visited = (index < MOST_NAMESPACES)
+            .then(|| File::open(format!("/proc/{pid}/ns/net")))
+            .and_then(Result::ok)
+            .and_then(|namespace| net_namespace::visit(&namespace, || dump::all(wanted)).ok())
+            .and_then(Result::ok);
+        match visited {
+            Some(sockets) => found.sockets.extend(sockets),
+            None => found.unvisited += 1,
+        }
+    }
+    let wanted = found.sockets.iter().map(|socket| socket.inode).collect();
+    let holders = holders(&wanted);
+    for socket in &mut found.sockets {
+        socket.pid = holders.get(&socket.inode).copied();
+    }
+    Ok(found)
+}
+
+/// A process for each of these sockets.
+fn holders(inodes: &BTreeSet<u32>) -> BTreeMap<u32, u32> {
+    let mut found = BTreeMap::new();
+    if inodes.is_empty() {
+        return found;
+    }
+    for process::Snapshot { pid, .. } in process::all() {
+        // A process may end at any time.
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        for descriptor in descriptors.into_iter().flatten().flatten() {
+            let target = fs::read_link(descriptor.path()).unwrap_or_default();
+            let inode = target.to_str().and_then(socket_inode);
+            if let Some(inode) = inode.filter(|inode| inodes.contains(inode)) {
+                found.entry(inode).or_insert(pid);
+            }
+        }
+    }
+    found
+}
+
+/// `socket:[4711]`
+fn socket_inode(target: &str) -> Option<u32> {
+    target
+        .strip_prefix("socket:[")?
+        .strip_suffix(']')?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_connection_are_found_with_their_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let wanted = Wanted::At(address.ip(), Some(address.port()));
+        assert_eq!(look(&wanted).expect("a look").sockets, []);
+        let client = TcpStream::connect(address).expect("connected");
+        let (_server, _) = listener.accept().expect("accepted");
+        let found = look(&wanted).expect("a look").sockets;
+        assert_eq!(found.len(), 2, "{found:?}");
+        let out = found.iter().find(|socket| socket.remote == address);
+        let out = out.expect("the client's end");
+        assert_eq!(out.local, client.local_addr().expect("an address"));
+        assert_eq!(out.pid, Some(std::process::id()));
+        assert!(found.iter().any(|socket| socket.local == address));
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_address() {
+        let listener = TcpListener::bind("[::]:0").expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let mapped: SocketAddr = format!("[::ffff:127.0.0.1]:{port}")
+            .parse()
+            .expect("an address");
+        let _client = TcpStream::connect(mapped).expect("connected");
+        let wanted = Wanted::At([127, 0, 0, 1].into(), Some(port));
+        let found = look(&wanted).expect("a look").sockets;
+        assert!(
+            found.iter().any(|socket| socket.remote.port() == port),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn connected_udp_sockets_count_where_the_kernel_tells() {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let address = server.local_addr().expect("an address");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        client.connect(address).expect("connected");
+        let wanted = Wanted::At(address.ip(), Some(address.port()));
+        let found = look(&wanted).expect("a look").sockets;
+        let is_udp = |socket: &LiveSocket| socket.protocol == Protocol::Udp;
+        assert!(found.len() <= 1 && found.iter().all(is_udp), "{found:?}");
+    }
+
+    #[test]
+    fn only_links_to_sockets_have_an_inode() {
+        assert_eq!(socket_inode("socket:[4711]"), Some(4711));
+        for other in ["pipe:[4711]", "socket:[]", "socket:[x]", "/dev/null"] {
+            assert_eq!(socket_inode(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Lists the sockets of the calling thread's network namespace with inet_diag.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
+};
+use netlink_packet_sock_diag::{
+    SockDiagMessage,
+    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+};
+use nix::{
+    libc,
+    sys::socket::{MsgFlags, recv, send},
+};
+
+use super::{LiveSocket, Wanted};
+use crate::host::sock_destroy::{Protocol, open_diag};
+
+/// `INET_DIAG_CGROUP_ID` of `linux/inet_diag.h`, since Linux 5.9.
+const CGROUP_ID: u16 = 21;
+
+/// The kernel fills at most 32 KiB at once.
+const BUFFER: usize = 64 << 10;
+
+/// Sockets with a peer, that of an ended connection excepted.
+fn connected() -> StateFlags {
+    StateFlags::ESTABLISHED
+        | StateFlags::SYN_SENT
+        | StateFlags::FIN_WAIT1
+        | StateFlags::FIN_WAIT2
+        | StateFlags::CLOSE_WAIT
+        | StateFlags::LAST_ACK
+        | StateFlags::CLOSING
+}
+
+/// # Errors
+///
+/// When the kernel has no diagnostics for TCP. Those for UDP may be missing.
+pub(super) fn all(wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {
+    let socket = open_diag()?;
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        list(&socket, family as u8, Protocol::Tcp, wanted, &mut found)?;
+        match list(&socket, family as u8, Protocol::Udp, wanted, &mut found) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn list(
+    socket: &OwnedFd,
+    family: u8,
+    protocol: Protocol,
+    wanted: &Wanted,
+    found: &mut Vec<LiveSocket>,
+) -> io::Result<()> {
+    send(
+        socket.as_raw_fd(),
+        &request(family, protocol),
+        MsgFlags::empty(),
+    )?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            Err(nix::Error::EINTR) => continue,
+            received => received?,
+        };
+        let mut rest = buffer.get(..n).unwrap_or_default();
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest);
+            let message = message.map_err(io::Error::other)?;
+            let length = (message.header.length as usize).next_multiple_of(4);
+            rest = rest.get(length.max(4)..).unwrap_or_default();
+            if let NetlinkPayload::Done(_) = message.payload {
+                return Ok(());
+            }
+            if let NetlinkPayload::Error(error) = message.payload {
+                return Err(error.to_io());
+            }
+            if let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(one)) =
+                message.payload
+            {
+                let one = live(&one, protocol).into_iter();
+                found.extend(
+                    one.filter(|one| wanted.matches(one.remote) || wanted.matches(one.local)),
+                );
+            }
+        }
+    }
+}
+
+/// A `struct inet_diag_req_v2` for all sockets (`linux/inet_diag.h`).
+fn request(family: u8, protocol: Protocol) -> Vec<u8> {
+    let any: IpAddr = if family == libc::AF_INET as u8 {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let request = InetRequest {
+        family,
+        protocol: match protocol {
+            Protocol::Tcp => libc::IPPROTO_TCP as u8,
+            Protocol::Udp => libc::IPPROTO_UDP as u8,
+        },
+        extensions: ExtensionFlags::empty(),
+        states: connected(),
+        socket_id: SocketId {
+            source_port: 0,
+            destination_port: 0,
+            source_address: any,
+            destination_address: any,
+            interface_id: 0,
+            cookie: [0; 8],
+        },
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let request = SockDiagMessage::InetRequest(request);
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// One that has no peer is none of ours, whatever was asked for.
+fn live(response: &InetResponse, protocol: Protocol) -> Option<LiveSocket> {
+    let id = &response.header.socket_id;
+    let end = |ip: IpAddr, port| SocketAddr::new(ip.to_canonical(), port);
+    (id.destination_port != 0).then(|| LiveSocket {
+        protocol,
+        local: end(id.source_address, id.source_port),
+        remote: end(id.destination_address, id.destination_port),
+        cgroup: response.nlas.iter().find_map(cgroup_id),
+        pid: None,
+        inode: response.header.inode,
+    })
+}
+
+fn cgroup_id(attribute: &Nla) -> Option<u64> {
+    let Nla::Other(other) = attribute else {
+        return None;
+    };
+    let mut value = [0; 8];
+    if other.kind() != CGROUP_ID || other.value_len() != value.len() {
+        return None;
+    }
+    other.emit_value(&mut value);
+    Some(u64::from_ne_bytes(value))
+}
