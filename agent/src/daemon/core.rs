@@ -133,7 +133,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
-            labels: Labeller::default(),
+            labels: Labeller::new(&host.cgroup_root),
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
