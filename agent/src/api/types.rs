@@ -18,6 +18,6 @@ pub use self::{
         PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
         SimilarHost, SubjectSpec,
     },
-    status::{Capacity, HookCoverage, LossCount, RefusedConnections, Status},
+    status::{Capacity, HookCoverage, Kubernetes, LossCount, RefusedConnections, Status},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
 };

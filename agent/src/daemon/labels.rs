@@ -1,4 +1,5 @@
-//! What is known about a cgroup: what its path says, and what a runtime says about its container.
+//! What is known about a cgroup: what its path says, what a runtime says about its container, and
+//! what Kubernetes says about its pod.
 //!
 //! A runtime may write down a container a moment after its cgroup was made, so it is asked again.
 
@@ -7,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::pods::Pods;
 use crate::{
     host::{
         cgroups,
@@ -25,6 +27,7 @@ const MAX_INNER: usize = 256;
 pub(super) struct Labeller {
     /// Where the cgroups are mounted.
     root: PathBuf,
+    pub(super) pods: Pods,
     runtimes: ContainerRuntimes,
     /// Cgroups of containers that no runtime knows, or not yet.
     incomplete: BTreeMap<u64, Incomplete>,
@@ -41,9 +44,10 @@ struct Incomplete {
 type Inner = (Option<String>, Option<String>);
 
 impl Labeller {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path, pods: Pods) -> Self {
         Self {
             root: root.to_owned(),
+            pods,
             ..Self::default()
         }
     }
@@ -95,6 +99,7 @@ impl Labeller {
         if let Some(info) = info {
             add(&mut labels, info);
         }
+        self.pods.describe(&mut labels);
         self.within_limits(labels)
     }
 

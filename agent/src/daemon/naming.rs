@@ -66,7 +66,7 @@ impl Core {
         }
     }
 
-    fn try_name(
+    pub(super) fn try_name(
         &mut self,
         cgroup: u64,
         labels: Labels,

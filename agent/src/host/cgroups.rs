@@ -71,6 +71,16 @@ pub fn path_below(root: &Path, path: &Path) -> String {
     }
 }
 
+/// Whether there is a process in the cgroup at `path` below `root`, or below it.
+#[must_use]
+pub fn is_populated(root: &Path, path: &str) -> bool {
+    let events = root
+        .join(path.trim_start_matches('/'))
+        .join("cgroup.events");
+    // A cgroup that is gone has none.
+    fs::read_to_string(events).is_ok_and(|text| text.contains("populated 1"))
+}
+
 /// What has happened to a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

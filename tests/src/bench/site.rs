@@ -98,6 +98,7 @@ impl Site {
             scoped: true,
             mode: setup.mode,
             inspect: setup.inspect,
+            arguments: false,
         })?;
         maps.identities.set(fs::metadata(&cgroup)?.ino(), CALLER)?;
         let site = Self {
