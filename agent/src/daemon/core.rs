@@ -138,7 +138,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
-            labels: Labeller::new(pods),
+            labels: Labeller::new(&host.cgroup_root, pods),
             tasks,
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),

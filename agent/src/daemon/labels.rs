@@ -3,11 +3,17 @@
 //!
 //! A runtime may write down a container a moment after its cgroup was made, so it is asked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use super::pods::Pods;
 use crate::{
-    host::containers::{ContainerInfo, ContainerRuntimes, PodInfo},
+    host::{
+        cgroups,
+        containers::{ContainerInfo, ContainerRuntimes, PodInfo},
+    },
     identity::Labels,
 };
 
@@ -19,6 +25,8 @@ const MAX_INNER: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Labeller {
+    /// Where the cgroups are mounted.
+    root: PathBuf,
     pub(super) pods: Pods,
     runtimes: ContainerRuntimes,
     /// Cgroups of containers that no runtime knows, or not yet.
@@ -36,8 +44,9 @@ struct Incomplete {
 type Inner = (Option<String>, Option<String>);
 
 impl Labeller {
-    pub(super) fn new(pods: Pods) -> Self {
+    pub(super) fn new(root: &Path, pods: Pods) -> Self {
         Self {
+            root: root.to_owned(),
             pods,
             ..Self::default()
         }
@@ -81,7 +90,8 @@ impl Labeller {
     }
 
     fn known(&mut self, path: &str) -> Labels {
-        let mut labels = Labels::from_cgroup_path(path);
+        let n_trusted = cgroups::n_made_by_root(&self.root, path);
+        let mut labels = Labels::from_delegated_path(path, n_trusted);
         let info = labels
             .container
             .as_deref()
@@ -148,7 +158,7 @@ fn add(labels: &mut Labels, info: ContainerInfo) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::fs;
 
     use nix::unistd::geteuid;
     use tempfile::TempDir;
