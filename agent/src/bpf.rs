@@ -11,6 +11,7 @@ pub mod counters;
 pub mod events;
 pub mod identities;
 pub mod learned;
+pub mod paths;
 pub mod policy;
 pub mod probe;
 pub mod processes;
@@ -129,6 +130,8 @@ pub struct Maps {
     pub refusals: Option<refusals::RefusalRing>,
     /// Until the thread that names cgroups takes it.
     pub cgroups: Option<cgroups::CgroupRing>,
+    /// Identities that cgroups get as soon as they are made.
+    pub paths: paths::PathMap,
     pub processes: processes::ProcessMaps,
     pub classes: classes::ClassMaps,
     /// Random number of this set of maps: counters of another set started from zero.

@@ -6,15 +6,19 @@
 
 mod address_map;
 mod addresses;
+mod births;
 mod changes;
 mod core;
 mod ending;
 mod explain;
 mod grants;
 mod labels;
+mod latency;
 mod naming;
+mod narrowing;
 mod pods;
 mod policy;
+mod processes;
 mod recognition;
 mod report;
 mod revision;
@@ -24,11 +28,12 @@ mod workloads;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc,
     thread::{self, JoinHandle},
 };
 
+use agent_common::cgroup::CgroupRecord;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
@@ -37,8 +42,10 @@ pub use self::{
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::{GrantState, GrantView},
+    latency::LatencyView,
     pods::KubernetesView,
     policy::check_files,
+    processes::ProcessView,
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
     revision::RevisionError,
@@ -48,6 +55,7 @@ use crate::{
     config::Config,
     host::{
         cgroups::{CgroupWatcher, Change},
+        priority,
         resolver::{self, Answer},
     },
     kube::{Update, run as follow_pods},
@@ -91,6 +99,8 @@ pub enum StartError {
 enum Input {
     Ask(Box<dyn FnOnce(&mut Core) + Send>),
     Cgroup(Change),
+    /// The kernel tells of cgroups.
+    Cgroups(Vec<CgroupRecord>),
     Resolved(Answer),
     Pods(Update),
     /// Read the policy files again, whether they changed or not.
@@ -141,7 +151,8 @@ impl Handle {
 pub struct Daemon {
     pub handle: Handle,
     thread: JoinHandle<()>,
-    _watcher: CgroupWatcher,
+    /// Where the kernel does not tell of cgroups.
+    _watcher: Option<CgroupWatcher>,
 }
 
 /// Puts the agent in force. Must be called within a tokio runtime, which resolves names and
@@ -156,16 +167,13 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     let (hosts, wanted_hosts) = watch::channel(BTreeSet::new());
     let mut core = Core::start(config, hosts)?;
 
-    let changes = inputs.clone();
-    let directory = core.cgroup_directory().to_owned();
-    let report = move |change| {
-        // Once the agent has stopped, nobody needs to know.
-        let _ = changes.send(Input::Cgroup(change));
+    let watcher = match core.maps.cgroups.take() {
+        Some(ring) if core.hears_of_cgroups => {
+            births::start(ring, inputs.clone()).map_err(StartError::Thread)?;
+            None
+        }
+        Some(_) | None => Some(watch(core.cgroup_directory(), inputs.clone())?),
     };
-    let watcher = CgroupWatcher::start(&directory, report).map_err(|source| StartError::Watch {
-        path: directory.display().to_string(),
-        source,
-    })?;
     // What has come between the first scan and the watch.
     core.rescan();
     if core.resolves() {
@@ -187,12 +195,26 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     }
     let thread = thread::Builder::new()
         .name("weir-core".to_owned())
-        .spawn(move || core.run(&received))
+        .spawn(move || {
+            priority::prefer_this_thread();
+            core.run(&received);
+        })
         .map_err(StartError::Thread)?;
     Ok(Daemon {
         handle: Handle { inputs },
         thread,
         _watcher: watcher,
+    })
+}
+
+fn watch(directory: &Path, inputs: mpsc::Sender<Input>) -> Result<CgroupWatcher, StartError> {
+    let report = move |change| {
+        // Once the agent has stopped, nobody needs to know.
+        let _ = inputs.send(Input::Cgroup(change));
+    };
+    CgroupWatcher::start(directory, report).map_err(|source| StartError::Watch {
+        path: directory.display().to_string(),
+        source,
     })
 }
 

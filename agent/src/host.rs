@@ -5,8 +5,10 @@
 pub mod cgroups;
 pub mod clock;
 pub mod containers;
+pub mod executable;
 pub mod memory;
 pub mod name_servers;
+pub mod priority;
 pub mod process;
 pub mod resolver;
 pub mod sock_destroy;

@@ -78,6 +78,20 @@ impl Labels {
         cgroup_path::parse(path)
     }
 
+    /// Whether a cgroup at this path is always this identity: what systemd makes again and again,
+    /// and what root has laid out, but nothing that is named anew each time.
+    #[must_use]
+    pub fn is_bound_to_path(&self) -> bool {
+        let is_transient = |unit: &String| unit.ends_with(".scope") && unit != "init.scope";
+        self.container.is_none()
+            && self.pod.is_none()
+            && self.task.is_none()
+            && self.nested.is_none()
+            && self.exe.is_none()
+            && self.user.is_none()
+            && !self.unit.as_ref().is_some_and(is_transient)
+    }
+
     /// Stable name, the same after a restart and in another cgroup: `unit:nginx.service`,
     /// `container:web`, `pod:shop/deployment/api/server`, `cgroup:/a/b`.
     #[must_use]

@@ -11,6 +11,7 @@ mod labels;
 mod names;
 mod objects;
 mod pods;
+mod process_usage;
 mod schema;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub use self::{
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
+    process_usage::ProcessUsage,
 };
 
 pub struct Store {

@@ -50,6 +50,13 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// Whether `program` is in force.
+    #[must_use]
+    pub fn covers(&self, program: &str) -> bool {
+        let mut hooks = self.coverage.iter();
+        hooks.any(|hook| hook.program == program && hook.attachment.is_ok())
+    }
+
     /// Nothing yet.
     #[must_use]
     pub fn none() -> Self {

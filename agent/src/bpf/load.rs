@@ -26,6 +26,7 @@ use super::{
     events::EventRing,
     identities::IdentityMap,
     learned::LearnedMaps,
+    paths::PathMap,
     policy::PolicyMaps,
     processes::ProcessMaps,
     refusals::RefusalRing,
@@ -154,6 +155,7 @@ impl Loaded {
             learned: LearnedMaps::open(&mut ebpf)?,
             refusals: Some(RefusalRing::open(&mut ebpf)?),
             cgroups: Some(CgroupRing::open(&mut ebpf)?),
+            paths: PathMap::open(&mut ebpf)?,
             processes: ProcessMaps::open(&mut ebpf)?,
             classes: ClassMaps::open(&mut ebpf)?,
         };

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use agent_common::settings::CloseSource;
+use agent_common::{abi::program, settings::CloseSource};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
@@ -22,8 +22,11 @@ use super::{
     addresses::{AddressBook, Wanted},
     ending::EndedCounts,
     labels::Labeller,
+    latency::Latency,
+    narrowing::Narrowing,
     pods::Pods,
     policy::Running,
+    processes::{KnownExes, ProcessReader},
     sources,
     telling::Telling,
     workloads::Workloads,
@@ -49,6 +52,8 @@ const DRAIN_EVERY: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often everything is checked that should have been noticed by itself.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often all cgroups and processes are looked for, although the kernel tells of them.
+const SEARCH_EVERY: Duration = Duration::from_secs(60);
 
 /// Everything that the agent knows.
 pub struct Core {
@@ -73,6 +78,13 @@ pub struct Core {
     /// Addresses that the policy itself names.
     pub(super) named_addresses: Wanted,
     pub(super) telling: Telling,
+    pub(super) narrowing: Narrowing,
+    /// Paths of executables that were running before the hooks were attached.
+    pub(super) known_exes: KnownExes,
+    /// How long new cgroups waited for their names.
+    pub(super) naming: Latency,
+    /// The kernel tells of cgroups, so that nobody has to look for them.
+    pub(super) hears_of_cgroups: bool,
     /// The first policy of this agent has been installed.
     pub(super) is_in_force: bool,
     pub(super) started_at: Timestamp,
@@ -128,6 +140,10 @@ impl Core {
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
             telling: Telling::default(),
+            narrowing: Narrowing::default(),
+            known_exes: KnownExes::new(),
+            naming: Latency::default(),
+            hears_of_cgroups: false,
             is_in_force: false,
             started_at: now().wall,
             config,
@@ -142,15 +158,24 @@ impl Core {
         };
         core.forget_stale_cgroups()?;
         core.remember_addresses()?;
+        core.expect_known_identities()?;
         core.rescan();
+        core.narrowing.look(&core.running.revision.set);
         core.install()
             .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
         for (cgroup, identity) in core.workloads.cgroups() {
             core.maps.identities.set(cgroup, identity)?;
         }
+        core.maps.paths.replace(&core.workloads.expected())?;
         core.believe_name_servers();
         core.is_in_force = true;
         core.attached = loaded.attach()?;
+        core.hears_of_cgroups = [program::CGROUP_MADE, program::CGROUP_REMOVED]
+            .iter()
+            .all(|hook| core.attached.covers(hook));
+        if core.attached.covers(program::EXITED) {
+            core.adopt_processes();
+        }
         tracing::info!(
             mode = core.config.mode.name(),
             revision = core.running.number,
@@ -204,6 +229,7 @@ impl Core {
                 self.workloads.remove_below(&below, now().boot_ns);
             }
             Input::Cgroup(Change::Missed) => self.rescan(),
+            Input::Cgroups(records) => self.hear(&records),
             Input::Resolved(answer) => self.learn(&answer),
             Input::Pods(update) => self.take_pods(update),
             Input::Reload => self.reload(),
@@ -221,6 +247,8 @@ impl Core {
             due.look = at + LOOK_EVERY;
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
+            } else if self.narrowing.look(&self.running.revision.set) {
+                self.reinstall("executables or users that policy names have changed");
             } else if self.running.needs_refill(now().boot_ns) {
                 self.reinstall("windows of grants have passed");
             }
@@ -228,6 +256,11 @@ impl Core {
         if due.sweep <= at {
             due.sweep = at + SWEEP_EVERY;
             self.sweep();
+        }
+        if due.search <= at {
+            due.search = at + SEARCH_EVERY;
+            self.rescan();
+            self.forget_ended_processes();
         }
     }
 
@@ -243,10 +276,25 @@ impl Core {
     pub(super) fn install(&mut self) -> Result<(), crate::bpf::KernelError> {
         let uses = self.running.revision.hosts();
         let identities = self.workloads.identities();
-        let mut tables = self.running.tables(&identities, &now())?;
+        let at = now();
+        self.narrowing.begin();
+        let derived = self
+            .narrowing
+            .derive(
+                &identities,
+                &self.running.revision.set,
+                &mut self.maps.classes,
+                &mut self.store,
+                at.wall,
+            )
+            .map_err(|error| crate::bpf::KernelError::Unsuitable(error_chain(&error)))?;
+        let all = [identities, derived.identities].concat();
+        let mut tables = self.running.tables(&all, &at)?;
+        tables.narrowed = derived.narrowed;
         let named = std::mem::take(&mut tables.addresses);
         tables.addresses = self.wanted_addresses(&named);
         self.maps.policy.install(&tables)?;
+        self.narrowing.forget_numbers(&mut self.maps.classes);
         self.installed_addresses = tables.addresses;
         self.named_addresses = named;
         self.hosts.send_replace(uses.into_keys().collect());
@@ -294,7 +342,9 @@ impl Core {
 
     fn sweep(&mut self) {
         let at = now();
-        self.rescan();
+        if !self.hears_of_cgroups {
+            self.rescan();
+        }
         self.rename(&at);
         for cgroup in self.workloads.sweep(at.boot_ns) {
             if let Err(error) = self.maps.identities.remove(cgroup) {
@@ -303,6 +353,9 @@ impl Core {
         }
         self.note_pods(at.wall);
         self.labels.forget_names(self.workloads.labels());
+        if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
+            tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");
+        }
         self.believe_name_servers();
         self.book.expire(at.boot_ns);
         self.update_addresses();
@@ -337,7 +390,12 @@ impl Core {
             return false;
         }
         let at = now();
-        let records = self.telling.records(&events, &self.workloads, &at);
+        let processes = ProcessReader {
+            maps: &self.maps.processes,
+            known: &self.known_exes,
+        };
+        let past = |pid, at_ns| processes.at(pid, at_ns);
+        let records = self.telling.records(&events, &self.workloads, &past, &at);
         if let Err(error) = self.store.add_events(&records, self.config.kept_events) {
             tracing::error!(error = error_chain(&error), "events not stored");
         }
@@ -349,6 +407,7 @@ struct Due {
     drain: Instant,
     look: Instant,
     sweep: Instant,
+    search: Instant,
 }
 
 impl Due {
@@ -358,6 +417,7 @@ impl Due {
             drain: at + DRAIN_EVERY,
             look: at + LOOK_EVERY,
             sweep: at + SWEEP_EVERY,
+            search: at + SEARCH_EVERY,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Core, StartError};
+use agent_common::cgroup::CgroupRecord;
+
+use super::{Core, StartError, workloads::MAX_DORMANT};
 use crate::{
     error_chain,
     host::{
@@ -76,16 +78,80 @@ impl Core {
         // Before the first policy is installed there is nothing that a rule could be added to.
         if self.is_in_force {
             if self.workloads.identity(id).is_none() {
-                let identity = Identity {
-                    id,
-                    labels: labels.clone(),
-                };
-                let rules = self.running.revision.compile_identity(&identity, at)?;
-                self.maps.policy.add_rules(&rules)?;
+                self.add_identity(
+                    &Identity {
+                        id,
+                        labels: labels.clone(),
+                    },
+                    at,
+                )?;
             }
             self.maps.identities.set(cgroup, id)?;
+            if labels.is_bound_to_path() {
+                self.maps.paths.set(&labels.cgroup, id)?;
+            }
         }
         self.workloads.add(cgroup, id, labels);
+        Ok(())
+    }
+
+    /// Gives the kernel the rules of an identity, and of those that it narrows to.
+    fn add_identity(
+        &mut self,
+        identity: &Identity,
+        at: &Now,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let revision = &self.running.revision;
+        let derived = self.narrowing.derive(
+            std::slice::from_ref(identity),
+            &revision.set,
+            &mut self.maps.classes,
+            &mut self.store,
+            at.wall,
+        )?;
+        for one in derived.identities.iter().chain([identity]) {
+            let rules = revision.compile_identity(one, at)?;
+            self.maps.policy.add_rules(&rules)?;
+        }
+        self.maps.policy.add_narrowed(&derived.narrowed)?;
+        Ok(())
+    }
+
+    /// What the kernel tells of cgroups.
+    pub(super) fn hear(&mut self, records: &[CgroupRecord]) {
+        for record in records {
+            if record.kind == CgroupRecord::REMOVED {
+                self.workloads.remove(record.cgroup, record.at_ns);
+                continue;
+            }
+            let Some(path) = record.path.as_str() else {
+                // Too long for the record.
+                self.rescan();
+                continue;
+            };
+            let at = now();
+            self.name(record.cgroup, path, &at);
+            self.naming.add(now().boot_ns.saturating_sub(record.at_ns));
+        }
+    }
+
+    /// Identities that may come back at a path that is known: the newest of those that the store
+    /// remembers.
+    pub(super) fn expect_known_identities(&mut self) -> Result<(), StartError> {
+        let now_ns = now().boot_ns;
+        let mut known = self.store.identities()?;
+        known.sort_by_key(|known| known.last_seen);
+        let bound = known.into_iter().rev();
+        let bound = bound.filter(|known| known.labels.is_bound_to_path());
+        for (age, known) in bound.take(MAX_DORMANT).enumerate() {
+            let identity = Identity {
+                id: known.id,
+                labels: known.labels,
+            };
+            // The later, the longer it is kept.
+            self.workloads
+                .expect(identity, now_ns.saturating_sub(age as u64));
+        }
         Ok(())
     }
 

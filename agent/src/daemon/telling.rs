@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 
 use agent_common::event::{Event, EventKind};
 
-use super::workloads::Workloads;
+use super::{processes::ProcessView, workloads::Workloads};
 use crate::{
-    host::{
-        clock::Now,
-        process::{self, Process},
-    },
+    host::{clock::Now, process},
     store::EventRecord,
 };
 
@@ -25,10 +22,13 @@ const OPEN_NS: u64 = 24 * 3600 * 1_000_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    names: BTreeMap<u32, (u64, Process)>,
+    names: BTreeMap<u32, (u64, ProcessView)>,
     /// By socket cookie.
     open: BTreeMap<u64, Open>,
 }
+
+/// What a process was at an instant of the boot clock, as far as that is remembered.
+pub(super) type Past<'a> = dyn Fn(u32, u64) -> Option<ProcessView> + 'a;
 
 /// What a connect knew that its close will want.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,7 @@ struct Open {
     at_ns: u64,
     cgroup: u64,
     pid: u32,
+    user: u32,
 }
 
 impl Telling {
@@ -43,11 +44,12 @@ impl Telling {
         &mut self,
         events: &[Event],
         workloads: &Workloads,
+        past: &Past<'_>,
         at: &Now,
     ) -> Vec<EventRecord> {
         events
             .iter()
-            .filter_map(|event| self.record(event, workloads, at))
+            .filter_map(|event| self.record(event, workloads, past, at))
             .collect()
     }
 
@@ -57,7 +59,13 @@ impl Telling {
     }
 
     /// `None` for a record of a kind that this version does not know.
-    fn record(&mut self, event: &Event, workloads: &Workloads, at: &Now) -> Option<EventRecord> {
+    fn record(
+        &mut self,
+        event: &Event,
+        workloads: &Workloads,
+        past: &Past<'_>,
+        at: &Now,
+    ) -> Option<EventRecord> {
         let kind = event.kind()?;
         let verdict = event.verdict()?;
         let reason = event.reason()?;
@@ -65,11 +73,12 @@ impl Telling {
         let open = if is_close {
             self.open.remove(&event.cookie)
         } else {
-            let [cgroup, pid] = event.detail;
+            let (pid, user) = event.caller();
             let open = Open {
                 at_ns: event.at_ns,
-                cgroup,
-                pid: pid as u32,
+                cgroup: event.detail[0],
+                pid,
+                user,
             };
             if kind == EventKind::Connect && !event.has(Event::UDP) && self.open.len() < MAX_OPEN {
                 self.open.insert(event.cookie, open);
@@ -77,8 +86,8 @@ impl Telling {
             Some(open)
         };
         let process = match open {
-            Some(open) => self.process(open.pid, at.boot_ns),
-            None => Process::default(),
+            Some(open) => self.process(&open, past, at.boot_ns),
+            None => ProcessView::default(),
         };
         let [bytes_out, bytes_in] = event.detail;
         Some(EventRecord {
@@ -96,6 +105,8 @@ impl Telling {
             pid: open.map(|open| open.pid),
             comm: process.comm,
             exe: process.exe,
+            script: process.script,
+            user: open.map(|open| open.user),
             cgroup: open.and_then(|open| workloads.path(open.cgroup).map(ToOwned::to_owned)),
             bytes_out: is_close.then_some(bytes_out),
             bytes_in: is_close.then_some(bytes_in),
@@ -105,14 +116,26 @@ impl Telling {
         })
     }
 
-    fn process(&mut self, pid: u32, now_ns: u64) -> Process {
-        if let Some((seen, process)) = self.names.get(&pid)
+    /// As the kernel remembers it; where it does not, as `/proc` does, if it is still there.
+    fn process(&mut self, open: &Open, past: &Past<'_>, now_ns: u64) -> ProcessView {
+        if let Some(found) = past(open.pid, open.at_ns)
+            && found.exe.is_some()
+        {
+            return found;
+        }
+        if let Some((seen, process)) = self.names.get(&open.pid)
             && *seen + NAME_NS > now_ns
         {
             return process.clone();
         }
-        let process = process::look_up(pid);
-        self.names.insert(pid, (now_ns, process.clone()));
+        let found = process::look_up(open.pid);
+        let process = ProcessView {
+            pid: open.pid,
+            comm: found.comm,
+            exe: found.exe,
+            ..ProcessView::default()
+        };
+        self.names.insert(open.pid, (now_ns, process.clone()));
         process
     }
 }
@@ -149,6 +172,28 @@ mod tests {
         }
     }
 
+    fn nothing(_pid: u32, _at_ns: u64) -> Option<ProcessView> {
+        None
+    }
+
+    #[test]
+    fn what_the_kernel_remembers_comes_first() {
+        let past = |pid: u32, at_ns: u64| {
+            (pid, at_ns).eq(&(7, 1_000_000_000)).then(|| ProcessView {
+                exe: Some("/opt/agent".to_owned()),
+                script: Some("/opt/job.py".to_owned()),
+                ..ProcessView::default()
+            })
+        };
+        let caller = Event::pack_caller(7, 1007);
+        let connect = event(EventKind::Connect, 1_000_000_000, [5, caller]);
+        let records = Telling::default().records(&[connect], &Workloads::default(), &past, &AT);
+        let record = records.first().expect("one record");
+        assert_eq!((record.pid, record.user), (Some(7), Some(1007)));
+        assert_eq!(record.exe.as_deref(), Some("/opt/agent"));
+        assert_eq!(record.script.as_deref(), Some("/opt/job.py"));
+    }
+
     #[test]
     fn a_close_has_the_process_and_the_duration_of_its_connect() {
         let mut telling = Telling::default();
@@ -157,7 +202,7 @@ mod tests {
             event(EventKind::Connect, 1_000_000_000, [5, own]),
             event(EventKind::Close, 3_500_000_000, [100, 200]),
         ];
-        let records = telling.records(&events, &Workloads::default(), &AT);
+        let records = telling.records(&events, &Workloads::default(), &nothing, &AT);
         let close = records.last().expect("two records");
         assert_eq!((close.bytes_out, close.bytes_in), (Some(100), Some(200)));
         assert_eq!(close.duration_ms, Some(2_500));
@@ -169,7 +214,7 @@ mod tests {
     fn a_close_without_its_connect_has_bytes_only() {
         let mut telling = Telling::default();
         let close = event(EventKind::Close, 1, [100, 200]);
-        let records = telling.records(&[close], &Workloads::default(), &AT);
+        let records = telling.records(&[close], &Workloads::default(), &nothing, &AT);
         let record = records.first().expect("one record");
         assert_eq!((record.pid, record.duration_ms), (None, None));
         assert_eq!(record.bytes_in, Some(200));

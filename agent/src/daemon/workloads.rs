@@ -13,7 +13,12 @@ const LINGER_NS: u64 = 60_000_000_000;
 pub(super) struct Workloads {
     cgroups: BTreeMap<u64, Cgroup>,
     identities: BTreeMap<IdentityId, Identity>,
+    /// Identities without a cgroup that may come back: by path, since when they are away.
+    dormant: BTreeMap<String, (u64, Identity)>,
 }
+
+/// How many identities without a cgroup keep their rules in the kernel.
+pub(super) const MAX_DORMANT: usize = 4_096;
 
 #[derive(Debug)]
 struct Cgroup {
@@ -66,6 +71,7 @@ impl Workloads {
             gone_at_ns: None,
         };
         self.cgroups.insert(cgroup, known);
+        self.dormant.remove(&labels.cgroup);
         self.identities.insert(id, Identity { id, labels });
     }
 
@@ -103,6 +109,15 @@ impl Workloads {
             .filter(|(_, cgroup)| is_over(cgroup))
             .map(|(id, _)| *id)
             .collect();
+        let mut missed: Vec<_> = self
+            .heads()
+            .filter(|(cgroup, _)| is_over(cgroup))
+            .map(|(cgroup, identity)| {
+                let mut identity = identity.clone();
+                identity.labels.cgroup.clone_from(&cgroup.path);
+                (cgroup.gone_at_ns.unwrap_or(now_ns), identity)
+            })
+            .collect();
         self.cgroups.retain(|_, cgroup| !is_over(cgroup));
         let used: BTreeSet<IdentityId> = self
             .cgroups
@@ -110,11 +125,75 @@ impl Workloads {
             .map(|cgroup| cgroup.identity)
             .collect();
         self.identities.retain(|id, _| used.contains(id));
+        missed.retain(|(_, identity)| !used.contains(&identity.id));
+        for (since, identity) in missed {
+            self.expect(identity, since);
+        }
         over
     }
 
+    /// Cgroups that are bound to their path and not merely a part of their parent.
+    fn heads(&self) -> impl Iterator<Item = (&Cgroup, &Identity)> {
+        let by_path: BTreeMap<&str, IdentityId> = self
+            .cgroups
+            .values()
+            .map(|cgroup| (cgroup.path.as_str(), cgroup.identity))
+            .collect();
+        self.cgroups.values().filter_map(move |cgroup| {
+            let identity = self.identities.get(&cgroup.identity)?;
+            let parent = cgroup
+                .path
+                .rsplit_once('/')
+                .map_or("", |(parent, _)| parent);
+            let is_part = by_path.get(parent) == Some(&cgroup.identity);
+            (identity.labels.is_bound_to_path() && !is_part).then_some((cgroup, identity))
+        })
+    }
+
+    /// Keeps the rules of an identity whose cgroup may be made again at the same path.
+    pub(super) fn expect(&mut self, identity: Identity, away_since_ns: u64) {
+        if !identity.labels.is_bound_to_path() {
+            return;
+        }
+        let path = identity.labels.cgroup.clone();
+        self.dormant.insert(path, (away_since_ns, identity));
+        if self.dormant.len() > MAX_DORMANT {
+            let longest = self.dormant.iter().min_by_key(|(_, (since, _))| *since);
+            let longest = longest.map(|(path, _)| path.clone());
+            longest.and_then(|path| self.dormant.remove(&path));
+        }
+    }
+
+    /// The identity that a cgroup at each of these paths has as soon as it is made.
+    pub(super) fn expected(&self) -> BTreeMap<String, IdentityId> {
+        let dormant = self.dormant.iter();
+        let dormant = dormant.map(|(path, (_, identity))| (path.clone(), identity.id));
+        let live = self.heads();
+        let live = live.map(|(cgroup, identity)| (cgroup.path.clone(), identity.id));
+        dormant.chain(live).collect()
+    }
+
+    /// Identities that have a cgroup now.
+    pub(super) fn n_live(&self) -> usize {
+        self.identities.len()
+    }
+
+    /// Every identity whose rules the kernel needs.
     pub(super) fn identities(&self) -> Vec<Identity> {
-        self.identities.values().cloned().collect()
+        let mut all: BTreeMap<_, _> = self
+            .dormant
+            .values()
+            .map(|(_, identity)| (identity.id, identity))
+            .collect();
+        all.extend(self.identities.iter().map(|(id, identity)| (*id, identity)));
+        all.into_values().cloned().collect()
+    }
+
+    /// Marks one cgroup as gone.
+    pub(super) fn remove(&mut self, cgroup: u64, now_ns: u64) {
+        if let Some(known) = self.cgroups.get_mut(&cgroup) {
+            known.gone_at_ns.get_or_insert(now_ns);
+        }
     }
 
     pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> {
@@ -201,14 +280,56 @@ mod tests {
         workloads.remove_below("/a", 5);
         assert_eq!(workloads.sweep(5 + LINGER_NS - 1), [0; 0]);
         assert_eq!(workloads.sweep(5 + LINGER_NS), [3, 4]);
-        let left: Vec<_> = workloads
+        assert!(workloads.identity(IdentityId::from_raw(3)).is_none());
+        assert_eq!(workloads.n_live(), 2);
+        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9);
+        assert_eq!(workloads.sweep(u64::MAX), [2]);
+    }
+
+    #[test]
+    fn what_is_bound_to_its_path_keeps_its_rules_and_is_expected_there() {
+        let mut workloads = workloads(&[
+            (1, 1, "/"),
+            (2, 2, "/system.slice/a.service"),
+            (3, 2, "/system.slice/a.service/worker"),
+            (4, 4, "/user.slice/session-3.scope"),
+        ]);
+        let expected = workloads.expected();
+        let expected = |path| expected.get(path).map(|id| id.to_raw());
+        assert_eq!(expected("/system.slice/a.service"), Some(2));
+        // Part of its parent, which the kernel inherits by itself.
+        assert_eq!(expected("/system.slice/a.service/worker"), None);
+        assert_eq!(expected("/user.slice/session-3.scope"), None);
+        workloads.remove_below("/system.slice", 5);
+        workloads.remove_below("/user.slice", 5);
+        workloads.sweep(5 + LINGER_NS);
+        let kept: Vec<_> = workloads
             .identities()
             .iter()
             .map(|one| one.id.to_raw())
             .collect();
-        assert_eq!(left, [1, 2]);
-        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9);
-        assert_eq!(workloads.sweep(u64::MAX), [2]);
+        assert_eq!(kept, [1, 2]);
+        let expected = workloads.expected();
+        assert_eq!(
+            expected.keys().collect::<Vec<_>>(),
+            ["/", "/system.slice/a.service"]
+        );
+    }
+
+    #[test]
+    fn dormant_identities_are_limited_to_the_newest() {
+        let mut workloads = Workloads::default();
+        for index in 0..=MAX_DORMANT as u32 {
+            let path = format!("/system.slice/{index}.service");
+            let identity = Identity {
+                id: IdentityId::from_raw(index + 1),
+                labels: Labels::from_cgroup_path(&path),
+            };
+            workloads.expect(identity, u64::from(index));
+        }
+        let expected = workloads.expected();
+        assert_eq!(expected.len(), MAX_DORMANT);
+        assert!(!expected.contains_key("/system.slice/0.service"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `/proc` still knows about a process. A short-lived one is often gone already.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
 /// A process as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,69 @@ pub fn look_up(pid: u32) -> Process {
     }
 }
 
+/// A process as `/proc` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub pid: u32,
+    pub parent: u32,
+    pub comm: String,
+    /// On the boot clock, rounded to a hundredth of a second.
+    pub start_ns: u64,
+    /// Real user.
+    pub user: u32,
+}
+
+/// Every process that is there now. One that ends meanwhile is left out.
+#[must_use]
+pub fn all() -> Vec<Snapshot> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(snapshot).collect()
+}
+
+/// When process `pid` was started, on the boot clock; `None` if there is none.
+#[must_use]
+pub fn start_ns(pid: u32) -> Option<u64> {
+    snapshot(pid).map(|snapshot| snapshot.start_ns)
+}
+
+fn snapshot(pid: u32) -> Option<Snapshot> {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    let user = fs::metadata(&directory).ok()?.uid();
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
+    let (comm, parent, ticks) = parse_stat(&stat)?;
+    Some(Snapshot {
+        pid,
+        parent,
+        comm,
+        start_ns: ticks.saturating_mul(1_000_000_000 / ticks_per_second()),
+        user,
+    })
+}
+
+fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
+    let ticks = ticks
+        .ok()
+        .flatten()
+        .and_then(|ticks| u64::try_from(ticks).ok());
+    ticks.filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
+/// Name, parent and start in ticks. The name may hold anything, brackets and line breaks too.
+fn parse_stat(stat: &str) -> Option<(String, u32, u64)> {
+    let (head, tail) = stat.rsplit_once(')')?;
+    let comm = head.split_once('(')?.1.to_owned();
+    let mut fields = tail.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let ticks = fields.nth(17)?.parse().ok()?;
+    Some((comm, parent, ticks))
+}
+
 /// Path of a process's cgroup below the cgroup v2 root, `/` first.
 ///
 /// # Errors
@@ -40,6 +103,25 @@ pub fn cgroup_path(pid: u32) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_may_look_like_more() {
+        let stat = "7 (a) S 1 (b) R 3 7 7 0 -1 0 0 0 0 0 1 2 3 4 20 0 1 0 1234 99 0";
+        assert_eq!(parse_stat(stat), Some(("a) S 1 (b".to_owned(), 3, 1234)));
+        assert_eq!(parse_stat("garbage"), None);
+        assert_eq!(parse_stat("7 (a) S"), None);
+    }
+
+    #[test]
+    fn this_process_is_among_all() {
+        let own = std::process::id();
+        let found = all().into_iter().find(|one| one.pid == own);
+        let found = found.expect("this process");
+        assert_eq!(found.parent, std::os::unix::process::parent_id());
+        assert!(found.start_ns > 0 && found.start_ns <= crate::host::clock::boot_ns());
+        assert_eq!(start_ns(own), Some(found.start_ns));
+        assert_eq!(start_ns(u32::MAX), None);
+    }
 
     #[test]
     fn this_process_is_found_and_another_is_not() {

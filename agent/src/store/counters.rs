@@ -18,7 +18,7 @@ const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, da
                       datagrams_denied, datagrams_would_deny, udp_connects, closed, bytes_out, \
                       bytes_in";
 
-const MINUTE: i64 = 60_000_000;
+pub(super) const MINUTE: i64 = 60_000_000;
 
 impl Store {
     /// Adds what has been counted since the last reading of the same maps to the usage of this

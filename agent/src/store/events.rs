@@ -29,6 +29,9 @@ pub struct EventRecord {
     pub pid: Option<u32>,
     pub comm: Option<String>,
     pub exe: Option<String>,
+    /// Of an interpreter: the file that it was started for.
+    pub script: Option<String>,
+    pub user: Option<u32>,
     pub cgroup: Option<String>,
     pub bytes_out: Option<u64>,
     pub bytes_in: Option<u64>,
@@ -49,7 +52,7 @@ pub struct EventFilter {
 }
 
 const COLUMNS: &str = "at, kind, verdict, reason, identity, endpoint, rule, address, port, is_udp, \
-                       is_shared, pid, comm, exe, cgroup, bytes_out, bytes_in, duration_ms";
+                       is_shared, pid, comm, exe, cgroup, bytes_out, bytes_in, duration_ms, script, user";
 
 impl Store {
     /// Adds events and drops the oldest beyond `keep`.
@@ -62,8 +65,10 @@ impl Store {
         let transaction = self.connection.transaction().attempt(what)?;
         let sql = format!(
             "INSERT INTO event ({COLUMNS}) VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+              ?19, ?20)"
         );
+        super::process_usage::add(&transaction, events).attempt(what)?;
         {
             let mut insert = transaction.prepare_cached(&sql).attempt(what)?;
             for event in events {
@@ -87,6 +92,8 @@ impl Store {
                         event.bytes_out.map(to_sql),
                         event.bytes_in.map(to_sql),
                         event.duration_ms.map(to_sql),
+                        event.script,
+                        event.user,
                     ])
                     .attempt(what)?;
             }
@@ -179,5 +186,7 @@ fn record(row: &Row<'_>, start: usize) -> Result<EventRecord, rusqlite::Error> {
         bytes_out: row.get::<_, Option<i64>>(at(15))?.map(from_sql),
         bytes_in: row.get::<_, Option<i64>>(at(16))?.map(from_sql),
         duration_ms: row.get::<_, Option<i64>>(at(17))?.map(from_sql),
+        script: row.get(at(18))?,
+        user: row.get(at(19))?,
     })
 }

@@ -365,6 +365,8 @@ fn event(second: i64, verdict: Verdict) -> EventRecord {
         pid: Some(7),
         comm: Some("curl".to_owned()),
         exe: None,
+        script: Some("job.py".to_owned()),
+        user: Some(1007),
         cgroup: None,
         bytes_out: None,
         bytes_in: Some(u64::MAX),
@@ -451,7 +453,7 @@ fn a_newer_store_is_refused_and_kept() {
     let before = fs::read(&path).expect("a file");
     let message = refused(&path);
     assert!(
-        message.contains("has version 99, this weir knows 3"),
+        message.contains("has version 99, this weir knows 4"),
         "{message}"
     );
     assert!(message.contains(&path.display().to_string()), "{message}");
