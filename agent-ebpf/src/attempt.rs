@@ -74,7 +74,7 @@ pub fn judge(
         (&raw mut (*place).now_ns).write(now_ns());
         attempt.assume_init_mut()
     };
-    caller::identify(ctx, active, &mut attempt.caller);
+    caller::identify(ctx, active.to_raw(), &mut attempt.caller);
     if !is_known {
         return inspection::of_unknown(ctx, attempt, active.slot);
     }
@@ -164,7 +164,7 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
 /// called, and for its fallback, which cannot find the identity.
 #[inline(always)]
 fn remember_if_needed(event: &Event, key: &CounterKey, caller: &Caller) {
-    let is_special = event.has(Event::NAMED) || caller.is_foreign() || caller.is_narrowed;
+    let is_special = event.has(Event::NAMED) || caller.is_foreign() || caller.is_narrowed != 0;
     let is_needed = is_special || maps::close_source() == CloseSource::SockOps as u32;
     if !is_needed || event.has(Event::UDP) {
         return;

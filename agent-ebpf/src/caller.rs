@@ -1,11 +1,7 @@
 //! Who calls, and whose socket it is.
 
-use agent_common::{
-    identity::IdentityId,
-    process::NarrowKey,
-    settings::{ActivePolicy, Slot},
-};
-use aya_ebpf::programs::SockAddrContext;
+use agent_common::{identity::IdentityId, process::NarrowKey, settings::ActivePolicy};
+use aya_ebpf::{EbpfContext, bindings::bpf_sock_addr, programs::SockAddrContext};
 
 use crate::{cgroup, context, kernel, maps, process, task};
 
@@ -20,11 +16,17 @@ pub struct Caller {
     /// Who made the socket: the same identity for nearly every call.
     pub maker: IdentityId,
     pub maker_cgroup: u64,
-    /// The identity is that of certain processes of a cgroup.
-    pub is_narrowed: bool,
+    /// 0, unless the identity is that of certain processes of a cgroup.
+    pub is_narrowed: u32,
 }
 
 impl Caller {
+    /// Another workload made the socket.
+    #[inline(always)]
+    pub fn is_foreign(&self) -> bool {
+        self.maker != self.identity
+    }
+
     /// Before [`identify`].
     pub const NOBODY: Self = Self {
         cgroup: 0,
@@ -33,73 +35,79 @@ impl Caller {
         identity: IdentityId::UNKNOWN,
         maker: IdentityId::UNKNOWN,
         maker_cgroup: 0,
-        is_narrowed: false,
+        is_narrowed: 0,
     };
-
-    /// Another workload made the socket.
-    #[inline(always)]
-    pub fn is_foreign(&self) -> bool {
-        self.maker != self.identity
-    }
-
-    /// The identity of exactly these processes, where policy has rules for them.
-    #[inline(always)]
-    fn narrow(&mut self, slot: Slot) {
-        let exe = match maps::process(self.pid) {
-            // SAFETY: a valid pointer to a map value, which only this process changes.
-            Some(process) => maps::exe_class(unsafe { &(*process).exe }),
-            None => 0,
-        };
-        let user = maps::user_class(self.user);
-        let key = NarrowKey::new(self.identity, exe, user, slot);
-        if let Some(narrowed) = maps::narrowed(&key) {
-            if self.maker == self.identity {
-                self.maker = narrowed;
-            }
-            self.identity = narrowed;
-            self.is_narrowed = true;
-        }
-    }
 }
 
 /// Finds out who calls. Not inlined, and with a number to return: see `found::judge`.
 #[inline(never)]
-pub fn identify(ctx: &SockAddrContext, active: ActivePolicy, caller: &mut Caller) -> u32 {
+pub fn identify(ctx: &SockAddrContext, active: u64, caller: &mut Caller) -> u32 {
     let cgroup = task::cgroup();
-    let identity = task::identity(cgroup);
     caller.cgroup = cgroup;
-    caller.identity = identity;
     caller.pid = task::process_id();
     caller.user = process::user();
-    caller.maker = identity;
-    caller.maker_cgroup = cgroup;
-    if let Some(maker_cgroup) = maker_cgroup(ctx)
-        && maker_cgroup != cgroup
-    {
-        caller.maker_cgroup = maker_cgroup;
-        caller.maker = identity_of_maker(maker_cgroup);
-        // What the kernel calls for a socket, as MPTCP does for its subflows, is its maker's.
-        if caller.maker != identity && process::is_kernel_thread() {
-            caller.identity = caller.maker;
-            caller.cgroup = maker_cgroup;
-        }
-    }
-    if active.has_narrowed {
-        caller.narrow(active.slot);
-    }
+    let maker_cgroup = maker_cgroup(ctx.as_ptr().cast(), cgroup);
+    caller.maker_cgroup = maker_cgroup;
+    let identity = identity_of_caller(cgroup, maker_cgroup, active, caller.pid, caller.user);
+    caller.identity = IdentityId::from_raw(identity as u32);
+    caller.is_narrowed = (identity >> 32) as u32 ^ identity as u32;
+    caller.maker = IdentityId::from_raw(identity_of_maker(maker_cgroup, cgroup, identity));
     0
 }
 
-#[inline(always)]
-fn maker_cgroup(ctx: &SockAddrContext) -> Option<u64> {
+// Global functions: see `found::decide_set`.
+
+/// The cgroup that the socket was made in; `own` if that cannot be told.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn maker_cgroup(ctx: *mut bpf_sock_addr, own: u64) -> u64 {
     if !maps::sees_makers() {
-        return None;
+        return own;
     }
-    let socket = context::socket(ctx).and_then(kernel::address_of)?;
-    cgroup::of_socket(socket)
+    let socket = context::socket(&SockAddrContext::new(ctx)).and_then(kernel::address_of);
+    socket.and_then(cgroup::of_socket).unwrap_or(own)
 }
 
-#[inline(always)]
-fn identity_of_maker(cgroup: u64) -> IdentityId {
-    maps::identity_of_cgroup(cgroup).unwrap_or(IdentityId::UNKNOWN)
+/// The identity in the low half; in the high half that of the cgroup, without regard to the process.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn identity_of_caller(
+    cgroup: u64,
+    maker_cgroup: u64,
+    active: u64,
+    pid: u32,
+    user: u32,
+) -> u64 {
+    let mut of_cgroup = task::identity(cgroup);
+    // What the kernel calls for a socket, as MPTCP does for its subflows, is its maker's.
+    if cgroup != maker_cgroup && process::is_kernel_thread() {
+        of_cgroup = maps::identity_of_cgroup(maker_cgroup).unwrap_or(of_cgroup);
+    }
+    let mut identity = of_cgroup;
+    let active = ActivePolicy::from_raw(active);
+    if active.has_narrowed {
+        let exe = match maps::process(pid) {
+            // SAFETY: a valid pointer to a map value, which only this process changes.
+            Some(process) => maps::exe_class(unsafe { &(*process).exe }),
+            None => 0,
+        };
+        let user = maps::user_class(user);
+        let key = NarrowKey::new(of_cgroup, exe, user, active.slot);
+        identity = maps::narrowed(&key).unwrap_or(of_cgroup);
+    }
+    u64::from(of_cgroup.to_raw()) << 32 | u64::from(identity.to_raw())
+}
+
+/// The identity of the cgroup that a socket was made in: the caller's, if both cgroups have the same.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn identity_of_maker(maker_cgroup: u64, cgroup: u64, caller: u64) -> u32 {
+    if maker_cgroup == cgroup {
+        return caller as u32;
+    }
+    match maps::identity_of_cgroup(maker_cgroup) {
+        Some(maker) if maker.to_raw() == (caller >> 32) as u32 => caller as u32,
+        Some(maker) => maker.to_raw(),
+        None => IdentityId::UNKNOWN.to_raw(),
+    }
 }

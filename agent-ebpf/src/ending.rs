@@ -159,7 +159,7 @@ fn caller(inspected: &Inspected) -> Caller {
         maker: inspected.maker,
         maker_cgroup: inspected.maker_cgroup,
         // What the first flight told is remembered anyway.
-        is_narrowed: false,
+        is_narrowed: 0,
     }
 }
 

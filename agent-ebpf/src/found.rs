@@ -12,7 +12,7 @@ use agent_common::{
     verdict::{Decision, Judge, Reason, decide, decide_endpoint},
 };
 
-use crate::{caller::Caller, context::Target, maps};
+use crate::{caller::Caller, context::Target, kernel, maps};
 
 /// What the address and the port lead to: by address, by network, by what the DNS told.
 pub struct Found {
@@ -219,11 +219,11 @@ struct Weighed {
 }
 
 /// Several endpoints may be meant.
-const SEVERAL_MEANT: u32 = 1;
+const SEVERAL_MEANT: u32 = 8;
 /// Services that nobody governs answer there, too.
-const OTHERS_ANSWER: u32 = 2;
+const OTHERS_ANSWER: u32 = Destination::SHARED;
 /// No other service answers there.
-const NOBODY_ELSE: u32 = 4;
+const NOBODY_ELSE: u32 = Destination::EXCLUSIVE;
 
 // Not inlined: each needs its stack for a moment only, and the caller has little of it. Each
 // returns a number: a function without one may leave a pointer where the kernel allows none.
@@ -242,12 +242,15 @@ fn judge(
         identity: IdentityId::from_raw(identity),
         slot: found.slot as u32,
     };
+    // Nothing of this is known to the verifier, so that what comes of the branches is all the same.
+    let nothing = kernel::forget(0);
+    let ungoverned = Decision::from_packed(nothing, EndpointId::from_raw(nothing as u32));
     let mut weighed = Weighed {
-        named: Decision::UNGOVERNED,
-        by_network: Decision::UNGOVERNED,
-        first: EndpointId::ANY,
+        named: ungoverned,
+        by_network: ungoverned,
+        first: EndpointId::from_raw(nothing as u32),
     };
-    let mut marks = 0;
+    let mut marks = nothing as u32;
     if let Some(destination) = found.destination(0) {
         marks |= weigh(&mut weighed, destination, who);
     }
@@ -261,7 +264,7 @@ fn judge(
     if weighed.named.is_governed() && !is_told && maps::is_ordinary(&target.address, who.now_ns) {
         marks |= OTHERS_ANSWER;
     }
-    let mut refuses = 0;
+    let mut refuses = nothing as u32;
     if let Some(destination) = found.destination(2) {
         refuses |= weigh_network(&mut weighed, destination, who);
     }
@@ -269,7 +272,7 @@ fn judge(
         refuses |= weigh_network(&mut weighed, destination, who);
     }
     *decision = weighed.named.or_stricter(weighed.by_network);
-    let mut judged = 0;
+    let mut judged = nothing as u32;
     if marks & OTHERS_ANSWER != 0 {
         judged |= Judgement::SHARED;
     }
@@ -279,7 +282,7 @@ fn judge(
     if refuses != 0 || !weighed.by_network.is_entitled() {
         judged |= Judgement::NETWORK_REFUSES;
     }
-    judged
+    kernel::forget(judged.into()) as u32
 }
 
 #[inline(always)]
@@ -294,12 +297,7 @@ fn weigh(weighed: &mut Weighed, destination: &Destination, who: &Who) -> u32 {
     if second != EndpointId::ANY || weighed.first != EndpointId::ANY && weighed.first != first {
         marks |= SEVERAL_MEANT;
     }
-    if destination.flags & Destination::SHARED != 0 {
-        marks |= OTHERS_ANSWER;
-    }
-    if destination.flags & Destination::EXCLUSIVE != 0 {
-        marks |= NOBODY_ELSE;
-    }
+    marks |= destination.flags & (OTHERS_ANSWER | NOBODY_ELSE);
     weighed.first = first;
     marks
 }
@@ -365,25 +363,13 @@ fn learned_at(high: u64, low: u64, index: u32) -> Option<&'static Learned> {
 
 #[inline(always)]
 fn decide_destination(destination: &Destination, who: &Who) -> Decision {
-    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
-    // from reaching further: a hole.
     let [first, second, third, fourth] = destination.endpoints;
-    if second == EndpointId::ANY {
-        if first == EndpointId::ANY {
-            return Decision::UNGOVERNED;
-        }
-        return LivePolicy { slot: who.slot }.endpoint(who.identity, first, who.now_ns);
-    }
     let pair = |a: EndpointId, b: EndpointId| u64::from(a.to_raw()) | u64::from(b.to_raw()) << 32;
     let (high, low) = (pair(first, second), pair(third, fourth));
     let answer = decide_set(high, low, who.identity.to_raw(), who.slot, who.now_ns);
-    let endpoint = match (answer >> INDEX_SHIFT) & 3 {
-        0 => first,
-        1 => second,
-        2 => third,
-        _ => fourth,
-    };
-    Decision::from_packed(answer & DECISION, endpoint)
+    // By offset: the verifier would follow each of four branches.
+    let index = black_box((answer >> INDEX_SHIFT) as usize) & 3;
+    Decision::from_packed(answer & DECISION, destination.endpoints[index])
 }
 
 /// Bits of a packed decision that it does not use itself: which endpoint decided, whether there
@@ -405,6 +391,14 @@ const DECISION: u64 = !(0x3f << INDEX_SHIFT);
 extern "C" fn decide_set(first: u64, second: u64, identity: u32, slot: u32, now_ns: u64) -> u64 {
     let endpoints =
         [first, first >> 32, second, second >> 32].map(|word| EndpointId::from_raw(word as u32));
+    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
+    // from reaching further: a hole.
+    if endpoints[1] == EndpointId::ANY {
+        if endpoints[0] == EndpointId::ANY {
+            return Decision::UNGOVERNED.packed();
+        }
+        return decide_one(identity, endpoints[0].to_raw(), slot, now_ns);
+    }
     let judge = LivePolicy { slot };
     let identity = IdentityId::from_raw(identity);
     let destination = Destination {
@@ -514,8 +508,10 @@ impl Unnamed {
     }
 }
 
+/// A global function: see [`decide_set`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn posture_of_unnamed(identity: u32, slot: u32) -> u32 {
+extern "C" fn posture_of_unnamed(identity: u32, slot: u32) -> u32 {
     let (identity, slot) = (IdentityId::from_raw(identity), Slot::from_raw(slot));
     if let Some(own) = maps::rule(identity, EndpointId::UNNAMED, slot) {
         return own.posture;

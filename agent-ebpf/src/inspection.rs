@@ -15,20 +15,22 @@ use aya_ebpf::programs::SockAddrContext;
 use crate::{
     attempt::{Attempt, account},
     caller::Caller,
-    context, found, maps,
+    context,
+    found::{self, Unnamed},
+    maps,
 };
 
 /// An address of which no endpoint is known: the name matters for identities that can be refused.
 #[inline(never)]
 pub fn of_unknown(ctx: &SockAddrContext, attempt: &mut Attempt, slot: Slot) -> Verdict {
-    let entry = Stance::of(&attempt.caller, slot);
-    if !entry.matters || !maps::inspects() {
+    let stance = Stance::of(&attempt.caller, slot);
+    if !stance.has(Stance::MATTERS) || !maps::inspects() {
         return Verdict::Allow;
     }
-    if attempt.is_udp && !entry.refuses_quic {
+    if attempt.is_udp && !stance.has(Stance::REFUSES_QUIC) {
         return Verdict::Allow;
     }
-    let flags = entry.flags;
+    let flags = stance.flags();
     let state = if attempt.is_udp {
         State::Datagrams
     } else {
@@ -50,7 +52,7 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
     if is_shared {
         flags |= Inspected::SHARED;
     }
-    flags |= Stance::of(&attempt.caller, slot).flags;
+    flags |= Stance::of(&attempt.caller, slot).flags();
     mark(ctx, attempt, State::Undecided, flags)
 }
 
@@ -58,7 +60,7 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
 /// be and the socket cannot be marked.
 #[inline(always)]
 pub fn of_datagrams(ctx: &SockAddrContext, attempt: &Attempt, slot: Slot) -> bool {
-    if Stance::of(&attempt.caller, slot).refuses_quic {
+    if Stance::of(&attempt.caller, slot).has(Stance::REFUSES_QUIC) {
         return mark(ctx, attempt, State::Datagrams, Inspected::KNOWN);
     }
     true
@@ -74,42 +76,61 @@ pub fn end(ctx: &SockAddrContext) {
 
 /// What happens to a caller where no endpoint is known. Of two that have to do with a socket, both
 /// count.
-struct Stance {
-    matters: bool,
-    refuses_quic: bool,
-    /// Flags of [`Inspected`].
-    flags: u32,
-}
+#[derive(Clone, Copy)]
+struct Stance(u32);
 
 impl Stance {
+    const MATTERS: u32 = 1 << 16;
+    const REFUSES_QUIC: u32 = 1 << 17;
+    /// Flags of [`Inspected`].
+    const FLAGS: u32 = Inspected::REFUSE_UNDECIDABLE | Inspected::REFUSE_FOREIGN;
+
     #[inline(always)]
     fn of(caller: &Caller, slot: Slot) -> Self {
-        let mut stance = Self {
-            matters: false,
-            refuses_quic: false,
-            flags: 0,
-        };
-        let refuses_foreign = stance.add(caller.identity, slot);
-        if caller.is_foreign() {
-            stance.add(caller.maker, slot);
-            if refuses_foreign {
-                stance.flags |= Inspected::REFUSE_FOREIGN;
-            }
-        }
-        stance
+        let (identity, maker) = (caller.identity.to_raw(), caller.maker.to_raw());
+        Self(stance(identity, maker, slot as u32))
     }
 
-    /// Whether sockets of others are refused to `identity`.
     #[inline(always)]
-    fn add(&mut self, identity: IdentityId, slot: Slot) -> bool {
-        let entry = found::unnamed(identity, slot);
-        self.matters |= entry.matters();
-        self.refuses_quic |= entry.has(RuleEntry::REFUSE_QUIC);
-        if entry.has(RuleEntry::REFUSE_UNDECIDABLE) {
-            self.flags |= Inspected::REFUSE_UNDECIDABLE;
-        }
-        entry.has(RuleEntry::REFUSE_FOREIGN)
+    fn has(self, mark: u32) -> bool {
+        self.0 & mark != 0
     }
+
+    #[inline(always)]
+    fn flags(self) -> u32 {
+        self.0 & Self::FLAGS
+    }
+}
+
+/// A global function: see `found::decide_set`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn stance(identity: u32, maker: u32, slot: u32) -> u32 {
+    let slot = Slot::from_raw(slot);
+    let own = found::unnamed(IdentityId::from_raw(identity), slot);
+    let mut stance = of_entry(own);
+    if maker != identity {
+        stance |= of_entry(found::unnamed(IdentityId::from_raw(maker), slot));
+        if own.has(RuleEntry::REFUSE_FOREIGN) {
+            stance |= Inspected::REFUSE_FOREIGN;
+        }
+    }
+    stance
+}
+
+#[inline(always)]
+fn of_entry(entry: Unnamed) -> u32 {
+    let mut stance = 0;
+    if entry.matters() {
+        stance |= Stance::MATTERS;
+    }
+    if entry.has(RuleEntry::REFUSE_QUIC) {
+        stance |= Stance::REFUSES_QUIC;
+    }
+    if entry.has(RuleEntry::REFUSE_UNDECIDABLE) {
+        stance |= Inspected::REFUSE_UNDECIDABLE;
+    }
+    stance
 }
 
 /// Not inlined: see `found::judge`.

@@ -35,6 +35,14 @@ pub unsafe fn atomic_add(counter: *mut u64, amount: u64) {
     }
 }
 
+/// The same number, of which the verifier knows nothing any more: it would otherwise follow each
+/// value that it has found possible through all that comes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn forget(number: u64) -> u64 {
+    number
+}
+
 /// The address of a socket as a plain one, from which [`read`] can read: the verifier forbids
 /// arithmetic on the pointer itself.
 #[inline(always)]

@@ -5,10 +5,12 @@
 
 mod cgroup_path;
 mod key;
+mod label;
 
 use std::collections::BTreeMap;
 
 use agent_common::identity::IdentityId;
+pub use label::LabelKey;
 
 /// A workload that policy can name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use agent_common::{
 };
 use jiff::Timestamp;
 
+use crate::identity::{LabelKey, Labels};
+
 /// What has been counted for one combination of who, where, under which rule and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageRow {
@@ -27,15 +29,19 @@ pub enum Key {
     /// The grant or deny rule that decided.
     Rule,
     Reason,
+    /// What the identity's label says.
+    Label(LabelKey),
 }
 
 /// One value of a [`Key`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     Identity(IdentityId),
     Endpoint(EndpointId),
     Rule(RuleId),
     Reason(Reason),
+    /// `None`: the identity has no such label.
+    Label(Option<String>),
 }
 
 /// How a number was obtained.
@@ -76,15 +82,15 @@ impl Group {
     }
 }
 
-/// Adds rows up, most connections first.
+/// Adds rows up, most connections first. `labels` are asked if `by` names one of them.
 ///
 /// Bytes are counted when a connection ends, under the rule that holds then: exact for identity
 /// and endpoint, which cannot change, but only inferred for rule and reason, which can.
 #[must_use]
-pub fn group(rows: &[UsageRow], by: &[Key]) -> Vec<Group> {
+pub fn group(rows: &[UsageRow], by: &[Key], labels: &BTreeMap<IdentityId, Labels>) -> Vec<Group> {
     let mut groups: BTreeMap<Vec<Value>, Group> = BTreeMap::new();
     for row in rows {
-        let values: Vec<_> = by.iter().map(|key| value(row, *key)).collect();
+        let values: Vec<_> = by.iter().map(|key| value(row, *key, labels)).collect();
         let group = groups.entry(values.clone()).or_insert_with(|| Group {
             values,
             counts: Counts::default(),
@@ -121,12 +127,16 @@ const fn connects(counts: &Counts) -> u64 {
         .saturating_add(counts.connects_would_deny)
 }
 
-fn value(row: &UsageRow, key: Key) -> Value {
+fn value(row: &UsageRow, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
     match key {
         Key::Identity => Value::Identity(row.identity),
         Key::Endpoint => Value::Endpoint(row.endpoint),
         Key::Rule => Value::Rule(row.rule),
         Key::Reason => Value::Reason(row.reason),
+        Key::Label(key) => {
+            let labels = labels.get(&row.identity);
+            Value::Label(labels.and_then(|labels| key.of(labels)))
+        }
     }
 }
 
@@ -164,7 +174,7 @@ mod tests {
             row(2, 1, 0, allowed(5, 0, 0), 50),
             row(1, 2, 2, allowed(2, 1, 5), 70),
         ];
-        let groups = group(&rows, &[Key::Identity]);
+        let groups = group(&rows, &[Key::Identity], &BTreeMap::new());
         let [busiest, other] = groups.as_slice() else {
             panic!("two groups, found {groups:?}");
         };
@@ -184,8 +194,49 @@ mod tests {
     #[test]
     fn bytes_by_rule_are_inferred() {
         let rows = [row(1, 1, 7, allowed(1, 1, 10), 1)];
-        let groups = group(&rows, &[Key::Endpoint, Key::Rule]);
+        let groups = group(&rows, &[Key::Endpoint, Key::Rule], &BTreeMap::new());
         assert_eq!(groups[0].bytes_quality, Quality::Inferred);
         assert_eq!(groups[0].values.len(), 2);
+    }
+
+    #[test]
+    fn identities_with_the_same_label_add_up_and_those_without_it_too() {
+        let labels = |path: &str, namespace: &str| Labels {
+            namespace: Some(namespace.to_owned()),
+            service_account: Some("api".to_owned()),
+            ..Labels::from_cgroup_path(path)
+        };
+        let known = BTreeMap::from([
+            (
+                IdentityId::from_raw(1),
+                labels("/a.slice/x.service", "shop"),
+            ),
+            (
+                IdentityId::from_raw(2),
+                labels("/a.slice/y.service", "shop"),
+            ),
+            (IdentityId::from_raw(3), Labels::from_cgroup_path("/z")),
+        ]);
+        let rows = [1, 2, 3, 4].map(|identity| row(identity, 1, 1, allowed(1, 1, 10), 1));
+        let check = |key: LabelKey, expected: &[(Option<&str>, u64)]| {
+            let groups = group(&rows, &[Key::Label(key)], &known);
+            let found = groups.iter().map(|group| {
+                let [Value::Label(value)] = group.values.as_slice() else {
+                    panic!("one label, found {group:?}");
+                };
+                (value.as_deref(), group.counts.connects_allowed)
+            });
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{key:?}");
+        };
+        check(LabelKey::Slice, &[(None, 2), (Some("a.slice"), 2)]);
+        check(
+            LabelKey::Unit,
+            &[(None, 2), (Some("x.service"), 1), (Some("y.service"), 1)],
+        );
+        check(
+            LabelKey::ServiceAccount,
+            &[(None, 2), (Some("shop/api"), 2)],
+        );
+        check(LabelKey::Pod, &[(None, 4)]);
     }
 }

@@ -3,6 +3,7 @@
 mod explain;
 mod policy;
 mod rights;
+mod subject;
 mod tasks;
 mod usage;
 mod views;

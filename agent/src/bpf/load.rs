@@ -394,19 +394,6 @@ where
 fn program_error(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
     if let aya::programs::ProgramError::LoadError { verifier_log, .. } = &source {
         tracing::debug!(program, %verifier_log, "the kernel refused");
-        eprintln!(
-            "{}",
-            verifier_log
-                .to_string()
-                .lines()
-                .rev()
-                .take(25)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect::<Vec<_>>()
-                .join("\n")
-        );
     }
     KernelError::LoadProgram {
         program,

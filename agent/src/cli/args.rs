@@ -16,18 +16,64 @@ pub(super) struct SubjectArgs {
     /// Systemd slice, as in agents.slice
     #[arg(long, value_name = "SLICE", help_heading = "Whom")]
     slice: Option<String>,
+    /// Unit of a user's own manager; users name these, so give --unit user@UID.service too
+    #[arg(long, value_name = "UNIT", help_heading = "Whom")]
+    user_unit: Option<String>,
     /// Container by its full id
     #[arg(long, value_name = "ID", help_heading = "Whom")]
     container: Option<String>,
+    /// Container by its name; `*` stands for any characters
+    #[arg(long, value_name = "NAME", help_heading = "Whom")]
+    container_name: Option<String>,
+    /// Containers of an image, as in ghcr.io/org/app:1; `*` stands for any characters
+    #[arg(long, value_name = "IMAGE", help_heading = "Whom")]
+    image: Option<String>,
     /// Kubernetes pod by its UID
     #[arg(long, value_name = "UID", help_heading = "Whom")]
     pod: Option<String>,
+    /// Pods of a Kubernetes namespace
+    #[arg(long, value_name = "NAME", help_heading = "Whom")]
+    namespace: Option<String>,
+    /// Pods of a Kubernetes service account
+    #[arg(long, value_name = "NAME", help_heading = "Whom")]
+    service_account: Option<String>,
+    /// Pods with this label. May be given again
+    #[arg(
+        long = "pod-label",
+        value_name = "NAME=VALUE",
+        value_parser = pod_label,
+        help_heading = "Whom"
+    )]
+    pod_labels: Vec<(String, String)>,
     /// Cgroup below the root of the hierarchy, with everything below it
     #[arg(long, value_name = "PATH", help_heading = "Whom")]
     cgroup: Option<String>,
+    /// Registered task by its id
+    #[arg(long, value_name = "ID", help_heading = "Whom")]
+    task: Option<String>,
+    /// Processes of this executable, as in /usr/bin/curl
+    #[arg(long, value_name = "PATH", help_heading = "Whom")]
+    exe: Option<String>,
+    /// Processes of this user: a name or a UID
+    #[arg(long, value_name = "USER", help_heading = "Whom")]
+    user: Option<String>,
     /// Everybody
-    #[arg(long, conflicts_with_all = ["unit", "slice", "container", "pod", "cgroup"], help_heading = "Whom")]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "unit", "slice", "user_unit", "container", "container_name", "image", "pod",
+            "namespace", "service_account", "pod_labels", "cgroup", "task", "exe", "user",
+        ],
+        help_heading = "Whom"
+    )]
     any: bool,
+}
+
+fn pod_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write it as NAME=VALUE".to_owned()),
+    }
 }
 
 impl From<SubjectArgs> for SubjectSpec {
@@ -35,17 +81,35 @@ impl From<SubjectArgs> for SubjectSpec {
         let SubjectArgs {
             unit,
             slice,
+            user_unit,
             container,
+            container_name,
+            image,
             pod,
+            namespace,
+            service_account,
+            pod_labels,
             cgroup,
+            task,
+            exe,
+            user,
             any,
         } = args;
         Self {
             unit,
             slice,
+            user_unit,
             container,
+            container_name,
+            image,
             pod,
+            namespace,
+            service_account,
+            pod_labels: pod_labels.into_iter().collect(),
             cgroup,
+            task,
+            exe,
+            user,
             any,
         }
     }

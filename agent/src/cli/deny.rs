@@ -24,7 +24,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  weir deny add freeze --any --endpoint openai --reason \"key leaked\""
     )]
-    Add(Add),
+    Add(Box<Add>),
     /// List deny rules
     #[command(after_help = "Example:\n  weir deny list --json")]
     List {

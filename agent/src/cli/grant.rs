@@ -28,7 +28,7 @@ pub(super) struct Args {
 enum Command {
     /// Issue a grant; it is in force when the command returns
     #[command(
-        after_help = "Example:\n  weir grant issue nightly --unit batch.service --endpoint openai \\\n      --purpose \"nightly summaries\" --ttl 8h"
+        after_help = "Example:\n  weir grant issue nightly --unit batch.service --endpoint openai \\\n      --purpose \"nightly summaries\" --ttl 8h\n  weir grant issue shop-api --namespace shop --service-account api --endpoint anthropic \\\n      --purpose \"answers to customers\" --ttl 30d"
     )]
     Issue(Box<Issue>),
     /// List grants in force or to come

@@ -85,7 +85,7 @@ impl<'a> Out<'a> {
 }
 
 /// `text` with its control characters escaped.
-fn printable(text: &str) -> Cow<'_, str> {
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -161,6 +161,16 @@ pub(super) fn instant(at: Timestamp) -> String {
 
 pub(super) fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
+}
+
+/// What `print` prints, at the epoch.
+#[cfg(test)]
+pub(super) fn printed(print: impl FnOnce(&mut Out<'_>) -> anyhow::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    let mut out = Out::to(&mut bytes, Timestamp::UNIX_EPOCH);
+    print(&mut out).expect("memory can be written to");
+    drop(out);
+    String::from_utf8(bytes).expect("UTF-8")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::api::{
 /// payload of TCP connections that have ended; a dash means that none has ended yet.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --by grant --json"
+    after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --by namespace,endpoint\n  weir usage --by grant --json"
 )]
 pub(super) struct Args {
     /// Group by one of these, or by two with a comma
@@ -40,7 +40,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
-        let by: Vec<_> = self.by.iter().map(|key| word(*key)).collect();
+        let by: Vec<_> = self.by.iter().map(|key| key.name()).collect();
         let report = client
             .usage(&UsageQuery {
                 by: Some(by.join(",")),
@@ -59,15 +59,6 @@ impl Args {
     }
 }
 
-const fn word(key: UsageKey) -> &'static str {
-    match key {
-        UsageKey::Identity => "identity",
-        UsageKey::Endpoint => "endpoint",
-        UsageKey::Grant => "grant",
-        UsageKey::Reason => "reason",
-    }
-}
-
 pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
     if report.rows.is_empty() {
         return out.line("no usage: nothing has called a model endpoint in that time");
@@ -79,7 +70,7 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
     let keys: Vec<_> = report
         .by
         .iter()
-        .map(|key| word(*key).to_uppercase())
+        .map(|key| key.name().to_uppercase())
         .collect();
     let mut header: Vec<&str> = keys.iter().map(String::as_str).collect();
     header.extend(["ALLOWED", "DENIED", "WOULD-DENY"]);

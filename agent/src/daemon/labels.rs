@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    host::containers::{ContainerInfo, ContainerRuntimes},
+    host::containers::{ContainerInfo, ContainerRuntimes, PodInfo},
     identity::Labels,
 };
 
@@ -115,16 +115,23 @@ fn split(labels: &Labels) -> (Labels, Inner) {
 /// A runtime that speaks of another pod than the path is not believed.
 fn add(labels: &mut Labels, info: ContainerInfo) {
     let ContainerInfo { name, image, pod } = info;
-    let told_uid = pod.as_ref().map(|pod| &pod.uid);
-    if labels.pod.is_some() && told_uid.is_some() && labels.pod.as_ref() != told_uid {
+    let told = pod.as_ref().and_then(|pod| pod.uid.as_ref());
+    if let (Some(uid), Some(told)) = (&labels.pod, told)
+        && uid != told
+    {
         return;
     }
     labels.container_name = name;
     labels.image = image;
-    if let Some(pod) = pod {
-        labels.pod = Some(pod.uid);
-        labels.namespace = Some(pod.namespace);
-        labels.pod_name = Some(pod.name);
+    if let Some(PodInfo {
+        uid,
+        namespace,
+        name,
+    }) = pod
+    {
+        labels.pod = labels.pod.take().or(uid);
+        labels.namespace = Some(namespace);
+        labels.pod_name = Some(name);
     }
 }
 

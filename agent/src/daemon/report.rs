@@ -1,5 +1,7 @@
 //! What the agent says about itself.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use agent_common::{
     abi,
     destination::EndpointId,
@@ -7,8 +9,6 @@ use agent_common::{
     loss::Loss,
     settings::{CloseSource, Mode},
 };
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 
 use super::Core;
@@ -16,6 +16,7 @@ use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
     host::name_servers::Trust,
+    identity::Labels,
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
     usage::UsageRow,
 };
@@ -197,6 +198,19 @@ impl Core {
         let losses = self.maps.counters.losses()?;
         let full = losses.iter().find(|(loss, _)| *loss == Loss::EventRingFull);
         Ok(full.map_or(0, |(_, count)| *count))
+    }
+
+    /// What is known about every identity that has been seen.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn known_labels(&self) -> Result<BTreeMap<IdentityId, Labels>, StoreError> {
+        let known = self.store.identities()?;
+        Ok(known
+            .into_iter()
+            .map(|known| (known.id, known.labels))
+            .collect())
     }
 
     /// Every identity that has been seen, with the cgroups that have it now.

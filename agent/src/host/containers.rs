@@ -26,7 +26,8 @@ pub struct ContainerInfo {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodInfo {
-    pub uid: String,
+    /// Older runtimes leave it out.
+    pub uid: Option<String>,
     pub namespace: String,
     pub name: String,
 }
@@ -81,7 +82,7 @@ impl ContainerInfo {
             name: Some((*container).to_owned()),
             image,
             pod: Some(PodInfo {
-                uid: (*uid).to_owned(),
+                uid: Some((*uid).to_owned()),
                 namespace: (*namespace).to_owned(),
                 name: (*pod).to_owned(),
             }),
@@ -97,9 +98,8 @@ impl ContainerInfo {
             name: name.filter(is_plain),
             image: image.filter(is_plain),
             pod: pod.filter(|pod| {
-                [&pod.uid, &pod.namespace, &pod.name]
-                    .into_iter()
-                    .all(is_plain)
+                let uid = pod.uid.iter();
+                uid.chain([&pod.namespace, &pod.name]).all(is_plain)
             }),
         }
     }

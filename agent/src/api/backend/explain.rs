@@ -2,7 +2,7 @@
 
 use agent_common::verdict::{Reason, Verdict};
 
-use super::{internal, rights};
+use super::{internal, rights, subject};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
@@ -105,12 +105,7 @@ fn suggestion(explained: &Explained) -> Option<String> {
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;
     }
-    let labels = &explained.labels;
-    let subject = match (&labels.container, &labels.unit) {
-        (Some(container), _) => format!("--container {container}"),
-        (None, Some(unit)) => format!("--unit {unit}"),
-        (None, None) => format!("--cgroup {}", labels.cgroup),
-    };
+    let subject = subject::options(&explained.labels);
     let endpoint = &explained.targets.first()?.endpoint;
     Some(format!(
         "weir grant issue NAME {subject} --endpoint {endpoint} --purpose \"WHY\" --ttl 8h"

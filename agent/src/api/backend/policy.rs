@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::internal;
+use super::{internal, subject};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
         types::{
             ApplyResult, CheckReport, DenyRequest, Grant, GrantRequest, PolicyChange, PolicyDiff,
-            PolicyDocuments, PolicyObject, PolicyView, Rule, SubjectSpec,
+            PolicyDocuments, PolicyObject, PolicyView, Rule,
         },
     },
     daemon::{ChangeError, Changed, Core, GrantView},
     error_chain,
-    policy::{Change, EgressDeny, Kind, NamePattern, Object, Parts, Subject, What},
+    policy::{Change, EgressDeny, Kind, Object, What},
 };
 
 /// JSON is YAML, so a request becomes a policy document and has the same checks as a file.
@@ -31,7 +31,7 @@ pub(super) fn grant_document(request: &GrantRequest) -> String {
     let mut spec = Map::new();
     spec.insert(
         "subjects".to_owned(),
-        subjects.iter().map(subject).collect(),
+        subjects.iter().map(subject::document).collect(),
     );
     spec.insert("endpoints".to_owned(), json!(endpoints));
     if !planes.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn deny_document(request: &DenyRequest) -> String {
     let mut spec = Map::new();
     spec.insert(
         "subjects".to_owned(),
-        subjects.iter().map(subject).collect(),
+        subjects.iter().map(subject::document).collect(),
     );
     for (field, list) in [("endpoints", endpoints), ("cidrs", cidrs)] {
         if !list.is_empty() {
@@ -79,40 +79,6 @@ pub(super) fn document(kind: Kind, name: &str, spec: Map<String, Value>) -> Stri
         "spec": spec,
     })
     .to_string()
-}
-
-fn subject(spec: &SubjectSpec) -> Value {
-    let SubjectSpec {
-        unit,
-        slice,
-        container,
-        pod,
-        cgroup,
-        any,
-    } = spec;
-    let mut parts = Map::new();
-    let mut systemd = Map::new();
-    for (field, value) in [("unit", unit), ("slice", slice)] {
-        if let Some(value) = value {
-            systemd.insert(field.to_owned(), json!(value));
-        }
-    }
-    if !systemd.is_empty() {
-        parts.insert("systemd".to_owned(), Value::Object(systemd));
-    }
-    if let Some(id) = container {
-        parts.insert("container".to_owned(), json!({"id": id}));
-    }
-    if let Some(uid) = pod {
-        parts.insert("kubernetes".to_owned(), json!({"podUid": uid}));
-    }
-    if let Some(path) = cgroup {
-        parts.insert("cgroup".to_owned(), json!(path));
-    }
-    if *any {
-        parts.insert("any".to_owned(), json!(true));
-    }
-    Value::Object(parts)
 }
 
 pub(super) fn change_error(error: ChangeError) -> ApiError {
@@ -284,7 +250,7 @@ pub(super) fn grant(view: GrantView) -> Grant {
     Grant {
         name,
         state: state.name().to_owned(),
-        subjects: grant.subjects.iter().map(subject_text).collect(),
+        subjects: grant.subjects.iter().map(subject::words).collect(),
         endpoints: grant.endpoints,
         planes: grant
             .planes
@@ -312,7 +278,7 @@ pub(super) fn rule((name, deny, source): (String, EgressDeny, String)) -> Rule {
     } = deny;
     Rule {
         name,
-        subjects: subjects.iter().map(subject_text).collect(),
+        subjects: subjects.iter().map(subject::words).collect(),
         endpoints,
         cidrs: cidrs.iter().map(ToString::to_string).collect(),
         reason,
@@ -320,56 +286,10 @@ pub(super) fn rule((name, deny, source): (String, EgressDeny, String)) -> Rule {
     }
 }
 
-/// A selector in words: `unit batch.service, slice batch.slice`.
-fn subject_text(subject: &Subject) -> String {
-    let Subject::Parts(parts) = subject else {
-        return "everybody".to_owned();
-    };
-    let Parts {
-        unit,
-        slice,
-        user_unit,
-        container,
-        container_name,
-        image,
-        pod,
-        namespace,
-        service_account,
-        pod_labels,
-        cgroup,
-        task,
-        exe,
-        user,
-    } = &**parts;
-    let pattern = |pattern: &Option<NamePattern>| pattern.as_ref().map(ToString::to_string);
-    let words = [
-        ("unit", pattern(unit)),
-        ("user unit", pattern(user_unit)),
-        ("slice", pattern(slice)),
-        ("container", pattern(container_name)),
-        ("container", container.clone()),
-        ("image", pattern(image)),
-        ("pod", pod.clone()),
-        ("namespace", namespace.clone()),
-        ("service account", service_account.clone()),
-        ("cgroup", cgroup.clone()),
-        ("task", task.clone()),
-        ("executable", exe.clone()),
-        ("user", user.as_ref().map(ToString::to_string)),
-    ];
-    let given = words
-        .into_iter()
-        .filter_map(|(word, value)| value.map(|value| format!("{word} {value}")));
-    let labels = pod_labels
-        .iter()
-        .map(|(name, value)| format!("pod label {name}={value}"));
-    given.chain(labels).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::parse;
+    use crate::{api::types::SubjectSpec, policy::parse};
 
     fn request() -> GrantRequest {
         GrantRequest {

@@ -1,5 +1,7 @@
 //! Usage and events, as wire types.
 
+use std::collections::BTreeMap;
+
 use agent_common::{destination::EndpointId, identity::IdentityId, verdict::Verdict};
 use jiff::Timestamp;
 
@@ -12,6 +14,7 @@ use crate::{
         },
     },
     daemon::Core,
+    identity::LabelKey,
     store::{EventFilter, EventRecord, Names},
     usage::{self, Group, Key, Value},
 };
@@ -38,7 +41,14 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
         )
         .map_err(|error| internal("read usage", &error))?;
     let keys: Vec<_> = by.iter().map(|key| domain_key(*key)).collect();
-    let groups = usage::group(&rows, &keys);
+    let has_label = keys.iter().any(|key| matches!(key, Key::Label(_)));
+    let labels = if has_label {
+        core.known_labels()
+            .map_err(|error| internal("read labels", &error))?
+    } else {
+        BTreeMap::new()
+    };
+    let groups = usage::group(&rows, &keys, &labels);
     Ok(UsageReport {
         by,
         since: query.since,
@@ -54,14 +64,13 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
 fn keys(by: &str) -> Result<Vec<UsageKey>, ApiError> {
     let keys = by
         .split(',')
-        .map(|word| match word.trim() {
-            "identity" => Ok(UsageKey::Identity),
-            "endpoint" => Ok(UsageKey::Endpoint),
-            "grant" => Ok(UsageKey::Grant),
-            "reason" => Ok(UsageKey::Reason),
-            other => Err(bad(format!(
-                "cannot group by `{other}`: one or two of identity, endpoint, grant, reason"
-            ))),
+        .map(|word| {
+            let word = word.trim();
+            let key = UsageKey::ALL.into_iter().find(|key| key.name() == word);
+            key.ok_or_else(|| {
+                let all = UsageKey::ALL.map(UsageKey::name).join(", ");
+                bad(format!("cannot group by `{word}`: one or two of {all}"))
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     match keys.as_slice() {
@@ -77,6 +86,14 @@ const fn domain_key(key: UsageKey) -> Key {
         UsageKey::Endpoint => Key::Endpoint,
         UsageKey::Grant => Key::Rule,
         UsageKey::Reason => Key::Reason,
+        UsageKey::Unit => Key::Label(LabelKey::Unit),
+        UsageKey::Slice => Key::Label(LabelKey::Slice),
+        UsageKey::Container => Key::Label(LabelKey::Container),
+        UsageKey::Pod => Key::Label(LabelKey::Pod),
+        UsageKey::Namespace => Key::Label(LabelKey::Namespace),
+        UsageKey::ServiceAccount => Key::Label(LabelKey::ServiceAccount),
+        UsageKey::Task => Key::Label(LabelKey::Task),
+        UsageKey::Owner => Key::Label(LabelKey::Owner),
     }
 }
 
@@ -87,7 +104,7 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         key: group
             .values
             .iter()
-            .map(|value| value_name(*value, names))
+            .map(|value| value_name(value, names))
             .collect(),
         connections_allowed: counts.connects_allowed,
         connections_denied: counts.connects_denied,
@@ -109,13 +126,14 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
     }
 }
 
-pub(super) fn value_name(value: Value, names: &Names) -> String {
+pub(super) fn value_name(value: &Value, names: &Names) -> String {
     let name = match value {
-        Value::Identity(id) => names.identities.get(&id).cloned(),
-        Value::Endpoint(id) => names.endpoints.get(&id).cloned(),
+        Value::Identity(id) => names.identities.get(id).cloned(),
+        Value::Endpoint(id) => names.endpoints.get(id).cloned(),
         Value::Rule(id) if id.is_none() => Some("-".to_owned()),
-        Value::Rule(id) => names.rules.get(&id).map(|(_, name)| name.clone()),
+        Value::Rule(id) => names.rules.get(id).map(|(_, name)| name.clone()),
         Value::Reason(reason) => Some(reason.name().to_owned()),
+        Value::Label(label) => Some(label.clone().unwrap_or_else(|| "-".to_owned())),
     };
     name.unwrap_or_else(|| "unknown".to_owned())
 }
@@ -171,8 +189,8 @@ fn event(id: u64, record: EventRecord, names: &Names) -> Event {
         kind: record.kind.name().to_owned(),
         verdict: record.verdict.name().to_owned(),
         reason: record.reason.name().to_owned(),
-        identity: value_name(Value::Identity(record.identity), names),
-        endpoint: value_name(Value::Endpoint(record.endpoint), names),
+        identity: value_name(&Value::Identity(record.identity), names),
+        endpoint: value_name(&Value::Endpoint(record.endpoint), names),
         rule: names.rules.get(&record.rule).map(|(_, name)| name.clone()),
         address: record.address,
         port: record.port,

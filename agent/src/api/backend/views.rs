@@ -1,6 +1,6 @@
 //! What the agent knows, as wire types.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use agent_common::{destination::ANY_PORT, loss::Loss};
 
@@ -17,7 +17,8 @@ use crate::{
     bpf::{Attachment, close_source_name},
     daemon::{Core, StatusView},
     endpoint::{self, Catalogue, Source},
-    store::StoreError,
+    identity::{Labels, LocalUser},
+    store::{KnownIdentity, StoreError},
     usage::{self, Group, Key, Value},
 };
 
@@ -144,19 +145,56 @@ pub(super) fn identities(core: &Core) -> Result<IdentityList, ApiError> {
     let known = core
         .known_identities()
         .map_err(|error| internal("list identities", &error))?;
-    let identities = known.into_iter().map(|(known, cgroups)| Identity {
+    Ok(IdentityList {
+        identities: known.into_iter().map(identity).collect(),
+    })
+}
+
+fn identity((known, cgroups): (KnownIdentity, Vec<String>)) -> Identity {
+    let Labels {
+        cgroup,
+        unit,
+        slice,
+        user_unit,
+        nested,
+        container,
+        container_name,
+        image,
+        pod,
+        pod_name,
+        namespace,
+        service_account,
+        owner,
+        pod_labels,
+        is_unresolved,
+        task,
+        exe,
+        user,
+    } = known.labels;
+    Identity {
         name: known.key,
-        unit: known.labels.unit,
-        slice: known.labels.slice,
-        container: known.labels.container,
-        pod: known.labels.pod,
+        cgroup,
+        unit,
+        slice,
+        user_unit,
+        nested,
+        container,
+        container_name,
+        image,
+        pod,
+        pod_name,
+        namespace,
+        service_account,
+        owner,
+        pod_labels,
+        unresolved: is_unresolved,
+        task,
+        exe,
+        user: user.map(|LocalUser { uid, name }| name.unwrap_or_else(|| uid.to_string())),
         cgroups,
         first_seen: Some(known.first_seen),
         last_seen: Some(known.last_seen),
-    });
-    Ok(IdentityList {
-        identities: identities.collect(),
-    })
+    }
 }
 
 pub(crate) fn endpoint(endpoint: &endpoint::Endpoint, addresses: &[String]) -> Endpoint {
@@ -258,18 +296,19 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
     let view = core
         .status()
         .map_err(|error| internal("read the status", &error))?;
-    let groups = usage::group(&rows, &[Key::Identity, Key::Endpoint]);
+    let groups = usage::group(&rows, &[Key::Identity, Key::Endpoint], &BTreeMap::new());
     let row = |group: &Group| {
         let name = |index: usize| {
             let value = group.values.get(index);
             value
-                .map(|value| value_name(*value, &names))
+                .map(|value| value_name(value, &names))
                 .unwrap_or_default()
         };
         let counts = &group.counts;
         let number = match group.values.first() {
             Some(Value::Identity(id)) => id.to_raw(),
-            Some(Value::Endpoint(_) | Value::Rule(_) | Value::Reason(_)) | None => 0,
+            Some(Value::Endpoint(_) | Value::Rule(_) | Value::Reason(_) | Value::Label(_))
+            | None => 0,
         };
         MetricsRow {
             number,
@@ -295,10 +334,10 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
         revision: view.revision,
         policy_errors: view.policy_errors.len() as u64,
         rows: groups.iter().map(row).collect(),
-        reasons: usage::group(&rows, &[Key::Reason])
+        reasons: usage::group(&rows, &[Key::Reason], &BTreeMap::new())
             .iter()
             .map(|group| {
-                let name = group.values.first().map(|value| value_name(*value, &names));
+                let name = group.values.first().map(|value| value_name(value, &names));
                 (name.unwrap_or_default(), group.counts.attempts())
             })
             .collect(),

@@ -1,5 +1,7 @@
 //! Grants, deny rules, endpoints, identities, and whole policy files.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,12 +12,28 @@ use utoipa::ToSchema;
 pub struct SubjectSpec {
     pub unit: Option<String>,
     pub slice: Option<String>,
+    /// Unit of a user's own manager.
+    pub user_unit: Option<String>,
     /// Container id.
     pub container: Option<String>,
+    /// What the runtime calls the container; `*` stands for any characters.
+    pub container_name: Option<String>,
+    /// Full reference of the image; `*` stands for any characters.
+    pub image: Option<String>,
     /// Kubernetes pod UID.
     pub pod: Option<String>,
+    pub namespace: Option<String>,
+    pub service_account: Option<String>,
+    /// Labels that the pod must have.
+    pub pod_labels: BTreeMap<String, String>,
     /// Path below the cgroup root; the cgroup and everything below it.
     pub cgroup: Option<String>,
+    /// Id of a registered task.
+    pub task: Option<String>,
+    /// Absolute path of an executable.
+    pub exe: Option<String>,
+    /// Name or UID of a user.
+    pub user: Option<String>,
     pub any: bool,
 }
 
@@ -174,12 +192,49 @@ pub struct IdentityList {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Identity {
-    /// Stable name: `unit:nginx.service`, `container:3f…`, `cgroup:/a/b`.
+    /// Stable name: `unit:nginx.service`, `pod:shop/deployment/api/server`, `cgroup:/a/b`.
     pub name: String,
+    /// Cgroup in which it was seen last.
+    #[serde(default)]
+    pub cgroup: String,
     pub unit: Option<String>,
     pub slice: Option<String>,
+    /// Unit of a user's own manager.
+    #[serde(default)]
+    pub user_unit: Option<String>,
+    /// What the workload has set apart below itself.
+    #[serde(default)]
+    pub nested: Option<String>,
+    /// Container id.
     pub container: Option<String>,
+    #[serde(default)]
+    pub container_name: Option<String>,
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Kubernetes pod UID.
     pub pod: Option<String>,
+    #[serde(default)]
+    pub pod_name: Option<String>,
+    #[serde(default)]
+    pub namespace: Option<String>,
+    #[serde(default)]
+    pub service_account: Option<String>,
+    /// Kind and name of what made the pod: `deployment/api`.
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub pod_labels: BTreeMap<String, String>,
+    /// A pod whose metadata is not known.
+    #[serde(default)]
+    pub unresolved: bool,
+    #[serde(default)]
+    pub task: Option<String>,
+    /// Only processes of this executable.
+    #[serde(default)]
+    pub exe: Option<String>,
+    /// Only processes of this user: a name, or a UID.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Cgroups that have this identity now; empty if the workload is gone.
     pub cgroups: Vec<String>,
     #[schema(value_type = Option<String>, format = DateTime)]

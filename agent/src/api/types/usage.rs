@@ -24,6 +24,49 @@ pub enum UsageKey {
     Endpoint,
     Grant,
     Reason,
+    Unit,
+    Slice,
+    Container,
+    Pod,
+    Namespace,
+    ServiceAccount,
+    Task,
+    Owner,
+}
+
+impl UsageKey {
+    pub const ALL: [Self; 12] = [
+        Self::Identity,
+        Self::Endpoint,
+        Self::Grant,
+        Self::Reason,
+        Self::Unit,
+        Self::Slice,
+        Self::Container,
+        Self::Pod,
+        Self::Namespace,
+        Self::ServiceAccount,
+        Self::Task,
+        Self::Owner,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Endpoint => "endpoint",
+            Self::Grant => "grant",
+            Self::Reason => "reason",
+            Self::Unit => "unit",
+            Self::Slice => "slice",
+            Self::Container => "container",
+            Self::Pod => "pod",
+            Self::Namespace => "namespace",
+            Self::ServiceAccount => "service-account",
+            Self::Task => "task",
+            Self::Owner => "owner",
+        }
+    }
 }
 
 /// How a number was obtained.
@@ -43,7 +86,9 @@ pub enum Quality {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    /// `identity`, `endpoint`, `grant`, `reason`, or two of them with a comma. Default `identity`.
+    /// `identity`, `endpoint`, `grant`, `reason`, or a label of the identity: `unit`, `slice`,
+    /// `container`, `pod`, `namespace`, `service-account`, `task`, `owner`. Two of them with a
+    /// comma. Default `identity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// First instant, rounded down to its minute. Default: everything that is kept.

@@ -48,18 +48,12 @@ fn bundles(places: &Places, id: &str) -> Vec<PathBuf> {
 fn told(bundle: &Bundle) -> Option<ContainerInfo> {
     let get = |name: &str| bundle.annotations.get(name).cloned();
     let of_cri = |name: &str| get(&format!("io.kubernetes.cri.{name}"));
-    let pod = match (
-        of_cri("sandbox-uid"),
-        of_cri("sandbox-namespace"),
-        of_cri("sandbox-name"),
-    ) {
-        (Some(uid), Some(namespace), Some(name)) => Some(PodInfo {
-            uid,
-            namespace,
-            name,
-        }),
-        _ => None,
-    };
+    let names = of_cri("sandbox-namespace").zip(of_cri("sandbox-name"));
+    let pod = names.map(|(namespace, name)| PodInfo {
+        uid: of_cri("sandbox-uid"),
+        namespace,
+        name,
+    });
     let name = match of_cri("container-type").as_deref() {
         Some("sandbox") => Some("POD".to_owned()),
         Some(_) | None => of_cri("container-name").or_else(|| get("nerdctl/name")),

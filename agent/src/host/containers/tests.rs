@@ -42,7 +42,7 @@ fn info(name: &str, image: Option<&str>, pod: Option<&str>) -> ContainerInfo {
         name: Some(name.to_owned()),
         image: image.map(ToOwned::to_owned),
         pod: pod.map(|name| PodInfo {
-            uid: UID.to_owned(),
+            uid: Some(UID.to_owned()),
             namespace: "shop".to_owned(),
             name: name.to_owned(),
         }),
@@ -148,6 +148,21 @@ fn every_runtime_tells_what_it_calls_a_container() {
         let other = ID.replace('6', "1");
         assert_eq!(host.runtimes.look_up(&other), None, "{path}");
     }
+}
+
+#[test]
+fn an_older_containerd_leaves_out_the_uid_of_the_pod() {
+    let uid = format!(r#","io.kubernetes.cri.sandbox-uid":"{UID}""#);
+    let text = cri("container").replace(['\n', ' '], "").replace(&uid, "");
+    assert!(!text.contains(UID));
+    let host = Host::new().with(&bundle_path("k8s.io"), &text);
+    let pod = host.runtimes.look_up(ID).and_then(|info| info.pod);
+    let expected = PodInfo {
+        uid: None,
+        namespace: "shop".to_owned(),
+        name: "api-5d8f-x7k2p".to_owned(),
+    };
+    assert_eq!(pod, Some(expected));
 }
 
 #[test]

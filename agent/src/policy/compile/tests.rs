@@ -144,6 +144,20 @@ proptest! {
     }
 
     #[test]
+    fn who_is_selected_alike_is_judged_alike(world in world(6)) {
+        let World { set, numbers, identities, anchor } = &world;
+        let selections = Selections::new(set);
+        let mut rules = BTreeMap::new();
+        for identity in identities {
+            let identity = Identity { id: IdentityId::from_raw(99), ..identity.clone() };
+            let own = compile_identity(set, numbers, &identity, anchor).expect("compiles");
+            let selection = selections.of(Some(&identity.labels));
+            let alike = rules.entry(selection).or_insert_with(|| own.clone());
+            prop_assert_eq!(&own, alike, "{:?}", identity);
+        }
+    }
+
+    #[test]
     fn no_entry_says_what_the_kernel_would_find_anyway(world in world(6)) {
         let World { set, numbers, identities, anchor } = &world;
         let policy = compile(set, numbers, identities, anchor).expect("compiles");

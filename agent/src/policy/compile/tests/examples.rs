@@ -204,7 +204,7 @@ fn a_limit_says_what_is_needed_and_what_to_do() {
 }
 
 /// What the entry for unknown addresses says about the unit `u1` and about everybody else.
-fn check_unnamed(text: &str, u1: Option<(bool, bool)>, others: Option<(bool, bool)>) {
+fn check_unnamed(text: &str, u1: Option<[bool; 3]>, others: Option<[bool; 3]>) {
     let world = World::new(build(&catalogue(), text));
     let policy = compiled(&world).expect("compiles");
     let said = |identity| {
@@ -215,10 +215,12 @@ fn check_unnamed(text: &str, u1: Option<(bool, bool)>, others: Option<(bool, boo
                 .get(&(IdentityId::UNKNOWN, EndpointId::UNNAMED))
         });
         let entry = entry.filter(|entry| entry.posture() == Posture::Deny)?;
-        Some((
-            entry.has(RuleEntry::REFUSE_UNDECIDABLE),
-            entry.has(RuleEntry::REFUSE_QUIC),
-        ))
+        let flags = [
+            RuleEntry::REFUSE_UNDECIDABLE,
+            RuleEntry::REFUSE_QUIC,
+            RuleEntry::REFUSE_FOREIGN,
+        ];
+        Some(flags.map(|flag| entry.has(flag)))
     };
     let of_u1 = world
         .identities
@@ -235,20 +237,25 @@ fn check_unnamed(text: &str, u1: Option<(bool, bool)>, others: Option<(bool, boo
 #[test]
 fn names_matter_to_whom_something_can_be_refused() {
     let posture = |spec: &str| object("Posture", "p", spec);
-    let both = Some((true, true));
-    check_unnamed(&posture(DENY_ALL), both, both);
+    let all = Some([true; 3]);
+    let none = Some([false; 3]);
+    check_unnamed(&posture(DENY_ALL), all, all);
     check_unnamed(
         &posture(&format!("{{{FOR_U1}, ungranted: deny}}")),
-        both,
+        all,
         None,
     );
     check_unnamed(
-        &posture("{default: true, ungranted: deny, undecidable: allow, quic: allow}"),
-        Some((false, false)),
-        Some((false, false)),
+        &posture(
+            "{default: true, ungranted: deny, undecidable: allow, quic: allow, foreignSockets: allow}",
+        ),
+        none,
+        none,
     );
     check_unnamed(
-        &posture(&format!("{{{FOR_U1}, ungranted: allow, quic: deny}}")),
+        &posture(&format!(
+            "{{{FOR_U1}, ungranted: allow, quic: deny, foreignSockets: deny}}"
+        )),
         None,
         None,
     );
@@ -257,9 +264,71 @@ fn names_matter_to_whom_something_can_be_refused() {
         "d",
         &format!("{{{FOR_U1}, endpoints: [a], reason: x}}"),
     );
-    check_unnamed(&deny, Some((false, false)), None);
+    check_unnamed(&deny, none, None);
     let strict = posture("{default: true, ungranted: allow, undecidable: deny}");
-    check_unnamed(&(deny + &strict), Some((true, false)), None);
+    check_unnamed(&(deny.clone() + &strict), Some([true, false, false]), None);
+    let foreign = posture("{default: true, ungranted: allow, foreignSockets: deny}");
+    check_unnamed(&(deny + &foreign), Some([false, false, true]), None);
+}
+
+#[test]
+fn pods_that_nobody_knows_may_be_refused_although_others_are_not() {
+    let pod = Labels {
+        is_unresolved: true,
+        ..Labels::from_cgroup_path("/kubepods/pod6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b")
+    };
+    let known = Labels {
+        is_unresolved: false,
+        ..pod.clone()
+    };
+    let check = |spec: &str, expected: [(Posture, bool); 2]| {
+        let mut world = World::new(build(&catalogue(), &object("Posture", "p", spec)));
+        let identity = |raw, labels: &Labels| Identity {
+            id: IdentityId::from_raw(raw),
+            labels: labels.clone(),
+        };
+        world.identities = vec![identity(1, &pod), identity(2, &known)];
+        let policy = compiled(&world).expect("compiles");
+        let endpoint = world.numbers.endpoints["a"];
+        let found = [1, 2].map(|raw| {
+            let id = IdentityId::from_raw(raw);
+            let is_entitled = decide_endpoint(&policy, id, endpoint, 1).is_entitled();
+            let keys = [id, IdentityId::UNKNOWN].map(|id| (id, EndpointId::UNNAMED));
+            let unnamed = keys.iter().find_map(|key| policy.rules.get(key));
+            (
+                if is_entitled {
+                    Posture::Allow
+                } else {
+                    Posture::Deny
+                },
+                unnamed.is_some_and(|entry| entry.has(RuleEntry::REFUSE_UNDECIDABLE)),
+            )
+        });
+        assert_eq!(found, expected, "{spec}");
+        let told = explain(
+            &world.set,
+            &world.numbers,
+            &world.identities[0],
+            "a",
+            instant(0),
+        );
+        let told = told.expect("an explanation").posture.ungranted;
+        assert_eq!(told, expected[0].0, "{spec}");
+    };
+    let (allow, deny) = ((Posture::Allow, false), (Posture::Deny, true));
+    check("{default: true, ungranted: allow}", [allow, allow]);
+    check(
+        "{default: true, ungranted: allow, unresolved: deny}",
+        [deny, allow],
+    );
+    check(
+        "{subjects: [{any: true}], ungranted: allow, unresolved: deny, undecidable: allow}",
+        [(Posture::Deny, false), allow],
+    );
+    check(
+        "{default: true, ungranted: deny, unresolved: allow}",
+        [deny, deny],
+    );
 }
 
 #[test]

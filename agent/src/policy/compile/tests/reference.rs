@@ -13,7 +13,7 @@ use super::world::{World, instant};
 use crate::{
     endpoint::{Endpoint, Plane},
     identity::Identity,
-    policy::{Parts, PostureScope, Span, Subject},
+    policy::{Parts, PostureScope, Span, Subject, UserSelector},
 };
 
 pub(super) type Said = (Reason, RuleId);
@@ -105,11 +105,15 @@ fn posture(world: &World, who: &Identity) -> Posture {
     let mut selected = None;
     let mut default = Posture::Allow;
     for rule in world.set.postures.values() {
+        let mut says = rule.ungranted;
+        if who.labels.is_unresolved && rule.unresolved == Some(Posture::Deny) {
+            says = Posture::Deny;
+        }
         match &rule.scope {
-            PostureScope::Default => default = rule.ungranted,
+            PostureScope::Default => default = says,
             PostureScope::Subjects(subjects) if anyone(subjects, who) => {
                 if selected != Some(Posture::Deny) {
-                    selected = Some(rule.ungranted);
+                    selected = Some(says);
                 }
             }
             PostureScope::Subjects(_) => {}
@@ -162,6 +166,34 @@ fn all(parts: &Parts, who: &Identity) -> bool {
     }
     if let Some(slice) = &parts.slice {
         matches &= glob(slice.as_str(), &labels.slice);
+    }
+    if let Some(unit) = &parts.user_unit {
+        matches &= glob(unit.as_str(), &labels.user_unit);
+    }
+    if let Some(name) = &parts.container_name {
+        matches &= glob(name.as_str(), &labels.container_name);
+    }
+    if let Some(image) = &parts.image {
+        matches &= glob(image.as_str(), &labels.image);
+    }
+    for (part, label) in [
+        (&parts.namespace, &labels.namespace),
+        (&parts.service_account, &labels.service_account),
+        (&parts.task, &labels.task),
+        (&parts.exe, &labels.exe),
+    ] {
+        matches &= part.is_none() || part == label;
+    }
+    for (name, value) in &parts.pod_labels {
+        matches &= labels.pod_labels.get(name) == Some(value);
+    }
+    match (&parts.user, &labels.user) {
+        (None, _) => {}
+        (Some(_), None) => matches = false,
+        (Some(UserSelector::Uid(uid)), Some(user)) => matches &= user.uid == *uid,
+        (Some(UserSelector::Name(name)), Some(user)) => {
+            matches &= user.name.as_deref() == Some(name);
+        }
     }
     if let Some(container) = &parts.container {
         matches &= labels.container.as_ref() == Some(container);

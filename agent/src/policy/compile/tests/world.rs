@@ -15,10 +15,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
     endpoint::{Catalogue, Endpoint, Plane, Risk, Source},
-    identity::{Identity, Labels},
+    identity::{Identity, Labels, LocalUser},
     policy::{
         ClockAnchor, EgressDeny, End, InvocationGrant, NamePattern, Numbers, Parts, PolicySet,
-        PostureRule, PostureScope, Span, Subject, Validity, set::Grant,
+        PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
     },
 };
 
@@ -137,11 +137,57 @@ fn identities() -> Vec<Identity> {
         format!("/s.slice/docker-{container}.scope"),
         "/kubepods/pod6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b/x".to_owned(),
     ];
-    let identity = |(raw, path): (u32, String)| Identity {
+    let mut labels: Vec<_> = paths
+        .iter()
+        .map(|path| Labels::from_cgroup_path(path))
+        .collect();
+    labels.extend(narrower_identities());
+    let identity = |(raw, labels)| Identity {
         id: IdentityId::from_raw(raw),
-        labels: Labels::from_cgroup_path(&path),
+        labels,
     };
-    (1..).zip(paths).map(identity).collect()
+    (1..).zip(labels).map(identity).collect()
+}
+
+/// Of which more is known than a path says.
+fn narrower_identities() -> Vec<Labels> {
+    let text = |text: &str| Some(text.to_owned());
+    let unit = Labels::from_cgroup_path("/s.slice/u2.service");
+    let bob = LocalUser {
+        uid: 7,
+        name: text("bob"),
+    };
+    let pod = Labels {
+        container_name: text("web"),
+        image: text("ghcr.io/x/web:1"),
+        pod: text("6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b"),
+        namespace: text("shop"),
+        service_account: text("api"),
+        pod_labels: [("app".to_owned(), "x".to_owned())].into(),
+        ..Labels::default()
+    };
+    vec![
+        Labels {
+            exe: text("/bin/x"),
+            ..unit.clone()
+        },
+        Labels {
+            exe: text("/bin/x"),
+            user: Some(bob),
+            ..unit.clone()
+        },
+        Labels {
+            task: text("t"),
+            ..unit
+        },
+        Labels::from_cgroup_path("/s.slice/user@7.service/u1.service"),
+        Labels {
+            is_unresolved: true,
+            service_account: text("other"),
+            ..pod.clone()
+        },
+        pod,
+    ]
 }
 
 pub(super) fn addresses() -> Vec<(IpAddr, u16)> {
@@ -191,7 +237,62 @@ fn subject() -> impl Strategy<Value = Subject> {
             ..unit("u1.service")
         },
     ];
+    let parts = parts
+        .into_iter()
+        .chain(narrower_parts())
+        .collect::<Vec<_>>();
     prop_oneof![1 => Just(Subject::Any), 4 => select(parts).prop_map(|parts| Subject::Parts(Box::new(parts)))]
+}
+
+fn narrower_parts() -> Vec<Parts> {
+    let text = |text: &str| Some(text.to_owned());
+    let pattern = |text: &str| Some(NamePattern::new(text));
+    let none = Parts::default;
+    vec![
+        Parts {
+            user_unit: pattern("u1.service"),
+            ..none()
+        },
+        Parts {
+            container_name: pattern("web"),
+            ..none()
+        },
+        Parts {
+            image: pattern("ghcr.io/x/*"),
+            ..none()
+        },
+        Parts {
+            namespace: text("shop"),
+            ..none()
+        },
+        Parts {
+            namespace: text("shop"),
+            service_account: text("api"),
+            ..none()
+        },
+        Parts {
+            pod_labels: [("app".to_owned(), "x".to_owned())].into(),
+            ..none()
+        },
+        Parts {
+            task: text("t"),
+            ..none()
+        },
+        Parts {
+            exe: text("/bin/x"),
+            ..none()
+        },
+        Parts {
+            exe: text("/bin/x"),
+            user: Some(UserSelector::Name("bob".to_owned())),
+            ..none()
+        },
+        Parts {
+            unit: pattern("u2.service"),
+            user: Some(UserSelector::Uid(7)),
+            ..none()
+        },
+    ]
 }
 
 fn selectors() -> impl Strategy<Value = Vec<String>> {
@@ -260,13 +361,16 @@ fn deny() -> impl Strategy<Value = EgressDeny> {
 
 fn posture() -> impl Strategy<Value = PostureRule> {
     let ungranted = select(vec![Posture::Allow, Posture::Deny]);
-    (vec(subject(), 1..3), ungranted).prop_map(|(subjects, ungranted)| PostureRule {
-        scope: PostureScope::Subjects(subjects),
-        ungranted,
-        undecidable: None,
-        quic: None,
-        foreign_sockets: None,
-        unresolved: None,
+    let unresolved = option::of(select(vec![Posture::Allow, Posture::Deny]));
+    (vec(subject(), 1..3), ungranted, unresolved).prop_map(|(subjects, ungranted, unresolved)| {
+        PostureRule {
+            scope: PostureScope::Subjects(subjects),
+            ungranted,
+            undecidable: None,
+            quic: None,
+            foreign_sockets: None,
+            unresolved,
+        }
     })
 }
 
