@@ -4,7 +4,9 @@
 //! touched: programs are attached at the test's own cgroup only.
 
 mod agent;
+mod births;
 mod client;
+mod container;
 mod flight;
 mod hello;
 mod host;
@@ -18,7 +20,9 @@ mod workload;
 
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
+    births::Births,
     client::{Absent, Answer, Client},
+    container::{Container, Runtime},
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
     host::Host,
