@@ -7,6 +7,7 @@ mod agent;
 mod births;
 mod client;
 mod container;
+mod engine;
 mod flight;
 mod hello;
 mod host;
@@ -23,6 +24,7 @@ pub use self::{
     births::Births,
     client::{Absent, Answer, Client},
     container::{Container, Runtime},
+    engine::{Containerd, Podman},
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
     host::Host,

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, env, thread};
 
-use weir_tests::harness::{Attempts, Container, Host, Runtime, eventually};
+use weir_tests::harness::{
+    Absent, Agent, Attempts, Container, Containerd, Host, Podman, Runtime, eventually,
+};
 
 use super::{grant_for, host, server_for};
 
@@ -13,7 +15,7 @@ const AT_ONCE: usize = 20;
 
 /// The id of a container: nothing but its number tells it from the next one.
 fn id(number: usize) -> String {
-    format!("{number:064x}")
+    format!("c{number:063x}")
 }
 
 fn uid(number: usize) -> String {
@@ -21,8 +23,12 @@ fn uid(number: usize) -> String {
 }
 
 fn runtime<'h>(host: &'h Host, program: &'static str, test: &str) -> Option<Runtime<'h>> {
-    match Runtime::new(host, program) {
-        Ok(runtime) => Some(runtime),
+    or_skip(test, Runtime::new(host, program))
+}
+
+fn or_skip<T>(test: &str, component: Result<T, Absent>) -> Option<T> {
+    match component {
+        Ok(component) => Some(component),
         Err(why) => {
             println!("SKIP identities::containers::{test}: {why}");
             None
@@ -144,11 +150,11 @@ fn the_child_that_crun_makes_is_its_container() {
     }
 }
 
-/// New containers, each with another right than what is around it or than its neighbour.
+/// Each with another right than its neighbour, half of them with another one than what is around.
 #[test]
-fn every_first_connection_of_many_new_containers_is_judged_right() {
+fn every_new_container_is_judged_right() {
     let host = host();
-    let test = "every_first_connection_of_many_new_containers_is_judged_right";
+    let test = "every_new_container_is_judged_right";
     let Some(runc) = runtime(&host, "runc", test) else {
         return;
     };
@@ -208,4 +214,78 @@ fn every_first_connection_of_many_new_containers_is_judged_right() {
         wrong.len()
     );
     assert!(!agent.log().contains("ERROR"), "{}", agent.log());
+}
+
+/// The identity `name`, as `weir identities` tells of it.
+fn identity(agent: &Agent, name: &str) -> serde_json::Value {
+    eventually(name, || {
+        let list = agent.json(&["identities"])["identities"].clone();
+        let mut found = list.as_array()?.iter();
+        found.find(|identity| identity["name"] == name).cloned()
+    })
+}
+
+#[test]
+fn podman_names_its_containers_before_they_run() {
+    let host = host();
+    let test = "podman_names_its_containers_before_they_run";
+    let Some(podman) = or_skip(test, Podman::new(&host)) else {
+        return;
+    };
+    let subject = "container: {name: \"crawler-*\", image: \"localhost/tiny:*\"}";
+    let server = server_for(&host, &grant_for(&[subject.to_owned()]));
+    let agent = host.agent().start();
+    assert_eq!(podman.connect("crawler-1", server), Attempts::all_ok(1));
+    assert_eq!(podman.connect("other", server), Attempts::all_refused(1));
+    for name in ["crawler-1", "other"] {
+        let identity = identity(&agent, &format!("container:{name}"));
+        assert_eq!(identity["container_name"], name);
+        assert_eq!(identity["image"], "localhost/tiny:1");
+    }
+}
+
+#[test]
+fn containerd_names_its_containers_before_they_run() {
+    let host = host();
+    let test = "containerd_names_its_containers_before_they_run";
+    let Some(containerd) = or_skip(test, Containerd::start(&host)) else {
+        return;
+    };
+    let by_image = "container: {name: server, image: \"registry.example/shop/*\"}";
+    let by_name = "container: {name: crawler}";
+    let subjects = [by_image.to_owned(), by_name.to_owned()];
+    let server = server_for(&host, &grant_for(&subjects));
+    let agent = host.agent().start();
+
+    let pod = |image| {
+        [
+            ("io.kubernetes.cri.container-type", "container"),
+            ("io.kubernetes.cri.container-name", "server"),
+            ("io.kubernetes.cri.image-name", image),
+            ("io.kubernetes.cri.sandbox-namespace", "shop"),
+            ("io.kubernetes.cri.sandbox-name", "api-1"),
+            ("io.kubernetes.cri.sandbox-uid", UID),
+        ]
+    };
+    for (number, image, expected) in [
+        (1, "registry.example/shop/api:1", Attempts::all_ok(1)),
+        (2, "registry.example/other/api:1", Attempts::all_refused(1)),
+    ] {
+        let cgroup = format!("kubepods/burstable/pod{UID}/{}", id(number));
+        let found = containerd.connect(&cgroup, &id(number), &pod(image), server);
+        assert_eq!(found, expected, "{image}");
+        let identity = identity(&agent, "pod:shop/pod/api-1/server");
+        assert_eq!(identity["image"], image);
+        assert_eq!(identity["namespace"], "shop");
+    }
+    for (number, name, expected) in [
+        (3, "crawler", Attempts::all_ok(1)),
+        (4, "other", Attempts::all_refused(1)),
+    ] {
+        let cgroup = format!("default/{}", id(number));
+        let annotations = [("nerdctl/name", name)];
+        let found = containerd.connect(&cgroup, &id(number), &annotations, server);
+        assert_eq!(found, expected, "{name}");
+        identity(&agent, &format!("container:{name}"));
+    }
 }

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use weir_tests::harness::{Host, eventually};
@@ -25,7 +26,10 @@ fn program(host: &Host, name: &str) -> PathBuf {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("permissions");
     }
     let path = directory.join(name);
-    fs::copy(host.client(), &path).expect("a copy");
+    // In a process of its own: what another thread starts meanwhile would keep a file of this one
+    // open for writing, and a file that is open for writing is not executed.
+    let copied = Command::new("cp").arg(host.client()).arg(&path).status();
+    assert!(copied.expect("`cp` runs").success(), "a copy");
     path
 }
 

@@ -60,7 +60,7 @@ fn a_restarted_unit_is_refused_at_once_where_its_slice_may() {
     let deny = "---
 apiVersion: weir.dev/v1alpha1
 kind: EgressDeny
-metadata: {name: y}
+metadata: {name: no-y}
 spec: {subjects: [{systemd: {unit: y.service}}], endpoints: [model], reason: a test}
 ";
     let slice = format!("cgroup: {}", host.cgroup_path("system.slice"));
