@@ -89,9 +89,8 @@ impl Core {
         labels: Labels,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let id = self
-            .store
-            .identity_number(&labels.key(), &labels, at.wall)?;
+        let grouped = self.identity_for(cgroup, &labels, at.wall)?;
+        let id = grouped.id;
         // Before the first policy is installed there is nothing that a rule could be added to.
         if self.is_in_force {
             if self.workloads.identity(id).is_none() {
@@ -108,7 +107,7 @@ impl Core {
                 self.maps.paths.set(&labels.cgroup, id)?;
             }
         }
-        self.workloads.add(cgroup, id, labels);
+        self.workloads.add(cgroup, grouped, labels);
         Ok(())
     }
 
