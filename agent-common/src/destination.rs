@@ -19,8 +19,10 @@ impl EndpointId {
     pub const UNNAMED: Self = Self(Self::FIRST_PREFIX - 2);
     /// Numbers from here on are prefixes named by deny rules. They govern nobody else: an
     /// identity without a rule for such a prefix passes.
-    pub const FIRST_PREFIX: u32 = 1 << 30;
-    const END: u32 = 1 << 31;
+    pub const FIRST_PREFIX: u32 = 1 << 25;
+    /// Bits of a number.
+    pub const BITS: u32 = 26;
+    const END: u32 = 1 << Self::BITS;
 
     #[inline(always)]
     #[must_use]

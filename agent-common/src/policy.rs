@@ -60,6 +60,10 @@ layout!(RuleId, size = 4, align = 4);
 
 impl RuleId {
     pub const NONE: Self = Self(0);
+    /// Bits of a number.
+    pub const BITS: u32 = 24;
+    /// Numbers are smaller than this.
+    pub const LIMIT: u32 = 1 << Self::BITS;
 
     #[inline(always)]
     #[must_use]

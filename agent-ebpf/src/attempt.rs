@@ -19,7 +19,7 @@ use crate::{
     caller::{self, Caller},
     context::{self, Target},
     events,
-    found::{Found, Judgement},
+    found::{self, Judgement},
     inspection,
     kernel::atomic_add,
     maps,
@@ -58,8 +58,7 @@ pub fn judge(
     let wanted = unsafe { &mut *(&raw mut (*place).target) };
     target(ctx, wanted);
     let target = &*wanted;
-    let mut found = MaybeUninit::uninit();
-    let is_known = Found::look_up(&mut found, active, target);
+    let is_known = found::is_known(active, target);
     let is_observing = maps::mode() == Mode::Observe as u32;
     if !is_known && (is_observing || !active.names_matter) {
         return Verdict::Allow;
@@ -78,10 +77,8 @@ pub fn judge(
     if !is_known {
         return inspection::of_unknown(ctx, attempt, active.slot);
     }
-    // SAFETY: it has been looked up.
-    let found = unsafe { found.assume_init_ref() };
     let caller = &attempt.caller;
-    let judgement = found.judge_caller(&attempt.target, caller, attempt.now_ns);
+    let judgement = Judgement::of_caller(&attempt.target, active.slot, caller, attempt.now_ns);
     conclude(ctx, attempt, &judgement, active)
 }
 

@@ -1,8 +1,6 @@
 //! How the look at a first flight ends: with what the name decides, what the address decides, or
 //! what posture says about neither.
 
-use core::mem::MaybeUninit;
-
 use agent_common::{
     address::Address,
     destination::EndpointId,
@@ -18,7 +16,7 @@ use crate::{
     caller::Caller,
     context::Target,
     flight::UNDECIDED,
-    found::Found,
+    found::Judgement,
     maps, packet, refusal,
 };
 
@@ -48,15 +46,8 @@ extern "C" fn judge_address(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         return 0;
     }
     let target = target(inspected);
-    let mut found = MaybeUninit::uninit();
-    if !Found::look_up(&mut found, maps::active_policy(), &target) {
-        return 0;
-    }
-    // SAFETY: it has been looked up.
-    let found = unsafe { found.assume_init_ref() };
-    let decision = found
-        .judge_caller(&target, &caller(inspected), now_ns())
-        .decision;
+    let (slot, caller) = (maps::active_policy().slot, caller(inspected));
+    let decision = Judgement::of_caller(&target, slot, &caller, now_ns()).decision;
     inspected.address_packed = decision.packed();
     inspected.address_endpoint = decision.endpoint().to_raw();
     1

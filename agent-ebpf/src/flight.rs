@@ -17,7 +17,7 @@ use agent_common::{
 };
 use aya_ebpf::bindings::__sk_buff;
 
-use crate::{attempt::now_ns, ending, found::decide_one, maps, names, packet, sharing};
+use crate::{attempt::now_ns, decide::decide_one, ending, maps, names, packet, sharing};
 
 /// Chunks of one packet that are looked at. A chunk ends where octets can be passed over: at worst
 /// with each TLS record, and a record has six octets at least.

@@ -16,7 +16,7 @@ use crate::{
     attempt::{Attempt, account},
     caller::Caller,
     context,
-    found::{self, Unnamed},
+    decide::{Unnamed, unnamed},
     maps,
 };
 
@@ -107,10 +107,10 @@ impl Stance {
 #[inline(never)]
 extern "C" fn stance(identity: u32, maker: u32, slot: u32) -> u32 {
     let slot = Slot::from_raw(slot);
-    let own = found::unnamed(IdentityId::from_raw(identity), slot);
+    let own = unnamed(IdentityId::from_raw(identity), slot);
     let mut stance = of_entry(own);
     if maker != identity {
-        stance |= of_entry(found::unnamed(IdentityId::from_raw(maker), slot));
+        stance |= of_entry(unnamed(IdentityId::from_raw(maker), slot));
         if own.has(RuleEntry::REFUSE_FOREIGN) {
             stance |= Inspected::REFUSE_FOREIGN;
         }

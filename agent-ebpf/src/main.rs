@@ -11,6 +11,7 @@ mod attempt;
 mod caller;
 mod cgroup;
 mod context;
+mod decide;
 mod dns;
 mod ending;
 mod events;

@@ -2,6 +2,8 @@
 //!
 //! Policy is not here: it lives in policy files and in the store.
 
+mod kubernetes;
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -12,6 +14,8 @@ use std::{
 use agent_common::settings::Mode;
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use self::kubernetes::{Kubernetes, PodSource};
 
 /// Read when `--config` is not given; need not exist then.
 pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
@@ -39,6 +43,8 @@ pub struct Config {
     pub detach_on_exit: bool,
     /// How many events the store keeps.
     pub kept_events: u64,
+    /// Where metadata of pods comes from; `None` for nowhere.
+    pub kubernetes: Option<Kubernetes>,
     /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
     pub arguments: bool,
 }
@@ -67,6 +73,7 @@ impl Default for Config {
             name_servers: BTreeSet::new(),
             detach_on_exit: false,
             kept_events: 100_000,
+            kubernetes: None,
             arguments: false,
         }
     }
@@ -120,6 +127,7 @@ struct File {
     name_servers: Option<Vec<IpAddr>>,
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
+    kubernetes: kubernetes::Table,
     arguments: Option<bool>,
 }
 
@@ -148,12 +156,24 @@ impl Config {
     ///
     /// When the file cannot be read or has a mistake: with its line, field and what is allowed.
     pub fn resolve(overrides: Overrides) -> Result<Self, ConfigError> {
-        let file = match &overrides.config {
-            Some(path) => read(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
-            None => File::default(),
+        let path = overrides.config.as_deref();
+        let path = path.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
+        let file = if overrides.config.is_some() || path.exists() {
+            read(&path)?
+        } else {
+            File::default()
         };
-        Ok(Self::merge(file, overrides))
+        let kubernetes = file.kubernetes.clone();
+        let kubernetes = kubernetes
+            .resolve(kubernetes::Environment::read())
+            .map_err(|message| ConfigError::Invalid {
+                path: path.display().to_string(),
+                message,
+            })?;
+        Ok(Self {
+            kubernetes,
+            ..Self::merge(file, overrides)
+        })
     }
 
     fn merge(file: File, overrides: Overrides) -> Self {
@@ -172,6 +192,7 @@ impl Config {
             name_servers,
             detach_on_exit,
             kept_events,
+            kubernetes: _,
             arguments,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
@@ -199,6 +220,7 @@ impl Config {
             detach_on_exit: overrides.detach_on_exit
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
+            kubernetes: None,
             arguments: arguments.unwrap_or(defaults.arguments),
         }
     }
@@ -244,6 +266,9 @@ mod tests {
             error("modus = 1").starts_with("weir.toml:1:1: unknown field `modus`, expected one of"),
             "{}",
             error("modus = 1")
+        );
+        assert!(
+            error("[kubernetes]\nsource = \"kube\"").starts_with("weir.toml:2:10: unknown variant"),
         );
         assert!(error("metrics_listen = \"9464\"").starts_with("weir.toml:1:18: "));
     }

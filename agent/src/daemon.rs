@@ -16,6 +16,7 @@ mod labels;
 mod latency;
 mod naming;
 mod narrowing;
+mod pods;
 mod policy;
 mod processes;
 mod recognition;
@@ -45,6 +46,7 @@ pub use self::{
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::{GrantState, GrantView},
     latency::LatencyView,
+    pods::KubernetesView,
     policy::check_files,
     processes::ProcessView,
     recognition::{Certainty, Recognised},
@@ -62,6 +64,7 @@ use crate::{
         priority,
         resolver::{self, Answer},
     },
+    kube::{Update, run as follow_pods},
     store::StoreError,
 };
 
@@ -105,6 +108,7 @@ enum Input {
     /// The kernel tells of cgroups.
     Cgroups(Vec<CgroupRecord>),
     Resolved(Answer),
+    Pods(Update),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -157,7 +161,8 @@ pub struct Daemon {
     _watcher: Option<CgroupWatcher>,
 }
 
-/// Puts the agent in force. Must be called within a tokio runtime, which resolves names.
+/// Puts the agent in force. Must be called within a tokio runtime, which resolves names and
+/// follows pods.
 ///
 /// # Errors
 ///
@@ -182,6 +187,13 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
         tokio::spawn(resolver::run(wanted_hosts, move |answer| {
             // As above.
             let _ = answers.send(Input::Resolved(answer));
+        }));
+    }
+    if let Some(options) = core.labels.pods.options() {
+        let updates = inputs.clone();
+        tokio::spawn(follow_pods(options, move |update| {
+            // As above.
+            let _ = updates.send(Input::Pods(update));
         }));
     }
     if let Some(ring) = core.maps.refusals.take() {

@@ -74,10 +74,16 @@ pub struct LocalUser {
 }
 
 impl Labels {
-    /// What a cgroup path says.
+    /// What a cgroup path says, if root has made all directories above the first workload.
     #[must_use]
     pub fn from_cgroup_path(path: &str) -> Self {
-        cgroup_path::parse(path)
+        cgroup_path::parse(path, usize::MAX)
+    }
+
+    /// What a cgroup path says of which root has made only the first `n_trusted` directories.
+    #[must_use]
+    pub fn from_delegated_path(path: &str, n_trusted: usize) -> Self {
+        cgroup_path::parse(path, n_trusted)
     }
 
     /// Whether a cgroup at this path is always this identity: what systemd makes again and again,

@@ -1,7 +1,8 @@
 //! Weir's agent: layers downward only.
 //!
-//! `cli` → `api` → `daemon` → adapters (`bpf`, `store`, `host`, `config`) → pure domain (`policy`,
-//! `identity`, `endpoint`, `usage`). Domain code has no clock, no I/O, no tokio and no aya.
+//! `cli` → `api` → `daemon` → adapters (`bpf`, `store`, `host`, `kube`, `config`) → pure domain
+//! (`policy`, `identity`, `endpoint`, `usage`). Domain code has no clock, no I/O, no tokio and no
+//! aya.
 
 #![deny(unsafe_code)]
 
@@ -13,6 +14,7 @@ pub mod daemon;
 pub mod endpoint;
 pub mod host;
 pub mod identity;
+pub mod kube;
 pub mod policy;
 pub mod run;
 pub mod selftest;

@@ -22,6 +22,8 @@ use crate::{
 
 /// Environment variable that sets what is logged, as in `weir=debug`.
 const LOG_VARIABLE: &str = "WEIR_LOG";
+/// What the Kubernetes client has to say, whole answers among it, is said once by ourselves.
+const LOG_DEFAULT: &str = "info,kube_client=off,kube_runtime=off";
 
 /// How long a stop waits for requests under way.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -116,7 +118,8 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 }
 
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

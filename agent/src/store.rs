@@ -1,4 +1,4 @@
-//! What must survive: names and their numbers, objects made over the API, usage, events.
+//! What must survive: names and their numbers, objects made over the API, usage, events, pods.
 //!
 //! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
@@ -10,6 +10,7 @@ mod events;
 mod labels;
 mod names;
 mod objects;
+mod pods;
 mod process_usage;
 mod schema;
 mod tasks;
@@ -25,6 +26,7 @@ pub use self::{
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
+    pods::StoredPod,
     process_usage::ProcessUsage,
     tasks::StoredTask,
 };

@@ -8,6 +8,7 @@ mod client;
 mod flight;
 mod hello;
 mod host;
+pub mod kube;
 mod program;
 mod recorder;
 pub mod resolver;
@@ -37,8 +38,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// # Panics
 ///
 /// When it does not answer in time: with `what` was waited for.
-pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, probe)
+}
+
+/// As [`eventually`], for what waits for more than the agent.
+///
+/// # Panics
+///
+/// As [`eventually`].
+pub fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe() {
             return found;

@@ -30,14 +30,29 @@ pub(crate) enum Installed {
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 impl Apt {
-    /// Writes the configuration and fetches the package lists.
+    /// With packages of Debian's own archives.
     pub(crate) fn prepare(dir: &Path, suites: &[Suite], installed: Installed) -> Result<Self> {
+        let lines = suites.iter().map(|(archive, suite)| {
+            source("deb", &format!("http://deb.debian.org/{archive}"), suite)
+        });
+        Self::with_sources(dir, &lines.collect::<String>(), installed)
+    }
+
+    /// With packages and sources of `suite`, from where this machine gets its own Debian packages.
+    pub(crate) fn prepare_sources(dir: &Path, suite: &str) -> Result<Self> {
+        let archive = archive_of_the_machine()?;
+        let lines = ["deb", "deb-src"].map(|kind| source(kind, &archive, suite));
+        Self::with_sources(dir, &lines.concat(), Installed::Nothing)
+    }
+
+    /// Writes the configuration and fetches the package lists.
+    fn with_sources(dir: &Path, sources: &str, installed: Installed) -> Result<Self> {
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).with_context(|| format!("create {}", part.display()))?;
         }
         let files = [
-            ("sources.list", sources(suites)),
+            ("sources.list", sources.to_owned()),
             ("status", String::new()),
             ("apt.conf", configuration(dir, installed)),
         ];
@@ -70,6 +85,12 @@ impl Apt {
             .with_context(|| format!("apt-get left no archive of {package}"))
     }
 
+    /// Fetches a source package into `into` and unpacks it there.
+    pub(crate) fn source(&self, package: &str, into: &Path) -> Result<()> {
+        let mut apt = self.command("apt-get");
+        process::run(apt.args(["source", "-qq", package]).current_dir(into))
+    }
+
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.arg("-c").arg(&self.config);
@@ -77,13 +98,22 @@ impl Apt {
     }
 }
 
-fn sources(suites: &[Suite]) -> String {
-    suites
-        .iter()
-        .map(|(archive, suite)| {
-            format!("deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
-        })
-        .collect()
+fn source(kind: &str, archive: &str, suite: &str) -> String {
+    format!("{kind} [signed-by={KEYRING}] {archive} {suite} main\n")
+}
+
+/// The address that apt on this machine uses for Debian's main archive.
+fn archive_of_the_machine() -> Result<String> {
+    let mut apt = Command::new("apt-get");
+    apt.args(["indextargets", "--format=$(REPO_URI)"]).args([
+        "Origin: Debian",
+        "Label: Debian",
+        "Created-By: Packages",
+    ]);
+    let addresses = process::output(&mut apt)?;
+    let first = addresses.lines().next();
+    let address = first.context("apt on this machine uses no archive of Debian")?;
+    Ok(address.trim_end_matches('/').to_owned())
 }
 
 /// Read after the machine's own configuration, so that its proxy settings stay and its hooks,

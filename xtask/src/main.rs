@@ -8,6 +8,7 @@ mod build;
 mod catalogue;
 mod demo;
 mod fuzz;
+mod kube;
 mod lint;
 mod man;
 mod paths;
@@ -49,6 +50,8 @@ enum Task {
     Bench(bench::Args),
     /// Fuzz the parsers of the kernel programs, each for a bounded time
     Fuzz(fuzz::Args),
+    /// Compile the API server of Kubernetes that end-to-end tests run, unless that has been done
+    Kube,
     /// Check format, lints, module layers, deployment files and licences
     Lint,
     /// Everything: set up, build, lint, host tests, end-to-end tests, kernel matrix
@@ -83,6 +86,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Demo => demo::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::run(&args).map(|tally| tally.finish()),
+        Task::Kube => kube::ensure().map(|()| ExitCode::SUCCESS),
         Task::Lint => lint::run().map(|tally| tally.finish()),
         Task::Test => test::run().map(|tally| tally.finish()),
         Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),

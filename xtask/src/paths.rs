@@ -41,6 +41,11 @@ pub(crate) fn clients() -> PathBuf {
     target().join("clients")
 }
 
+/// The API server of Kubernetes and its database, for end-to-end tests.
+pub(crate) fn kube() -> Result<PathBuf> {
+    Ok(cache()?.join("kube-1.20.2"))
+}
+
 /// Downloads and tools that outlive `target/`: the BPF linker, kernel images.
 pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {

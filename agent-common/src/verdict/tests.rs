@@ -267,3 +267,21 @@ fn every_reason_has_a_page() {
     let n_pages = std::fs::read_dir(&pages).expect("the pages").count();
     assert_eq!(n_pages, Reason::ALL.len());
 }
+
+#[test]
+fn a_decision_survives_as_one_word() {
+    let rule = RuleId::from_raw(RuleId::LIMIT - 1);
+    for endpoint in [
+        EndpointId::ANY,
+        EndpointId::OVERFLOW,
+        EndpointId::from_raw(u32::MAX),
+    ] {
+        for reason in Reason::ALL {
+            let decision = Decision::new(reason, rule, endpoint);
+            let marks = ((1 << Decision::MARK_BITS) - 1) << Decision::WORD_MARKS;
+            assert_eq!(decision.to_word() & marks, 0);
+            assert_eq!(Decision::from_word(decision.to_word() | marks), decision);
+        }
+    }
+    const { assert!(Decision::WORD_MARKS + Decision::MARK_BITS <= 62) };
+}

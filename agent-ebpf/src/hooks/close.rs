@@ -4,8 +4,6 @@
 //! It fires before an abort clears the byte counts, which later hooks miss. The return code has no
 //! effect. It is global, so it must leave quickly: a socket without a cookie was never decided.
 
-use core::mem::MaybeUninit;
-
 use agent_common::{
     address::Address,
     counter::CounterKey,
@@ -22,7 +20,7 @@ use crate::{
     attempt::{count_close, now_ns},
     cgroup,
     context::Target,
-    found::Found,
+    found::{self, Judgement},
     kernel::{offset, read},
     maps,
 };
@@ -101,19 +99,17 @@ struct Decided {
 /// never said enough to be decided.
 #[inline(always)]
 fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
-    let mut found = MaybeUninit::uninit();
-    if !Found::look_up(&mut found, maps::active_policy(), target) {
+    let active = maps::active_policy();
+    if !found::is_known(active, target) {
         return None;
     }
-    // SAFETY: it has been looked up.
-    let found = unsafe { found.assume_init_ref() };
     let identity = match cgroup::of_socket(sock).and_then(maps::identity_of_cgroup) {
         Some(identity) => identity,
         // Below a scope, a cgroup that never connected here belongs to somebody else.
         None if maps::is_scoped() => return None,
         None => IdentityId::UNKNOWN,
     };
-    let judgement = found.judge(target, identity, now_ns());
+    let judgement = Judgement::of(target, active.slot, identity, now_ns());
     let decision = judgement.decision;
     if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous() {
         return None;

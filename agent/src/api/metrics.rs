@@ -29,6 +29,18 @@ pub struct MetricsSnapshot {
     /// Map, entries, limit.
     pub maps: Vec<(String, u64, u64)>,
     pub hooks: Vec<(String, bool)>,
+    /// `None`: nobody is asked about pods.
+    pub kubernetes: Option<PodsFreshness>,
+}
+
+/// What is known about pods.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PodsFreshness {
+    pub is_connected: bool,
+    /// `None` if nothing was ever known.
+    pub age_seconds: Option<u64>,
+    pub pods: u64,
+    pub unresolved: u64,
 }
 
 /// Counts of one identity and endpoint.
@@ -56,6 +68,9 @@ const VERDICTS: [&str; 3] = ["allow", "deny", "would-deny"];
 pub fn encode(snapshot: &MetricsSnapshot) -> String {
     let mut registry = Registry::with_prefix("weir");
     register_state(&mut registry, snapshot);
+    if let Some(kubernetes) = &snapshot.kubernetes {
+        register_kubernetes(&mut registry, kubernetes);
+    }
     register_usage(&mut registry, &bounded(&snapshot.rows));
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -74,12 +89,8 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         losses,
         maps,
         hooks,
+        kubernetes: _,
     } = snapshot;
-    let gauge = |value: u64| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
     let build = Gauges::default();
     build
         .get_or_create(&vec![("version", version.clone())])
@@ -138,6 +149,43 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
             .set(i64::from(*is_up));
     }
     registry.register("hook_up", "Whether a kernel hook is attached", up);
+}
+
+fn gauge(value: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge
+}
+
+fn register_kubernetes(registry: &mut Registry, freshness: &PodsFreshness) {
+    let PodsFreshness {
+        is_connected,
+        age_seconds,
+        pods,
+        unresolved,
+    } = freshness;
+    registry.register(
+        "kubernetes_connected",
+        "Whether metadata of pods is current",
+        gauge(u64::from(*is_connected)),
+    );
+    if let Some(age) = age_seconds {
+        registry.register(
+            "kubernetes_age_seconds",
+            "How old metadata of pods may be",
+            gauge(*age),
+        );
+    }
+    registry.register(
+        "kubernetes_pods",
+        "Pods of this node that are known",
+        gauge(*pods),
+    );
+    registry.register(
+        "kubernetes_unresolved",
+        "Pods that have cgroups and are not known yet",
+        gauge(*unresolved),
+    );
 }
 
 fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
@@ -241,6 +289,12 @@ mod tests {
             rows: vec![row("unit:a.service", 7)],
             reasons: vec![("no-sni".to_owned(), 2)],
             losses: vec![("event-ring-full".to_owned(), 3)],
+            kubernetes: Some(PodsFreshness {
+                is_connected: false,
+                age_seconds: Some(180),
+                pods: 12,
+                unresolved: 1,
+            }),
             ..MetricsSnapshot::default()
         };
         let text = encode(&snapshot);
@@ -250,6 +304,10 @@ mod tests {
             "weir_mode{mode=\"observe\"} 0",
             "weir_decisions_total{reason=\"no-sni\"} 2",
             "weir_lost_total{reason=\"event-ring-full\"} 3",
+            "weir_kubernetes_connected 0",
+            "weir_kubernetes_age_seconds 180",
+            "weir_kubernetes_pods 12",
+            "weir_kubernetes_unresolved 1",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
         ] {

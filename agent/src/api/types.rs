@@ -22,7 +22,7 @@ pub use self::{
         SimilarHost, SubjectSpec,
     },
     rights::{CallableEndpoint, Rights, RightsQuery},
-    status::{Capacity, HookCoverage, LossCount, RefusedConnections, Status},
+    status::{Capacity, HookCoverage, Kubernetes, LossCount, RefusedConnections, Status},
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
     who::{LiveCaller, RecentCaller, WhoQuery, WhoTalks},

@@ -143,6 +143,11 @@ pub(super) fn relative(at: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
+/// `3m`; what has not begun yet has lasted no time.
+pub(super) fn duration(duration: SignedDuration) -> String {
+    rough(duration.max(SignedDuration::ZERO))
+}
+
 /// The largest unit that fits, as a whole number.
 fn rough(distance: SignedDuration) -> String {
     let seconds = distance.as_secs();

@@ -2,9 +2,14 @@
 
 use super::{
     Answer,
-    output::{Out, relative},
+    output::{Out, duration, relative},
 };
-use crate::api::{client::Client, types::Status};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{
+    client::Client,
+    types::{Kubernetes, Status},
+};
 
 /// Show whether the agent is in force, with what coverage and losses
 #[derive(Debug, clap::Args)]
@@ -52,6 +57,9 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
         "knows     {} identities, {} endpoints; {} of {} hosts have an address",
         status.identities, status.endpoints, status.hosts_resolved, status.hosts
     ))?;
+    if let Some(kubernetes) = &status.kubernetes {
+        out.line(format!("kubernetes  {}", freshness(kubernetes, now)))?;
+    }
     for error in &status.policy_errors {
         out.line(format!("MISTAKE   {error} (the running revision stays)"))?;
     }
@@ -106,4 +114,37 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
         out.line(format!("  - {limit}"))?;
     }
     Ok(())
+}
+
+/// `api, 12 pods, away for 3m: connection refused`
+fn freshness(kubernetes: &Kubernetes, now: Timestamp) -> String {
+    let Kubernetes {
+        source,
+        node,
+        pods,
+        unresolved,
+        connected: _,
+        away_since,
+        why,
+        age_seconds,
+        current_at: _,
+    } = kubernetes;
+    let mut text = format!("{source}, {pods} pods of {node}");
+    if *unresolved > 0 {
+        text = format!("{text}, {unresolved} UNRESOLVED");
+    }
+    let Some(since) = away_since else {
+        return format!("{text}, current");
+    };
+    let away = duration(now.duration_since(*since));
+    let age = age_seconds.map(|age| i64::try_from(age).unwrap_or(i64::MAX));
+    let known = match age {
+        Some(age) => format!(
+            "what is known is {} old",
+            duration(SignedDuration::from_secs(age))
+        ),
+        None => "nothing is known yet".to_owned(),
+    };
+    let why = why.as_deref().unwrap_or("unknown");
+    format!("{text}, AWAY for {away}: {why} ({known})")
 }

@@ -56,9 +56,9 @@ mod rendering {
 
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
-        CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage, Label,
-        LiveCaller, LossCount, MatchedEndpoint, Quality, RecentCaller, RefusedConnections, Rights,
-        Rule, Status, Target, UsageKey, UsageReport, UsageRow, Who, WhoTalks,
+        CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage, Kubernetes,
+        Label, LiveCaller, LossCount, MatchedEndpoint, Quality, RecentCaller, RefusedConnections,
+        Rights, Rule, Status, Target, UsageKey, UsageReport, UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -174,6 +174,17 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             grants: 1,
             hosts: 4,
             hosts_resolved: 2,
+            kubernetes: Some(Kubernetes {
+                source: "api".to_owned(),
+                node: "n1".to_owned(),
+                pods: 12,
+                unresolved: 1,
+                connected: false,
+                away_since: Some(ago(180)),
+                why: Some("connection refused".to_owned()),
+                age_seconds: Some(240),
+                current_at: Some(ago(240)),
+            }),
             limits: vec!["root can detach the programs".to_owned()],
         };
         let expected = "\
@@ -183,6 +194,7 @@ cgroup    /sys/fs/cgroup
 agent     weir 1.0.0, started 10m ago
 kernel    6.1.0
 knows     2 identities, 3 endpoints; 2 of 4 hosts have an address
+kubernetes  api, 12 pods of n1, 1 UNRESOLVED, AWAY for 3m: connection refused (what is known is 4m old)
 MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
 
 hooks

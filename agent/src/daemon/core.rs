@@ -24,6 +24,7 @@ use super::{
     labels::Labeller,
     latency::Latency,
     narrowing::Narrowing,
+    pods::Pods,
     policy::Running,
     processes::{KnownExes, ProcessReader},
     sources,
@@ -125,6 +126,7 @@ impl Core {
             inspect: config.inspect,
             arguments: config.arguments,
         })?;
+        let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
         let mut core = Self {
@@ -136,8 +138,8 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
+            labels: Labeller::new(&host.cgroup_root, pods),
             tasks,
-            labels: Labeller::default(),
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
             named_addresses: Wanted::new(),
@@ -233,6 +235,7 @@ impl Core {
             Input::Cgroup(Change::Missed) => self.rescan(),
             Input::Cgroups(records) => self.hear(&records),
             Input::Resolved(answer) => self.learn(&answer),
+            Input::Pods(update) => self.take_pods(update),
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
@@ -319,7 +322,7 @@ impl Core {
         }
     }
 
-    fn reinstall(&mut self, why: &str) {
+    pub(super) fn reinstall(&mut self, why: &str) {
         match self.install() {
             Ok(()) => tracing::info!(why, "installed the running revision again"),
             Err(error) => tracing::error!(error = error_chain(&error), why, "not installed"),
@@ -356,6 +359,7 @@ impl Core {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
+        self.note_pods(at.wall);
         self.labels.forget_names(self.workloads.labels());
         if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
             tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");

@@ -1,11 +1,19 @@
-//! What is known about a cgroup: what its path says, and what a runtime says about its container.
+//! What is known about a cgroup: what its path says, what a runtime says about its container, and
+//! what Kubernetes says about its pod.
 //!
 //! A runtime may write down a container a moment after its cgroup was made, so it is asked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
+use super::pods::Pods;
 use crate::{
-    host::containers::{ContainerInfo, ContainerRuntimes, PodInfo},
+    host::{
+        cgroups,
+        containers::{ContainerInfo, ContainerRuntimes, PodInfo},
+    },
     identity::Labels,
 };
 
@@ -17,6 +25,9 @@ const MAX_INNER: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Labeller {
+    /// Where the cgroups are mounted.
+    root: PathBuf,
+    pub(super) pods: Pods,
     runtimes: ContainerRuntimes,
     /// Cgroups of containers that no runtime knows, or not yet.
     incomplete: BTreeMap<u64, Incomplete>,
@@ -33,6 +44,14 @@ struct Incomplete {
 type Inner = (Option<String>, Option<String>);
 
 impl Labeller {
+    pub(super) fn new(root: &Path, pods: Pods) -> Self {
+        Self {
+            root: root.to_owned(),
+            pods,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn labels_of(&mut self, cgroup: u64, path: &str) -> Labels {
         let labels = self.known(path);
         if is_incomplete(&labels) {
@@ -71,7 +90,8 @@ impl Labeller {
     }
 
     fn known(&mut self, path: &str) -> Labels {
-        let mut labels = Labels::from_cgroup_path(path);
+        let n_trusted = cgroups::n_made_by_root(&self.root, path);
+        let mut labels = Labels::from_delegated_path(path, n_trusted);
         let info = labels
             .container
             .as_deref()
@@ -79,6 +99,7 @@ impl Labeller {
         if let Some(info) = info {
             add(&mut labels, info);
         }
+        self.pods.describe(&mut labels);
         self.within_limits(labels)
     }
 
@@ -137,7 +158,7 @@ fn add(labels: &mut Labels, info: ContainerInfo) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::fs;
 
     use nix::unistd::geteuid;
     use tempfile::TempDir;

@@ -11,7 +11,7 @@ use agent_common::{
 };
 use jiff::Timestamp;
 
-use super::Core;
+use super::{Core, pods::KubernetesView};
 use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
@@ -46,6 +46,8 @@ pub struct StatusView {
     pub grants: usize,
     pub hosts: usize,
     pub hosts_resolved: usize,
+    /// `None`: nobody is asked about pods.
+    pub kubernetes: Option<KubernetesView>,
 }
 
 /// How full one kernel map is.
@@ -92,6 +94,7 @@ impl Core {
             grants: revision.set.grant_names().count(),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
+            kubernetes: self.kubernetes(),
         })
     }
 

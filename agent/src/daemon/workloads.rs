@@ -47,6 +47,22 @@ impl Workloads {
             .map(|(id, cgroup)| (*id, cgroup.identity))
     }
 
+    /// Every cgroup that is there, with its path.
+    pub(super) fn present(&self) -> Vec<(u64, String)> {
+        self.cgroups
+            .iter()
+            .filter(|(_, cgroup)| cgroup.gone_at_ns.is_none())
+            .map(|(id, cgroup)| (*id, cgroup.path.clone()))
+            .collect()
+    }
+
+    /// The labels of a cgroup's identity.
+    pub(super) fn labels_at(&self, cgroup: u64) -> Option<&Labels> {
+        let cgroup = self.cgroups.get(&cgroup)?;
+        let identity = self.identities.get(&cgroup.identity)?;
+        Some(&identity.labels)
+    }
+
     /// Records that `cgroup` is there.
     pub(super) fn add(&mut self, cgroup: u64, id: IdentityId, labels: Labels) {
         let known = Cgroup {

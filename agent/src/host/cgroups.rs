@@ -45,6 +45,23 @@ pub fn scan(root: &Path, directory: &Path) -> io::Result<BTreeMap<u64, String>> 
     Ok(found)
 }
 
+/// How many directories of `path`, from the top, root has made: all down to the first one that
+/// belongs to somebody else, who makes those below it.
+#[must_use]
+pub fn n_made_by_root(root: &Path, path: &str) -> usize {
+    let mut directory = root.to_owned();
+    let components = path.split('/').filter(|part| !part.is_empty());
+    for (index, component) in components.enumerate() {
+        directory.push(component);
+        // What is gone was not removed by somebody who had been given it: only what is in it can be.
+        let owner = fs::symlink_metadata(&directory).map(|metadata| metadata.uid());
+        if owner.is_ok_and(|owner| owner != 0) {
+            return index + 1;
+        }
+    }
+    usize::MAX
+}
+
 /// Path of a directory below the cgroup root, `/` first.
 #[must_use]
 pub fn path_below(root: &Path, path: &Path) -> String {
@@ -52,6 +69,16 @@ pub fn path_below(root: &Path, path: &Path) -> String {
         Ok(below) => format!("/{}", below.display()),
         Err(_) => path.display().to_string(),
     }
+}
+
+/// Whether there is a process in the cgroup at `path` below `root`, or below it.
+#[must_use]
+pub fn is_populated(root: &Path, path: &str) -> bool {
+    let events = root
+        .join(path.trim_start_matches('/'))
+        .join("cgroup.events");
+    // A cgroup that is gone has none.
+    fs::read_to_string(events).is_ok_and(|text| text.contains("populated 1"))
 }
 
 /// What has happened to a cgroup.
@@ -124,6 +151,25 @@ mod tests {
             found.get(&id).map(String::as_str),
             Some("/a.slice/b.service")
         );
+    }
+
+    #[test]
+    fn what_somebody_was_given_was_not_made_by_root() {
+        let root = tempfile::tempdir().expect("a directory");
+        let given = root.path().join("a/given");
+        fs::create_dir_all(given.join("b/c")).expect("nested directories");
+        let found = |path| n_made_by_root(root.path(), path);
+        if !nix::unistd::geteuid().is_root() {
+            assert_eq!(found("/a/given/b"), 1);
+            return;
+        }
+        assert_eq!(found("/a/given/b/c"), usize::MAX);
+        assert_eq!(found("/a/gone"), usize::MAX);
+        std::os::unix::fs::chown(&given, Some(7), None).expect("given away");
+        assert_eq!(found("/a/given/b/c"), 2);
+        assert_eq!(found("/a/given/gone"), 2);
+        assert_eq!(found("/a"), usize::MAX);
+        assert_eq!(found("/"), usize::MAX);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use component::{Component, Keeper};
 
 use super::Labels;
 
-pub(super) fn parse(path: &str) -> Labels {
+/// Only the first `n_trusted` directories are made by root.
+pub(super) fn parse(path: &str, n_trusted: usize) -> Labels {
     let mut walk = Walk {
         labels: Labels {
             cgroup: if path.is_empty() { "/" } else { path }.to_owned(),
@@ -20,7 +21,11 @@ pub(super) fn parse(path: &str) -> Labels {
         nested: Vec::new(),
     };
     let mut parent = "";
-    for text in path.split('/').filter(|part| !part.is_empty()) {
+    let components = path.split('/').filter(|part| !part.is_empty());
+    for (index, text) in components.enumerate() {
+        if index >= n_trusted {
+            walk.leave_trust();
+        }
         walk.enter(&Component::read(text, parent));
         parent = text;
     }
@@ -47,14 +52,25 @@ enum Place {
     User,
     /// A workload.
     Inside,
+    /// Whoever was given a directory that is no workload: there are paths, and no names.
+    Delegated,
 }
 
 impl Walk {
+    fn leave_trust(&mut self) {
+        self.place = match self.place {
+            Place::Host => Place::Delegated,
+            Place::Runtime => Place::Inside,
+            Place::User | Place::Inside | Place::Delegated => self.place,
+        };
+    }
+
     fn enter(&mut self, component: &Component<'_>) {
         match self.place {
             Place::Host | Place::Runtime => self.enter_host(component),
             Place::User => self.enter_user(component),
             Place::Inside => self.nested.extend(component.nested()),
+            Place::Delegated => {}
         }
     }
 

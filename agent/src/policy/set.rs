@@ -93,6 +93,7 @@ impl PolicySet {
         for object in objects {
             errors.extend(unknown_endpoints(&object, &set.catalogue));
             if let Spec::InvocationGrant(grant) = &object.value.spec {
+                warnings.extend(names_of_any_user(&object, grant));
                 match resolve(&object, grant, options) {
                     Ok((grant, warning)) => {
                         set.grants.insert(object.value.metadata.name.clone(), grant);
@@ -299,6 +300,32 @@ fn unknown_endpoint(selector: &str, catalogue: &Catalogue) -> String {
              ModelEndpoint adds one"
         ),
     }
+}
+
+/// Subjects that whoever logs in can become by giving a unit that name.
+fn names_of_any_user(object: &Located<Object>, grant: &InvocationGrant) -> Vec<PolicyError> {
+    let is_of_any = |subject: &Subject| match subject {
+        Subject::Any => false,
+        Subject::Parts(parts) => {
+            parts.user_unit.is_some()
+                && parts.unit.is_none()
+                && parts.slice.is_none()
+                && parts.cgroup.is_none()
+                && parts.user.is_none()
+        }
+    };
+    let subjects = grant.subjects.iter().enumerate();
+    let warned = subjects.filter(|(_, subject)| is_of_any(subject));
+    warned
+        .map(|(index, _)| {
+            let field = format!("spec.subjects[{index}].systemd.userUnit");
+            object.error(
+                &field,
+                "selects a unit of that name of every user, and users name their units: add \
+                 `unit: user@UID.service`",
+            )
+        })
+        .collect()
 }
 
 fn resolve(

@@ -148,7 +148,7 @@ impl Store {
                 })
                 .attempt(what)?,
         };
-        number_below(number, u32::MAX, "rule").map(RuleId::from_raw)
+        number_below(number, RuleId::LIMIT, "rule").map(RuleId::from_raw)
     }
 
     /// Every identity that has been seen, in the order of its number.

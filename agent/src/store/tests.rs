@@ -547,6 +547,52 @@ fn the_last_addresses_of_a_host_survive_a_restart() {
 }
 
 #[test]
+fn pods_are_recalled_as_they_were_kept_and_replaced_whole() {
+    let (_directory, path) = directory();
+    let pod = |uid: &str| StoredPod {
+        uid: uid.to_owned(),
+        namespace: "team".to_owned(),
+        name: format!("pod-{uid}"),
+        labels: [("app", "api"), ("tier", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        service_account: Some("reader".to_owned()),
+        owner: Some(("Deployment".to_owned(), "api".to_owned())),
+        containers: vec![
+            ["2", "second", "image:2"].map(ToOwned::to_owned),
+            ["1", "first", "image:1"].map(ToOwned::to_owned),
+        ],
+        node: Some("n1".to_owned()),
+    };
+    let bare = StoredPod {
+        uid: "0".to_owned(),
+        ..StoredPod::default()
+    };
+    let mut store = open(&path);
+    assert_eq!(store.pods().expect("none"), (Vec::new(), None));
+    store
+        .keep_pods(&[bare.clone(), pod("a"), pod("b")], NOW)
+        .expect("kept");
+    drop(store);
+    let mut store = open(&path);
+    let (pods, at) = store.pods().expect("pods");
+    assert_eq!(pods, [bare, pod("a"), pod("b")]);
+    assert_eq!(at, Some(NOW));
+    store.pods_are_current(later(5)).expect("noted");
+    assert_eq!(store.pods().expect("pods").1, Some(later(5)));
+    // The same UID twice is a mistake of ours: nothing is lost by it.
+    store
+        .keep_pods(&[pod("a"), pod("a")], later(6))
+        .expect_err("twice");
+    assert_eq!(store.pods().expect("pods").0.len(), 3);
+    store.keep_pods(&[pod("b")], later(7)).expect("kept");
+    assert_eq!(
+        store.pods().expect("pods"),
+        (vec![pod("b")], Some(later(7)))
+    );
+}
+
+#[test]
 fn tasks_are_kept_until_they_are_forgotten() {
     let (_directory, path) = directory();
     let task = |id: &str, is_over| StoredTask {

@@ -32,11 +32,13 @@ pub(crate) fn corpus() -> Result<Tally> {
 
 pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {
     let mut cargo = process::cargo("test");
-    count(
-        cargo
-            .args(["--package", END_TO_END])
-            .env("WEIR_BIN", binary),
-    )
+    cargo
+        .args(["--package", END_TO_END])
+        .env("WEIR_BIN", binary);
+    if let Ok(kube) = paths::kube() {
+        cargo.env("WEIR_KUBE", kube);
+    }
+    count(&mut cargo)
 }
 
 fn count(cargo: &mut Command) -> Result<Tally> {

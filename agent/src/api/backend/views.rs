@@ -8,16 +8,17 @@ use super::{internal, usage::value_name};
 use crate::{
     api::{
         error::ApiError,
-        metrics::{MetricsRow, MetricsSnapshot},
+        metrics::{MetricsRow, MetricsSnapshot, PodsFreshness},
         types::{
             Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage, Identity,
-            IdentityList, LossCount, RefusedConnections, SimilarHost, Status,
+            IdentityList, Kubernetes, LossCount, RefusedConnections, SimilarHost, Status,
         },
     },
     bpf::{Attachment, close_source_name},
-    daemon::{Core, StatusView},
+    daemon::{Core, KubernetesView, StatusView},
     endpoint::{self, Catalogue, Source},
     identity::{Labels, LocalUser},
+    kube::inventory::State,
     store::{KnownIdentity, StoreError},
     usage::{self, Group, Key, Value},
 };
@@ -58,6 +59,7 @@ pub(super) fn status(view: StatusView) -> Status {
         grants,
         hosts,
         hosts_resolved,
+        kubernetes,
     } = view;
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,7 +114,35 @@ pub(super) fn status(view: StatusView) -> Status {
         grants: grants as u64,
         hosts: hosts as u64,
         hosts_resolved: hosts_resolved as u64,
+        kubernetes: kubernetes.map(kubernetes_wire),
         limits: LIMITS.map(ToOwned::to_owned).to_vec(),
+    }
+}
+
+fn kubernetes_wire(view: KubernetesView) -> Kubernetes {
+    let KubernetesView {
+        source,
+        node,
+        pods,
+        unresolved,
+        state,
+        current_at,
+        age,
+    } = view;
+    let (away_since, why) = match state {
+        State::Connected => (None, None),
+        State::Away { since, why } => (Some(since), Some(why)),
+    };
+    Kubernetes {
+        source: source.to_owned(),
+        node,
+        pods: pods as u64,
+        unresolved: unresolved as u64,
+        connected: away_since.is_none(),
+        away_since,
+        why,
+        age_seconds: age.and_then(|age| age.as_secs().try_into().ok()),
+        current_at,
     }
 }
 
@@ -356,5 +386,11 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
             .iter()
             .map(|hook| (hook.program.to_owned(), hook.attachment.is_ok()))
             .collect(),
+        kubernetes: view.kubernetes.map(|kubernetes| PodsFreshness {
+            is_connected: kubernetes.state == State::Connected,
+            age_seconds: kubernetes.age.and_then(|age| age.as_secs().try_into().ok()),
+            pods: kubernetes.pods as u64,
+            unresolved: kubernetes.unresolved as u64,
+        }),
     })
 }

@@ -38,6 +38,9 @@ pub struct Status {
     /// Hosts of endpoints that are resolved, and how many of them have an address.
     pub hosts: u64,
     pub hosts_resolved: u64,
+    /// Absent while nobody is asked about pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
     /// Stated limits: what this version does not see or stop.
     pub limits: Vec<String>,
 }
@@ -62,6 +65,26 @@ pub struct RefusedConnections {
     pub gone: u64,
     /// Cut off, but their callers have to wait for a timeout of their own.
     pub not_ended: u64,
+}
+
+/// How fresh metadata of this node's pods is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Kubernetes {
+    /// `api` or `kubelet`.
+    pub source: String,
+    pub node: String,
+    pub pods: u64,
+    /// Pods that have cgroups and are not known yet.
+    pub unresolved: u64,
+    pub connected: bool,
+    /// Since when nobody answers, and why.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub away_since: Option<Timestamp>,
+    pub why: Option<String>,
+    /// How old what is known may be; absent if nothing was ever known.
+    pub age_seconds: Option<u64>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub current_at: Option<Timestamp>,
 }
 
 /// How full one kernel map is.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::error_chain;
 
@@ -17,6 +17,7 @@ use crate::error_chain;
 const LARGEST: u64 = 16 << 20;
 
 const DOCKER: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
+const DOCKER_SETTINGS: &str = "etc/docker/daemon.json";
 
 const CONTAINERD: [&str; 4] = [
     "run/containerd",
@@ -27,6 +28,7 @@ const CONTAINERD: [&str; 4] = [
 
 /// Of Podman, Buildah and CRI-O: what is kept, and what a reboot clears.
 const STORAGE: [&str; 2] = ["var/lib/containers/storage", "run/containers/storage"];
+const STORAGE_SETTINGS: &str = "etc/containers/storage.conf";
 
 #[derive(Debug)]
 pub(super) struct Places {
@@ -34,6 +36,24 @@ pub(super) struct Places {
     pub containerd: Vec<PathBuf>,
     pub storage: Vec<PathBuf>,
     owner: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct DockerSettings {
+    data_root: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StorageSettings {
+    #[serde(default)]
+    storage: StorageRoots,
+}
+
+#[derive(Default, Deserialize)]
+struct StorageRoots {
+    graphroot: Option<String>,
+    runroot: Option<String>,
 }
 
 /// Changes whenever a file does.
@@ -47,12 +67,23 @@ pub(super) struct Stamp {
 impl Places {
     pub(super) fn new(root: &Path, owner: u32) -> Self {
         let below = |places: &[&str]| places.iter().map(|place| root.join(place)).collect();
-        Self {
+        let mut places = Self {
             docker: below(&DOCKER),
             containerd: below(&CONTAINERD),
             storage: below(&STORAGE),
             owner,
-        }
+        };
+        let moved = |place: String| root.join(place.trim_start_matches('/'));
+        let docker: Option<DockerSettings> = places.read(&root.join(DOCKER_SETTINGS));
+        let docker = docker.and_then(|settings| settings.data_root);
+        places.docker.extend(docker.map(moved));
+        let storage = places.bytes(&root.join(STORAGE_SETTINGS)).ok();
+        let storage = storage.and_then(|text| toml::from_slice::<StorageSettings>(&text).ok());
+        let StorageRoots { graphroot, runroot } =
+            storage.map(|settings| settings.storage).unwrap_or_default();
+        let roots = [graphroot, runroot].into_iter().flatten();
+        places.storage.extend(roots.map(moved));
+        places
     }
 
     pub(super) fn stamp(path: &Path) -> Option<Stamp> {

@@ -32,6 +32,12 @@ impl Host {
         self
     }
 
+    /// As after a restart of the agent.
+    fn again(self) -> Self {
+        let runtimes = ContainerRuntimes::below(self.root.path(), geteuid().as_raw());
+        Self { runtimes, ..self }
+    }
+
     fn name(&self) -> Option<String> {
         self.runtimes.look_up(ID)?.name
     }
@@ -163,6 +169,24 @@ fn an_older_containerd_leaves_out_the_uid_of_the_pod() {
         name: "api-5d8f-x7k2p".to_owned(),
     };
     assert_eq!(pod, Some(expected));
+}
+
+#[test]
+fn runtimes_whose_state_was_moved_are_found() {
+    let path = format!("srv/docker/containers/{ID}/config.v2.json");
+    let moved = Host::new()
+        .with("etc/docker/daemon.json", r#"{"data-root": "/srv/docker"}"#)
+        .with(&path, &docker("/web"))
+        .again();
+    assert_eq!(moved.name().as_deref(), Some("web"));
+    let list = "srv/graph/overlay-containers/containers.json";
+    let settings =
+        "[storage]\ndriver = \"overlay\"\ngraphroot = \"/srv/graph\"\n[storage.options]\n";
+    let moved = Host::new()
+        .with("etc/containers/storage.conf", settings)
+        .with(list, &storage("web1"))
+        .again();
+    assert_eq!(moved.name().as_deref(), Some("web1"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn paths_are_who_their_makers_say() {
             panic!("three columns: {row}");
         };
         let path = path.trim_end();
-        let labels = parse(path);
+        let labels = parse(path, usize::MAX);
         assert_eq!(labels.key(), key.trim(), "{path}");
         assert_eq!(told(&labels), expected.trim(), "{path}");
         let cgroup = if path.is_empty() { "/" } else { path };
@@ -77,8 +77,8 @@ fn nothing_below_a_workload_changes_who_it_is() {
         .filter_map(|line| line.split('|').next());
     for path in below.map(str::trim_end) {
         for workload in workloads {
-            let outer = parse(workload);
-            let inner = parse(&format!("{workload}{path}"));
+            let outer = parse(workload, usize::MAX);
+            let inner = parse(&format!("{workload}{path}"), usize::MAX);
             let trusted = Labels {
                 cgroup: outer.cgroup.clone(),
                 user_unit: None,
@@ -93,4 +93,29 @@ fn nothing_below_a_workload_changes_who_it_is() {
             assert!(is_its_own, "{key} {workload}{path}");
         }
     }
+}
+
+#[test]
+fn in_a_directory_that_somebody_was_given_there_are_no_names() {
+    let check = |path: &str, n_trusted: usize, key: &str| {
+        assert_eq!(parse(path, n_trusted).key(), key, "{path} {n_trusted}");
+    };
+    let path = "/alice/system.slice/nginx.service";
+    check(path, 3, "unit:nginx.service");
+    check(path, 1, "cgroup:/alice/system.slice/nginx.service");
+    assert_eq!(parse(path, 1).slice, None);
+    check(
+        "/system.slice/a.service/b.service",
+        2,
+        "unit:a.service/b.service",
+    );
+    check(
+        &format!("/x/docker/{A}"),
+        1,
+        &format!("cgroup:/x/docker/{A}"),
+    );
+    let user = "/user.slice/user-7.slice/user@7.service/x.service";
+    check(user, 3, "unit:user@7.service/x.service");
+    let runtime = format!("/system.slice/k3s.service/{A}");
+    check(&runtime, 2, &format!("unit:k3s.service/{A}"));
 }

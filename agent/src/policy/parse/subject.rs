@@ -59,6 +59,9 @@ fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
         parts.unit = read(reader, &inner, "unit", part::unit);
         parts.slice = read(reader, &inner, "slice", part::slice);
         parts.user_unit = read(reader, &inner, "userUnit", part::unit);
+        if let Some(field) = inner.get("userUnit") {
+            reader.remember(field);
+        }
     }
     if let Some(container) = fields.get("container") {
         let inner = group(reader, container, &CONTAINER)?;

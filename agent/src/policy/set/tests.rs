@@ -54,6 +54,31 @@ fn check(files: &[&str], expected: &[&str]) {
 }
 
 #[test]
+fn a_grant_for_a_name_that_any_user_can_take_is_warned_about() {
+    let check = |subject: &str, expected: &[&str]| {
+        let spec = format!("{{subjects: [{subject}], endpoints: [openai], purpose: x}}");
+        let text = object("InvocationGrant", "g", &spec);
+        let built = build(&[&text], OnExpired::Refuse).expect("fits");
+        assert_eq!(shown(&built.warnings), expected, "{subject}");
+    };
+    check(
+        "{any: true}, {systemd: {userUnit: a.service}}",
+        &[
+            "a.yaml:5:53: spec.subjects[1].systemd.userUnit: selects a unit of that name of every \
+             user, and users name their units: add `unit: user@UID.service`",
+        ],
+    );
+    check(
+        "{systemd: {userUnit: a.service, unit: user@7.service}}",
+        &[],
+    );
+    check(
+        "{systemd: {userUnit: a.service}, process: {user: bob}}",
+        &[],
+    );
+}
+
+#[test]
 fn unknown_endpoints_are_named_with_what_was_probably_meant() {
     check(
         &[&grant("a", "[anthropc, openai, zzzzzz]", "")],

@@ -91,6 +91,11 @@ const OWNERS: &[Owner] = &[
         why: "only `store` talks to the database",
     },
     Owner {
+        module: "kube",
+        crates: &["k8s_openapi", "kube"],
+        why: "only `kube` talks to Kubernetes",
+    },
+    Owner {
         module: "api",
         crates: &["axum", "utoipa", "utoipa_axum"],
         why: "only `api` speaks HTTP to clients",
