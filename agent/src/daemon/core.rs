@@ -33,8 +33,11 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{Attached, KernelError, Loaded, Maps, Options, detach_all, detach_programs, probe},
-    config::Config,
+    bpf::{
+        Attached, ForeignSends, KernelError, Loaded, Maps, Options, detach_all, detach_programs,
+        probe,
+    },
+    config::{Config, Lsm},
     error_chain,
     host::{
         cgroups::{self, Change},
@@ -125,6 +128,10 @@ impl Core {
             mode: config.mode,
             inspect: config.inspect,
             arguments: config.arguments,
+            foreign_sends: ForeignSends {
+                watch: config.watch_sends,
+                lsm: config.lsm == Lsm::Auto,
+            },
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;

@@ -43,9 +43,9 @@ pub(super) fn add(
             event.user,
         );
         let counts: [u64; 6] = match (event.kind, event.verdict) {
-            (EventKind::Connect, Verdict::Allow) => [1, 0, 0, 0, 0, 0],
-            (EventKind::Connect, Verdict::Deny) => [0, 1, 0, 0, 0, 0],
-            (EventKind::Connect, Verdict::WouldDeny) => [0, 0, 1, 0, 0, 0],
+            (EventKind::Connect | EventKind::Send, Verdict::Allow) => [1, 0, 0, 0, 0, 0],
+            (EventKind::Connect | EventKind::Send, Verdict::Deny) => [0, 1, 0, 0, 0, 0],
+            (EventKind::Connect | EventKind::Send, Verdict::WouldDeny) => [0, 0, 1, 0, 0, 0],
             (EventKind::Close, _) => [
                 0,
                 0,
