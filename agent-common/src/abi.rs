@@ -17,6 +17,8 @@ pub mod map {
     pub const EVENTS: &str = "EVENTS";
     pub const EXE_CLASSES: &str = "EXE_CLASSES";
     pub const EXES: &str = "EXES";
+    /// Not pinned: another agent tells again.
+    pub const FOREIGN: &str = "FOREIGN";
     pub const IDENTITIES: &str = "IDENTITIES";
     pub const INSPECTED: &str = "INSPECTED";
     pub const LEARNED: &str = "LEARNED";
@@ -79,6 +81,8 @@ pub mod program {
     pub const FORKED: &str = "forked";
     pub const EXECUTED: &str = "executed";
     pub const EXITED: &str = "exited";
+    pub const FOREIGN_SEND: &str = "foreign_send";
+    pub const FOREIGN_SENDMSG: &str = "foreign_sendmsg";
 }
 
 /// Names of the constants that the loader writes into the programs.
@@ -99,6 +103,8 @@ pub const MAX_CGROUPS: u32 = 65_536;
 pub const MAX_COUNTERS: u32 = 65_536;
 /// Largest number of open connections whose close needs to be told what was decided.
 pub const MAX_OPEN: u32 = 65_536;
+/// Sockets of others whose use has been judged.
+pub const MAX_FOREIGN: u32 = 16_384;
 /// Nodes of one revision's tree of names.
 pub const MAX_NAMES: u32 = 65_536;
 /// Addresses learnt from answers of the DNS, and those of ordinary names.

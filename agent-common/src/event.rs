@@ -17,6 +17,8 @@ pub enum EventKind {
     Close = 3,
     /// The socket of the record with the same cookie was made by this other identity.
     Foreign = 4,
+    /// Data was sent on a connection that another workload had made: the first of each sender.
+    Send = 5,
 }
 
 impl EventKind {
@@ -27,6 +29,7 @@ impl EventKind {
             2 => Some(Self::Datagram),
             3 => Some(Self::Close),
             4 => Some(Self::Foreign),
+            5 => Some(Self::Send),
             _ => None,
         }
     }
@@ -38,6 +41,7 @@ impl EventKind {
             Self::Datagram => "datagram",
             Self::Close => "close",
             Self::Foreign => "foreign",
+            Self::Send => "send",
         }
     }
 }

@@ -72,7 +72,7 @@ impl Inspected {
     pub const REFUSE_FOREIGN: u32 = 16;
 }
 
-/// Record in `REFUSALS`: a connection whose first flight was refused, for the agent to end.
+/// Record in `REFUSALS`: a connection that was refused after it had been made, for the agent to end.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -84,7 +84,9 @@ pub struct Refusal {
     pub local_port: u16,
     pub remote_port: u16,
     /// `AF_INET` or `AF_INET6`.
-    pub family: u32,
+    pub family: u16,
+    /// `IPPROTO_UDP`, or else TCP.
+    pub protocol: u16,
     pub pid: u32,
     /// Interface that the socket is bound to, or 0.
     pub interface: u32,

@@ -22,6 +22,7 @@ pub mod destination;
 pub mod dns;
 pub mod event;
 pub mod flight;
+pub mod foreign;
 pub mod identity;
 pub mod inspected;
 pub mod learned;

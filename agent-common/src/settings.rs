@@ -106,6 +106,11 @@ pub struct Offsets {
     pub sock_dport: u32,
     pub sock_flags: u32,
     pub sock_protocol: u32,
+    pub sock_rcv_saddr: u32,
+    pub sock_v6_rcv_saddr: u32,
+    pub sock_num: u32,
+    pub sock_bound_if: u32,
+    pub socket_sk: u32,
     pub tcp_bytes_acked: u32,
     pub tcp_bytes_received: u32,
     pub tcp_snd_una: u32,
@@ -151,7 +156,7 @@ pub struct Offsets {
     pub mount_root: u32,
 }
 
-layout!(Offsets, size = 200, align = 4);
+layout!(Offsets, size = 220, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
@@ -164,6 +169,11 @@ impl Offsets {
         sock_dport: 0,
         sock_flags: 0,
         sock_protocol: 0,
+        sock_rcv_saddr: 0,
+        sock_v6_rcv_saddr: 0,
+        sock_num: 0,
+        sock_bound_if: 0,
+        socket_sk: 0,
         tcp_bytes_acked: 0,
         tcp_bytes_received: 0,
         tcp_snd_una: 0,

@@ -55,7 +55,7 @@ pub fn judge(
     let mut attempt = MaybeUninit::<Attempt>::uninit();
     let place = attempt.as_mut_ptr();
     // SAFETY: a member of a value that is ours, of integers only.
-    let wanted = unsafe { &mut *(&raw mut (*place).target) };
+    let wanted = unsafe { &mut (*place).target };
     target(ctx, wanted);
     let target = &*wanted;
     let is_known = found::is_known(active, target);
@@ -127,7 +127,7 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {
-        EventKind::Connect | EventKind::Close | EventKind::Foreign => true,
+        EventKind::Connect | EventKind::Close | EventKind::Foreign | EventKind::Send => true,
         EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {
@@ -163,7 +163,9 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
 fn remember_if_needed(event: &Event, key: &CounterKey, caller: &Caller) {
     let is_special = event.has(Event::NAMED) || caller.is_foreign() || caller.is_narrowed != 0;
     let is_needed = is_special || maps::close_source() == CloseSource::SockOps as u32;
-    if !is_needed || event.has(Event::UDP) {
+    // What is sent on a connection of somebody else stays its maker's when it is counted.
+    let is_made = event.kind_and_verdict & 0x0f == EventKind::Connect as u8;
+    if !is_needed || !is_made || event.has(Event::UDP) {
         return;
     }
     let connection = OpenConnection {
@@ -209,15 +211,9 @@ unsafe fn field(row: *mut Counters, kind: EventKind, verdict: Verdict) -> *mut u
             (EventKind::Datagram, Verdict::WouldDeny) => {
                 &raw mut (*row).counts.datagrams_would_deny
             }
-            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::Allow) => {
-                &raw mut (*row).counts.connects_allowed
-            }
-            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::Deny) => {
-                &raw mut (*row).counts.connects_denied
-            }
-            (EventKind::Connect | EventKind::Close | EventKind::Foreign, Verdict::WouldDeny) => {
-                &raw mut (*row).counts.connects_would_deny
-            }
+            (_, Verdict::Allow) => &raw mut (*row).counts.connects_allowed,
+            (_, Verdict::Deny) => &raw mut (*row).counts.connects_denied,
+            (_, Verdict::WouldDeny) => &raw mut (*row).counts.connects_would_deny,
         }
     }
 }

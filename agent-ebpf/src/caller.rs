@@ -43,16 +43,22 @@ impl Caller {
 #[inline(never)]
 pub fn identify(ctx: &SockAddrContext, active: u64, caller: &mut Caller) -> u32 {
     let cgroup = task::cgroup();
+    let maker_cgroup = maker_cgroup(ctx.as_ptr().cast(), cgroup);
+    identify_both(cgroup, maker_cgroup, active, caller);
+    0
+}
+
+/// Who calls from `cgroup`, on a socket that was made in `maker_cgroup`.
+#[inline(always)]
+pub fn identify_both(cgroup: u64, maker_cgroup: u64, active: u64, caller: &mut Caller) {
     caller.cgroup = cgroup;
     caller.pid = task::process_id();
     caller.user = process::user();
-    let maker_cgroup = maker_cgroup(ctx.as_ptr().cast(), cgroup);
     caller.maker_cgroup = maker_cgroup;
     let identity = identity_of_caller(cgroup, maker_cgroup, active, caller.pid, caller.user);
     caller.identity = IdentityId::from_raw(identity as u32);
     caller.is_narrowed = (identity >> 32) as u32 ^ identity as u32;
     caller.maker = IdentityId::from_raw(identity_of_maker(maker_cgroup, cgroup, identity));
-    0
 }
 
 // Global functions: see `found::decide_set`.

@@ -4,6 +4,7 @@ mod cgroup;
 mod close;
 mod connect;
 mod egress;
+mod foreign_send;
 mod ingress;
 mod process;
 mod sendmsg;

@@ -52,6 +52,19 @@ pub fn address_of(socket: *mut bpf_sock) -> Option<*const u8> {
     unsafe { bpf_probe_read_kernel((&raw const slot).cast::<*const u8>()) }.ok()
 }
 
+/// The pointer that lies `offset` bytes into a structure, of which the verifier knows the type. Null
+/// if there is none.
+///
+/// # Safety
+///
+/// `base` is a pointer that the kernel has handed in, and at `offset`, a constant, there is a
+/// pointer to a `T`.
+#[inline(always)]
+pub unsafe fn follow<T>(base: *const u8, offset: usize) -> *mut T {
+    // SAFETY: the caller's promise, and the verifier checks it. Volatile: read once, where it says.
+    unsafe { core::ptr::read_volatile(base.wrapping_add(offset).cast::<*mut T>()) }
+}
+
 /// Reads a member of a kernel structure; `None` if the page is not there.
 ///
 /// # Safety

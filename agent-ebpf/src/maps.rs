@@ -1,9 +1,10 @@
 //! The maps and constants, private to this module: everything else sees verbs.
 
 mod cgroup;
+mod foreign;
 mod process;
 
-pub use self::{cgroup::*, process::*};
+pub use self::{cgroup::*, foreign::*, process::*};
 
 use core::mem::offset_of;
 

@@ -1,4 +1,4 @@
-//! Tells the agent which connection to end, at once: the caller waits.
+//! Tells the agent which connection to end, at once.
 
 use agent_common::{
     inspected::{Inspected, Refusal},
@@ -7,7 +7,10 @@ use agent_common::{
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_socket_cookie};
 use core::ptr::read_volatile;
 
-use crate::{maps, packet};
+use crate::{
+    kernel::{offset, read},
+    maps, packet, peer,
+};
 
 /// Wakes the agent whatever it has not read yet.
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
@@ -46,9 +49,49 @@ pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
         }
         (&raw mut (*place).local_port).write(local_port as u16);
         (&raw mut (*place).remote_port).write(u32::from_be(remote_port) as u16);
-        (&raw mut (*place).family).write(family);
+        (&raw mut (*place).family).write(family as u16);
+        (&raw mut (*place).protocol).write(peer::IPPROTO_TCP);
         (&raw mut (*place).pid).write(inspected.pid);
         (&raw mut (*place).interface).write(interface);
     }
     entry.submit(BPF_RB_FORCE_WAKEUP);
+}
+
+/// As [`report`], of a socket at `sock` that `pid` uses.
+#[inline(always)]
+pub fn report_socket(sock: *const u8, cookie: u64, pid: u32) -> Option<()> {
+    let family = peer::family(sock)?;
+    let protocol = peer::protocol(sock)?;
+    let Some(mut entry) = maps::reserve_refusal() else {
+        maps::count_loss(Loss::RefusalRingFull);
+        return None;
+    };
+    let place: *mut Refusal = entry.as_mut_ptr();
+    // SAFETY: the entry is exclusively ours until it is submitted, and every field is written; the
+    // offsets come from the running kernel's BTF.
+    unsafe {
+        (&raw mut (*place).cookie).write(cookie);
+        if family == peer::AF_INET {
+            let local = read(sock, offset!(sock_rcv_saddr)).unwrap_or(0);
+            let remote = read(sock, offset!(sock_daddr)).unwrap_or(0);
+            (&raw mut (*place).local).write([local, 0, 0, 0]);
+            (&raw mut (*place).remote).write([remote, 0, 0, 0]);
+        } else {
+            let local = read(sock, offset!(sock_v6_rcv_saddr)).unwrap_or([0; 4]);
+            let remote = read(sock, offset!(sock_v6_daddr)).unwrap_or([0; 4]);
+            (&raw mut (*place).local).write(local);
+            (&raw mut (*place).remote).write(remote);
+        }
+        let local_port = read(sock, offset!(sock_num)).unwrap_or(0);
+        let remote_port = read::<u16>(sock, offset!(sock_dport)).unwrap_or(0);
+        let interface = read(sock, offset!(sock_bound_if)).unwrap_or(0);
+        (&raw mut (*place).local_port).write(local_port);
+        (&raw mut (*place).remote_port).write(u16::from_be(remote_port));
+        (&raw mut (*place).family).write(family);
+        (&raw mut (*place).protocol).write(protocol);
+        (&raw mut (*place).pid).write(pid);
+        (&raw mut (*place).interface).write(interface);
+    }
+    entry.submit(BPF_RB_FORCE_WAKEUP);
+    Some(())
 }

@@ -29,7 +29,7 @@ use thiserror::Error;
 
 pub use self::{
     attach::{Attached, Attachment, Coverage, detach_all, detach_programs},
-    load::Loaded,
+    load::{FOREIGN_HOOKS, Loaded},
 };
 
 /// What to load and where to attach it.
@@ -46,6 +46,16 @@ pub struct Options {
     pub inspect: bool,
     /// Whether the first bytes of a process's arguments are kept.
     pub arguments: bool,
+    pub foreign_sends: ForeignSends,
+}
+
+/// How data on connections that another workload has made is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForeignSends {
+    /// By a tracepoint, after it has left.
+    pub watch: bool,
+    /// By a security module, before it leaves.
+    pub lsm: bool,
 }
 
 /// What the kernel side cannot do.

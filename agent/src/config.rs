@@ -47,6 +47,20 @@ pub struct Config {
     pub kubernetes: Option<Kubernetes>,
     /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
     pub arguments: bool,
+    /// Whether each send on the host is looked at for connections that another workload has made.
+    pub watch_sends: bool,
+    /// Whether such a send is judged before it leaves.
+    pub lsm: Lsm,
+}
+
+/// Use of the kernel's security modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lsm {
+    #[default]
+    Off,
+    /// Where the kernel lets BPF be one.
+    Auto,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -75,6 +89,8 @@ impl Default for Config {
             kept_events: 100_000,
             kubernetes: None,
             arguments: false,
+            watch_sends: false,
+            lsm: Lsm::Off,
         }
     }
 }
@@ -129,6 +145,8 @@ struct File {
     kept_events: Option<u64>,
     kubernetes: kubernetes::Table,
     arguments: Option<bool>,
+    watch_sends: Option<bool>,
+    lsm: Option<Lsm>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -194,6 +212,8 @@ impl Config {
             kept_events,
             kubernetes: _,
             arguments,
+            watch_sends,
+            lsm,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -222,6 +242,8 @@ impl Config {
             kept_events: kept_events.unwrap_or(defaults.kept_events),
             kubernetes: None,
             arguments: arguments.unwrap_or(defaults.arguments),
+            watch_sends: watch_sends.unwrap_or(defaults.watch_sends),
+            lsm: lsm.unwrap_or(defaults.lsm),
         }
     }
 }

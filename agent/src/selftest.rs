@@ -5,6 +5,7 @@
 //! kernel; an operator can run it before a rollout. It never touches the host's own cgroups.
 
 mod addresses;
+mod foreign;
 mod names;
 mod sandbox;
 mod wire;
@@ -45,11 +46,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 struct Check {
     name: &'static str,
     mode: Mode,
-    is_about_bytes: bool,
+    /// Not only with the first of the ways in which bytes are counted.
+    for_each_source: bool,
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 19] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -98,7 +100,7 @@ const CHECKS: [Check; 17] = [
     Check {
         name: "a closed connection adds its exact bytes",
         mode: Mode::Enforce,
-        is_about_bytes: true,
+        for_each_source: true,
         run: addresses::close_adds_bytes,
     },
     check(
@@ -132,6 +134,17 @@ const CHECKS: [Check; 17] = [
         names::quic_is_refused,
     ),
     check(
+        "observe mode lets a socket from elsewhere send",
+        Mode::Observe,
+        foreign::observe_lets_send,
+    ),
+    Check {
+        name: "a connected socket from elsewhere is refused",
+        mode: Mode::Enforce,
+        for_each_source: true,
+        run: foreign::send_is_refused,
+    },
+    check(
         "a new load adopts links, policy and counters",
         Mode::Enforce,
         addresses::reload_adopts,
@@ -146,7 +159,7 @@ const fn check(
     Check {
         name,
         mode,
-        is_about_bytes: false,
+        for_each_source: false,
         run,
     }
 }
@@ -191,7 +204,7 @@ pub fn run(print: &mut dyn FnMut(String)) -> Result<Tally, KernelError> {
             .iter()
             // The decision hooks are the same whatever counts the bytes.
             .filter(|check| check.mode == mode)
-            .filter(|check| check.is_about_bytes || source == CloseSource::SockState);
+            .filter(|check| check.for_each_source || source == CloseSource::SockState);
         let mut sandbox = Sandbox::new(&host, mode, source)?;
         for check in checks {
             let outcome = sandbox.begin().and_then(|()| (check.run)(&mut sandbox));

@@ -9,6 +9,7 @@ mod e2e {
     mod clients;
     mod enforcement;
     mod first_flight;
+    mod foreign;
     mod identities;
     mod kubernetes;
     mod lifecycle;

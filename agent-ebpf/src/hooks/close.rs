@@ -5,7 +5,6 @@
 //! effect. It is global, so it must leave quickly: a socket without a cookie was never decided.
 
 use agent_common::{
-    address::Address,
     counter::CounterKey,
     event::{Event, EventKind},
     identity::IdentityId,
@@ -22,12 +21,8 @@ use crate::{
     context::Target,
     found::{self, Judgement},
     kernel::{offset, read},
-    maps,
+    maps, peer,
 };
-
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 
 /// `SOCK_DONE` in `enum sock_flags`: the peer's FIN has arrived.
 const SOCK_DONE: u64 = 1 << 1;
@@ -125,19 +120,10 @@ fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
 /// The peer of a TCP socket; `None` for other protocols, whose structures differ.
 #[inline(always)]
 fn target(sock: *const u8) -> Option<Target> {
-    // SAFETY: the offsets come from the running kernel's BTF.
-    unsafe {
-        if read::<u16>(sock, offset!(sock_protocol))? != IPPROTO_TCP {
-            return None;
-        }
-        let address = match read::<u16>(sock, offset!(sock_family))? {
-            AF_INET => Address::from_v4(read(sock, offset!(sock_daddr))?),
-            AF_INET6 => Address::from_v6(read(sock, offset!(sock_v6_daddr))?),
-            _ => return None,
-        };
-        let port = read(sock, offset!(sock_dport))?;
-        Some(Target { address, port })
+    if peer::protocol(sock)? != peer::IPPROTO_TCP {
+        return None;
     }
+    peer::target(sock)
 }
 
 #[inline(always)]

@@ -23,7 +23,7 @@ mod workloads;
 
 use super::{
     KernelError, close_source_name,
-    load::{DECISION_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir, typed},
+    load::{DECISION_HOOKS, FOREIGN_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir, typed},
     sys,
 };
 
@@ -329,7 +329,8 @@ pub fn detach_programs(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
     let workload_hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
     let others = [program::SOCK_STATE, program::SOCK_OPS];
     let mut removed = Vec::new();
-    for hook in hooks.chain(others).chain(workload_hooks) {
+    let global_hooks = workload_hooks.into_iter().chain(FOREIGN_HOOKS);
+    for hook in hooks.chain(others).chain(global_hooks) {
         removed.extend(remove_pin(&link_pin(pin_dir, hook))?);
     }
     Ok(removed)

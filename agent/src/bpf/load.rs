@@ -17,8 +17,13 @@ use aya::{
     programs::{BtfTracePoint, CgroupSkb, CgroupSockAddr, SockOps},
 };
 
+mod tracing_hooks;
+
+pub use self::tracing_hooks::FOREIGN_HOOKS;
+pub(super) use self::tracing_hooks::WORKLOAD_HOOKS;
+
 use super::{
-    KernelError, Maps, Options,
+    ForeignSends, KernelError, Maps, Options,
     btf::{self, KernelTypes},
     cgroups::CgroupRing,
     classes::ClassMaps,
@@ -49,15 +54,6 @@ pub(super) const DECISION_HOOKS: [&str; 4] = [
 /// Programs that find out names: all of them or none.
 pub(super) const NAME_HOOKS: [&str; 2] = [program::EGRESS, program::INGRESS];
 
-/// Programs that tell of cgroups and processes, with the tracepoint of each. Each stands for itself.
-pub(super) const WORKLOAD_HOOKS: [(&str, &str); 5] = [
-    (program::CGROUP_MADE, "cgroup_mkdir"),
-    (program::CGROUP_REMOVED, "cgroup_rmdir"),
-    (program::FORKED, "sched_process_fork"),
-    (program::EXECUTED, "sched_process_exec"),
-    (program::EXITED, "sched_process_exit"),
-];
-
 /// Programs in the kernel, verified, not yet attached.
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -69,8 +65,8 @@ pub struct Loaded {
     pub close_fallback: Option<String>,
     /// Whether names are found out in the kernel; else why not.
     pub inspection: Result<(), String>,
-    /// Which of [`WORKLOAD_HOOKS`] are loaded; else why not.
-    pub workload_hooks: BTreeMap<&'static str, Result<(), String>>,
+    /// Which of [`WORKLOAD_HOOKS`] and [`FOREIGN_HOOKS`] are loaded; else why not.
+    pub tracing_hooks: BTreeMap<&'static str, Result<(), String>>,
 }
 
 impl Loaded {
@@ -142,7 +138,12 @@ impl Loaded {
                 .load()
                 .map_err(|source| program_error(hook, source))?;
         }
-        let workload_hooks = load_workload_hooks(&mut ebpf, &types);
+        let mut tracing_hooks = tracing_hooks::load_workload_hooks(&mut ebpf, &types);
+        tracing_hooks.extend(tracing_hooks::load_foreign_hooks(
+            &mut ebpf,
+            &types,
+            options.foreign_sends,
+        ));
         let mut config = Array::try_from(take(&mut ebpf, map::CONFIG)?)
             .map_err(|source| KernelError::map(map::CONFIG, "open", source))?;
         let maps = Maps {
@@ -167,7 +168,7 @@ impl Loaded {
             close_source,
             close_fallback,
             inspection,
-            workload_hooks,
+            tracing_hooks,
         };
         Ok((loaded, maps))
     }
@@ -215,33 +216,6 @@ fn load_with_sock_ops(
     Ok(ebpf)
 }
 
-/// What cannot be loaded is a gap in coverage, for people to see.
-fn load_workload_hooks(
-    ebpf: &mut Ebpf,
-    types: &Result<KernelTypes, String>,
-) -> BTreeMap<&'static str, Result<(), String>> {
-    let btf = Btf::from_sys_fs().map_err(|error| error_chain(&error));
-    let loaded = WORKLOAD_HOOKS.map(|(hook, tracepoint)| {
-        let result = types.as_ref().map_err(Clone::clone).and_then(|types| {
-            let group = match hook {
-                program::CGROUP_MADE | program::CGROUP_REMOVED => &types.cgroups,
-                _ => &types.processes,
-            };
-            for needed in [&types.sockets, group] {
-                needed.as_ref().map_err(|error| error_chain(error))?;
-            }
-            let btf = btf.as_ref().map_err(Clone::clone)?;
-            let program: &mut BtfTracePoint =
-                typed(ebpf, hook).map_err(|error| error_chain(&error))?;
-            program
-                .load(tracepoint, btf)
-                .map_err(|source| error_chain(&program_error(hook, source)))
-        });
-        (hook, result)
-    });
-    loaded.into_iter().collect()
-}
-
 fn load_object(
     options: &Options,
     close_source: CloseSource,
@@ -263,6 +237,9 @@ fn load_object(
     loader
         .override_global(global::SETTINGS, &settings, true)
         .override_global(global::OFFSETS, &offsets, true);
+    if options.foreign_sends == ForeignSends::default() {
+        loader.map_max_entries(map::FOREIGN, 1);
+    }
     for name in map::ALL {
         // Open connections are only worth memory, and a life beyond the agent, where the close hook
         // cannot find out by itself what was decided.

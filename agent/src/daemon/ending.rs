@@ -90,7 +90,11 @@ fn end(destroyer: &mut SocketDestroyer, refusal: &Refusal, counts: &EndedCounts)
 }
 
 fn flow(refusal: &Refusal) -> Flow {
-    let is_v6_socket = refusal.family == libc::AF_INET6 as u32;
+    let is_v6_socket = i32::from(refusal.family) == libc::AF_INET6;
+    let protocol = match i32::from(refusal.protocol) {
+        libc::IPPROTO_UDP => Protocol::Udp,
+        _ => Protocol::Tcp,
+    };
     let address = |words: [u32; 4], port| {
         let ip = if is_v6_socket {
             let octets: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -102,7 +106,7 @@ fn flow(refusal: &Refusal) -> Flow {
         SocketAddr::new(ip, port)
     };
     Flow {
-        protocol: Protocol::Tcp,
+        protocol,
         local: address(refusal.local, refusal.local_port),
         remote: address(refusal.remote, refusal.remote_port),
         cookie: refusal.cookie,
@@ -123,7 +127,8 @@ mod tests {
             remote,
             local_port: 40_000,
             remote_port: 443,
-            family: family as u32,
+            family: family as u16,
+            protocol: 17,
             pid: 1,
             interface: 0,
         }
@@ -135,6 +140,7 @@ mod tests {
         let v4 = flow(&refusal(libc::AF_INET, [a, 0, 0, 0], [b, 0, 0, 0]));
         assert_eq!(v4.local.to_string(), "127.0.0.1:40000");
         assert_eq!(v4.remote.to_string(), "192.0.2.9:443");
+        assert_eq!(v4.protocol, Protocol::Udp);
         let one = u32::from_ne_bytes([0, 0, 0, 1]);
         let v6 = flow(&refusal(libc::AF_INET6, [0, 0, 0, one], [0, 0, 0, one]));
         assert_eq!(v6.remote.to_string(), "[::1]:443");

@@ -13,7 +13,8 @@ use std::{
 
 use super::Failure;
 use crate::bpf::{
-    Attached, Attachment, KernelError, Loaded, Maps, Options, detach_all,
+    Attached, Attachment, FOREIGN_HOOKS, ForeignSends, KernelError, Loaded, Maps, Options,
+    detach_all,
     policy::PolicyTables,
     probe::{Host, prepare_pin_dir},
 };
@@ -21,6 +22,7 @@ use crate::host::process::cgroup_path;
 use agent_common::{
     counter::{CounterKey, Counters, Counts},
     identity::IdentityId,
+    inspected::Refusal,
     settings::{CloseSource, Mode},
 };
 
@@ -65,6 +67,11 @@ impl Sandbox {
                 mode,
                 inspect: true,
                 arguments: true,
+                foreign_sends: ForeignSends {
+                    watch: true,
+                    // Alone, so that the other is seen, too.
+                    lsm: close_source == CloseSource::SockState,
+                },
             },
             close_source,
             loaded: None,
@@ -113,7 +120,10 @@ impl Sandbox {
         let loaded = self.loaded.as_mut().ok_or("nothing is loaded")?;
         let attached = loaded.attach()?;
         for hook in &attached.coverage {
-            if let Err(why) = &hook.attachment {
+            let is_optional = FOREIGN_HOOKS.contains(&hook.program);
+            if let Err(why) = &hook.attachment
+                && !is_optional
+            {
                 return Err(format!("{}: {why}", hook.program).into());
             }
         }
@@ -133,8 +143,25 @@ impl Sandbox {
             attached
                 .coverage
                 .iter()
+                .filter(|hook| hook.attachment.is_ok() || !FOREIGN_HOOKS.contains(&hook.program))
                 .all(|hook| hook.attachment == Ok(Attachment::Adopted))
         })
+    }
+
+    /// Why `program` is not in force.
+    pub(super) fn gap(&self, program: &str) -> Result<(), String> {
+        let hooks = self.attached.iter().flat_map(|attached| &attached.coverage);
+        let mut hooks = hooks.filter(|hook| hook.program == program);
+        match hooks.next() {
+            Some(hook) => hook.attachment.clone().map(drop),
+            None => Err("not attached".to_owned()),
+        }
+    }
+
+    /// Connections that are to be ended.
+    pub(super) fn refusals(&mut self) -> Result<Vec<Refusal>, Failure> {
+        let ring = self.maps()?.refusals.as_mut().ok_or("the ring is taken")?;
+        Ok(std::iter::from_fn(|| ring.take()).collect())
     }
 
     pub(super) fn close_gap(&self) -> Option<String> {

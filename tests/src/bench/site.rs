@@ -99,6 +99,7 @@ impl Site {
             mode: setup.mode,
             inspect: setup.inspect,
             arguments: false,
+            foreign_sends: weir::bpf::ForeignSends::default(),
         })?;
         maps.identities.set(fs::metadata(&cgroup)?.ino(), CALLER)?;
         let site = Self {

@@ -1,17 +1,18 @@
-//! Tracepoints that tell of cgroups and processes.
+//! Hooks that belong to no cgroup: those that tell of cgroups and processes, and of data on
+//! connections of others.
 //!
 //! Such a link cannot take over another program, so the new one is attached before the old one goes.
 //! For a moment both run: what they write is the same.
 
 use agent_common::abi::program;
 use aya::programs::{
-    BtfTracePoint,
+    BtfTracePoint, Lsm,
     links::{FdLink, PinnedLink},
 };
 
 use super::{
-    Attachment, Coverage, KernelError, Loaded, WORKLOAD_HOOKS, link_pin, pin_link, remove_pin,
-    typed,
+    Attachment, Coverage, FOREIGN_HOOKS, KernelError, Loaded, WORKLOAD_HOOKS, link_pin, pin_link,
+    remove_pin, typed,
 };
 
 impl Loaded {
@@ -20,8 +21,9 @@ impl Loaded {
         coverage: &mut Vec<Coverage>,
         links: &mut Vec<PinnedLink>,
     ) -> Result<(), KernelError> {
-        for (hook, _) in WORKLOAD_HOOKS {
-            let loaded = self.workload_hooks.get(hook).cloned();
+        let hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
+        for hook in hooks.into_iter().chain(FOREIGN_HOOKS) {
+            let loaded = self.tracing_hooks.get(hook).cloned();
             let attachment = match loaded {
                 Some(Ok(())) => self
                     .attach_workload_hook(hook, links)
@@ -47,15 +49,21 @@ impl Loaded {
         links: &mut Vec<PinnedLink>,
     ) -> Result<Attachment, KernelError> {
         let pin = link_pin(&self.options.pin_dir, hook);
-        let program: &mut BtfTracePoint = typed(&mut self.ebpf, hook)?;
         let failed = super::boxed(hook, &self.options.cgroup);
-        let id = program.attach().map_err(&failed)?;
-        let link = program.take_link(id).map_err(&failed)?;
+        let link = if hook == program::FOREIGN_SENDMSG {
+            let program: &mut Lsm = typed(&mut self.ebpf, hook)?;
+            let id = program.attach().map_err(&failed)?;
+            FdLink::from(program.take_link(id).map_err(&failed)?)
+        } else {
+            let program: &mut BtfTracePoint = typed(&mut self.ebpf, hook)?;
+            let id = program.attach().map_err(&failed)?;
+            FdLink::from(program.take_link(id).map_err(&failed)?)
+        };
         let attachment = match remove_pin(&pin)? {
             Some(_) => Attachment::Adopted,
             None => Attachment::Created,
         };
-        links.push(pin_link(FdLink::from(link), &pin)?);
+        links.push(pin_link(link, &pin)?);
         Ok(attachment)
     }
 }
@@ -66,6 +74,8 @@ fn purpose(hook: &str) -> &'static str {
         program::CGROUP_REMOVED => "notice that a cgroup is gone",
         program::FORKED => "know who started a process",
         program::EXECUTED => "know what a process runs",
+        program::FOREIGN_SEND => "end connections of others after the first data",
+        program::FOREIGN_SENDMSG => "refuse data on connections of others",
         _ => "remember a process that has ended",
     }
 }

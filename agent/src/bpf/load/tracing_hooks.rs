@@ -1,0 +1,104 @@
+//! Programs at places that belong to no cgroup: each stands for itself, and what cannot be loaded is
+//! a gap in coverage, for people to see.
+
+use std::{collections::BTreeMap, fs};
+
+use agent_common::abi::program;
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, Lsm},
+};
+
+use super::{program_error, typed};
+use crate::{
+    bpf::{ForeignSends, btf::KernelTypes},
+    error_chain,
+};
+
+/// Programs that tell of cgroups and processes, with the tracepoint of each. Each stands for itself.
+pub(in crate::bpf) const WORKLOAD_HOOKS: [(&str, &str); 5] = [
+    (program::CGROUP_MADE, "cgroup_mkdir"),
+    (program::CGROUP_REMOVED, "cgroup_rmdir"),
+    (program::FORKED, "sched_process_fork"),
+    (program::EXECUTED, "sched_process_exec"),
+    (program::EXITED, "sched_process_exit"),
+];
+
+/// Programs that see data on connections that another workload has made.
+pub const FOREIGN_HOOKS: [&str; 2] = [program::FOREIGN_SEND, program::FOREIGN_SENDMSG];
+
+/// Where the kernel lists its security modules.
+const MODULES: &str = "/sys/kernel/security/lsm";
+
+pub(super) fn load_workload_hooks(
+    ebpf: &mut Ebpf,
+    types: &Result<KernelTypes, String>,
+) -> BTreeMap<&'static str, Result<(), String>> {
+    let btf = Btf::from_sys_fs().map_err(|error| error_chain(&error));
+    let loaded = WORKLOAD_HOOKS.map(|(hook, tracepoint)| {
+        let result = types.as_ref().map_err(Clone::clone).and_then(|types| {
+            let group = match hook {
+                program::CGROUP_MADE | program::CGROUP_REMOVED => &types.cgroups,
+                _ => &types.processes,
+            };
+            for needed in [&types.sockets, group] {
+                needed.as_ref().map_err(|error| error_chain(error))?;
+            }
+            let btf = btf.as_ref().map_err(Clone::clone)?;
+            let program: &mut BtfTracePoint =
+                typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+            program
+                .load(tracepoint, btf)
+                .map_err(|source| error_chain(&program_error(hook, source)))
+        });
+        (hook, result)
+    });
+    loaded.into_iter().collect()
+}
+
+pub(super) fn load_foreign_hooks(
+    ebpf: &mut Ebpf,
+    types: &Result<KernelTypes, String>,
+    wanted: ForeignSends,
+) -> [(&'static str, Result<(), String>); 2] {
+    let ForeignSends { watch, lsm } = wanted;
+    let ready = |is_wanted: bool, setting: &str| {
+        if !is_wanted {
+            return Err(format!("off: set `{setting}` in the configuration"));
+        }
+        let types = types.as_ref().map_err(Clone::clone)?;
+        let sockets = types.sockets.as_ref();
+        sockets.map_err(|error| error_chain(error))?;
+        Btf::from_sys_fs().map_err(|error| error_chain(&error))
+    };
+    let by_tracepoint = ready(watch, "watch_sends = true").and_then(|btf| {
+        let hook = program::FOREIGN_SEND;
+        let program: &mut BtfTracePoint = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+        program
+            .load("sock_send_length", &btf)
+            .map_err(|source| error_chain(&program_error(hook, source)))
+    });
+    let by_module = ready(lsm, "lsm = \"auto\"").and_then(|btf| {
+        check_modules()?;
+        let hook = program::FOREIGN_SENDMSG;
+        let program: &mut Lsm = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+        program
+            .load("socket_sendmsg", &btf)
+            .map_err(|source| error_chain(&program_error(hook, source)))
+    });
+    [
+        (program::FOREIGN_SEND, by_tracepoint),
+        (program::FOREIGN_SENDMSG, by_module),
+    ]
+}
+
+/// A program of a module that is not in use would load, and never be called.
+fn check_modules() -> Result<(), String> {
+    let modules = fs::read_to_string(MODULES).map_err(|error| {
+        format!("cannot tell whether BPF is a security module: read `{MODULES}`: {error}")
+    })?;
+    if modules.trim().split(',').any(|module| module == "bpf") {
+        return Ok(());
+    }
+    Err("the kernel was started without `bpf` among its security modules (`lsm=` on its command line)".to_owned())
+}
