@@ -22,7 +22,7 @@ mod workload;
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
     births::Births,
-    client::{Absent, Answer, Client},
+    client::{Absent, Answer, Client, installed},
     container::{Container, Runtime},
     engine::{Containerd, Podman},
     flight::{Flier, Flight, How, Landing},

@@ -144,7 +144,7 @@ fn restart(address: SocketAddr, count: u32, rest: &[&str], tally: &Tally) -> any
         let missing = cgroup.ancestors().take_while(|path| !path.exists());
         let missing: Vec<&Path> = missing.collect();
         fs::create_dir_all(cgroup).context("make the cgroup")?;
-        let child = if round % 2 == 0 {
+        let child = if round.is_multiple_of(2) {
             fork_into(cgroup)?
         } else {
             fork_and_move(cgroup)?
@@ -156,10 +156,12 @@ fn restart(address: SocketAddr, count: u32, rest: &[&str], tally: &Tally) -> any
             unsafe { libc::_exit(errno.unwrap_or(0)) };
         };
         let status = waitpid(child, None).context("wait for the child")?;
-        tally.note(match status {
-            WaitStatus::Exited(_, 0) => Ok(()),
-            WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
-            other => bail!("the child: {other:?}"),
+        let WaitStatus::Exited(_, errno) = status else {
+            bail!("the child: {status:?}");
+        };
+        tally.note(match errno {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
         });
         for directory in missing {
             // Others may be making and removing what is above.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -46,7 +46,7 @@ pub struct Containerd<'h> {
 impl Host {
     /// Gives this thread, and all that it starts from here on, empty directories where engines keep
     /// their state.
-    fn hide_state(&self) {
+    fn hide_state() {
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace, as root");
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("own mounts");
@@ -69,30 +69,28 @@ impl<'h> Podman<'h> {
     pub fn new(host: &'h Host) -> Result<Self, Absent> {
         installed("podman")?;
         installed("runc")?;
-        host.hide_state();
+        Host::hide_state();
         let root = host.path("rootfs");
         make_root(&root)?;
-        let settings = host.path("containers.conf");
-        fs::write(&settings, PODMAN_SETTINGS).expect("a file");
-        let podman = Self { host, settings };
-        let archive = host.path("root.tar");
-        let tar = Command::new("tar")
-            .arg("-C")
-            .arg(root)
-            .arg("-cf")
-            .arg(&archive)
-            .arg(".")
-            .status();
-        assert!(tar.expect("`tar` runs").success(), "an archive");
-        let import = podman
-            .command()
-            .arg("import")
-            .arg(archive)
-            .arg("localhost/tiny:1")
-            .output()
-            .expect("podman runs");
-        assert!(import.status.success(), "{import:?}");
+        let podman = Self {
+            host,
+            settings: settings(host),
+        };
+        podman.import(&root);
         Ok(podman)
+    }
+
+    /// Makes the image.
+    fn import(&self, root: &Path) {
+        let archive = self.host.path("root.tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(root).arg("-cf").arg(&archive).arg(".");
+        let tar = tar.status().expect("`tar` runs");
+        assert!(tar.success(), "an archive");
+        let mut import = self.command();
+        import.arg("import").arg(archive).arg("localhost/tiny:1");
+        let import = import.output().expect("podman runs");
+        assert!(import.status.success(), "{import:?}");
     }
 
     /// Runs a container that connects once.
@@ -134,23 +132,12 @@ impl<'h> Containerd<'h> {
         for program in ["containerd", "ctr", "runc"] {
             installed(program)?;
         }
-        host.hide_state();
+        Host::hide_state();
         make_root(&host.path("rootfs"))?;
-        let log = File::create(host.path("containerd.log")).expect("a file");
-        let child = Command::new("containerd")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("containerd runs");
-        let containerd = Self { host, child };
-        eventually("containerd", || {
-            let version = Command::new("ctr").arg("version").output();
-            version
-                .is_ok_and(|version| version.status.success())
-                .then_some(())
-        });
-        Ok(containerd)
+        Ok(Self {
+            host,
+            child: serve(host),
+        })
     }
 
     /// Runs a container with these annotations that connects once.
@@ -183,6 +170,28 @@ impl<'h> Containerd<'h> {
             .expect("ctr runs");
         told(output.status.code(), &output.stderr)
     }
+}
+
+fn settings(host: &Host) -> PathBuf {
+    let settings = host.path("containers.conf");
+    fs::write(&settings, PODMAN_SETTINGS).expect("a file");
+    settings
+}
+
+/// Starts containerd and waits until it answers.
+fn serve(host: &Host) -> Child {
+    let log = File::create(host.path("containerd.log")).expect("a file");
+    let child = Command::new("containerd")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("containerd runs");
+    eventually("containerd", || {
+        let version = Command::new("ctr").arg("version").output().ok()?;
+        version.status.success().then_some(())
+    });
+    child
 }
 
 impl Drop for Containerd<'_> {

@@ -163,12 +163,12 @@ fn every_new_container_is_judged_right() {
     } else {
         200
     };
-    let is_granted = |number: usize| number % 2 == 0;
+    let is_granted = |number: usize| number.is_multiple_of(2);
     // Half of those that may are known by their id, half by their pod.
     let subjects = (0..count)
         .filter(|number| is_granted(*number))
         .map(|number| {
-            if number % 4 == 0 {
+            if number.is_multiple_of(4) {
                 format!("container: {{id: {}}}", id(number))
             } else {
                 format!("kubernetes: {{podUid: {}}}", uid(number))

@@ -173,7 +173,7 @@ fn eight_at_once_are_eight() {
         .map(|path| host.start_restarting(path, server, ROUNDS));
     let restarts: Vec<_> = restarts.collect();
     for (index, restart) in restarts.into_iter().enumerate() {
-        let expected = if index % 2 == 0 {
+        let expected = if index.is_multiple_of(2) {
             Attempts::all_ok(ROUNDS)
         } else {
             Attempts::all_refused(ROUNDS)
@@ -182,7 +182,7 @@ fn eight_at_once_are_eight() {
     }
     for (index, name) in units.iter().enumerate() {
         let identity = format!("unit:{name}");
-        let field = if index % 2 == 0 {
+        let field = if index.is_multiple_of(2) {
             "connections_allowed"
         } else {
             "connections_denied"
