@@ -12,6 +12,7 @@ mod flight;
 mod hello;
 mod host;
 pub mod kube;
+mod machine;
 mod program;
 mod recorder;
 pub mod resolver;
@@ -28,6 +29,7 @@ pub use self::{
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
     host::Host,
+    machine::{Machine, Unit},
     program::Ran,
     recorder::{ANSWER, Recorder},
     site::Site,

@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod kube;
 mod lint;
+mod machine;
 mod man;
 mod paths;
 mod process;

@@ -46,6 +46,11 @@ pub(crate) fn kube() -> Result<PathBuf> {
     Ok(cache()?.join("kube-1.20.2"))
 }
 
+/// A root file system with systemd, for end-to-end tests.
+pub(crate) fn machine() -> Result<PathBuf> {
+    Ok(cache()?.join("machine-bookworm"))
+}
+
 /// Downloads and tools that outlive `target/`: the BPF linker, kernel images.
 pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {

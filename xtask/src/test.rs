@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, path::Path, thread};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    build, kube, lint, man, process,
+    build, kube, lint, machine, man, process,
     report::{Outcome, Tally},
     setup::{self, Group},
     vm,
@@ -23,10 +23,12 @@ pub(crate) fn run() -> Result<Tally> {
         total.record("setup", Outcome::Fail(format!("{error:#}")));
     }
     setup::ensure_clients();
-    if nix::unistd::geteuid().is_root()
-        && let Err(error) = kube::ensure()
-    {
-        eprintln!("warning: {error:#}; tests skip what needs it");
+    if nix::unistd::geteuid().is_root() {
+        for made in [kube::ensure(), machine::ensure()] {
+            if let Err(error) = made {
+                eprintln!("warning: {error:#}; tests skip what needs it");
+            }
+        }
     }
     let binary = build::run().map_err(|error| {
         total.record("build", Outcome::Fail(format!("{error:#}")));

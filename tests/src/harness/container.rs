@@ -30,7 +30,7 @@ pub struct Container {
 
 /// Gives a command a view of the hierarchy of version 2 alone, as most hosts have it. Without it,
 /// the runtimes make cgroups in those of version 1, too.
-const VIEW: &str =
+pub(super) const VIEW: &str =
     "umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
 
 impl<'h> Runtime<'h> {

@@ -46,7 +46,7 @@ pub struct Containerd<'h> {
 impl Host {
     /// Gives this thread, and all that it starts from here on, empty directories where engines keep
     /// their state.
-    fn hide_state() {
+    pub(super) fn hide_state() {
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace, as root");
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("own mounts");

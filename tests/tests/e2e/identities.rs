@@ -1,6 +1,7 @@
 //! Who a workload is, from its first instruction on.
 
 mod containers;
+mod machines;
 mod processes;
 mod restarts;
 

@@ -1,4 +1,4 @@
-//! Programs with which end-to-end tests call models, as people do.
+//! Programs with which end-to-end tests call models, as people do, and those that run containers.
 //!
 //! Tests skip what is absent and say so. Hence nothing here is an error: a machine without a
 //! browser, or without a way to the package indexes, is good for all other tests.
@@ -15,7 +15,7 @@ use super::{install, plan::Package};
 use crate::{paths, process};
 
 /// A program, or a module of Python, the package that brings it, and what for.
-const NEEDS: [(&str, &str, &str); 4] = [
+const NEEDS: [(&str, &str, &str); 10] = [
     (
         "ensurepip",
         "python3-venv",
@@ -24,6 +24,20 @@ const NEEDS: [(&str, &str, &str); 4] = [
     ("node", "nodejs", "a client in tests"),
     ("chromium", "chromium", "a browser as a client in tests"),
     ("go", "golang-go", "builds a client for tests"),
+    ("runc", "runc", "runs containers in tests"),
+    ("crun", "crun", "runs containers in tests in another way"),
+    ("containerd", "containerd", "names containers in tests"),
+    ("podman", "podman", "names containers in tests"),
+    (
+        "systemd-nspawn",
+        "systemd-container",
+        "runs a machine in tests",
+    ),
+    (
+        "mmdebstrap",
+        "mmdebstrap",
+        "makes the root file system of that machine",
+    ),
 ];
 
 /// Gets what is missing; says whether anything had to be installed.

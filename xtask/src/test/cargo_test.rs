@@ -38,6 +38,9 @@ pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {
     if let Ok(kube) = paths::kube() {
         cargo.env("WEIR_KUBE", kube);
     }
+    if let Ok(machine) = paths::machine() {
+        cargo.env("WEIR_MACHINE", machine);
+    }
     count(&mut cargo)
 }
 

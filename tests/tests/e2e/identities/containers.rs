@@ -1,6 +1,6 @@
 //! Containers of real runtimes, in cgroups as engines and kubelets name them.
 
-use std::{collections::BTreeMap, env, thread};
+use std::{collections::BTreeMap, thread};
 
 use weir_tests::harness::{
     Absent, Agent, Attempts, Container, Containerd, Host, Podman, Runtime, eventually,
@@ -10,7 +10,8 @@ use super::{grant_for, host, server_for};
 
 const UID: &str = "6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b";
 
-/// Containers that are started at the same time.
+/// Containers of the test with many, and how many are started at the same time.
+const COUNT: usize = 1_000;
 const AT_ONCE: usize = 20;
 
 /// The id of a container: nothing but its number tells it from the next one.
@@ -158,14 +159,9 @@ fn every_new_container_is_judged_right() {
     let Some(runc) = runtime(&host, "runc", test) else {
         return;
     };
-    let count = if env::var_os("WEIR_FULL").is_some() {
-        1_000
-    } else {
-        200
-    };
     let is_granted = |number: usize| number.is_multiple_of(2);
     // Half of those that may are known by their id, half by their pod.
-    let subjects = (0..count)
+    let subjects = (0..COUNT)
         .filter(|number| is_granted(*number))
         .map(|number| {
             if number.is_multiple_of(4) {
@@ -186,7 +182,7 @@ fn every_new_container_is_judged_right() {
         let workers = (0..AT_ONCE).map(|worker| {
             let run = &run;
             scope.spawn(move || {
-                (worker..count)
+                (worker..COUNT)
                     .step_by(AT_ONCE)
                     .map(run)
                     .collect::<Vec<_>>()
@@ -198,7 +194,7 @@ fn every_new_container_is_judged_right() {
             .flat_map(|worker| worker.join().expect("it ran"));
         done.collect()
     });
-    let expected = (0..count).map(|number| {
+    let expected = (0..COUNT).map(|number| {
         if is_granted(number) {
             (number, Attempts::all_ok(1))
         } else {
@@ -210,7 +206,7 @@ fn every_new_container_is_judged_right() {
         .collect();
     assert!(
         wrong.is_empty(),
-        "{} of {count} wrong: {wrong:?}",
+        "{} of {COUNT} wrong: {wrong:?}",
         wrong.len()
     );
     assert!(!agent.log().contains("ERROR"), "{}", agent.log());

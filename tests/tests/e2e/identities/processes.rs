@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use weir_tests::harness::{Host, eventually};
+use weir_tests::harness::{Absent, Host, eventually, installed};
 
 use super::{grant_for, host, server_for};
 
@@ -73,6 +73,44 @@ fn every_event_of_a_process_that_is_gone_tells_its_executable() {
         event["exe"] == program.display().to_string() && event["comm"] == "short-lived"
     });
     assert_eq!(told.count(), SHORT_LIVED, "{}", events[0]);
+}
+
+/// The interpreter itself, and no script that starts it.
+fn python() -> Result<PathBuf, Absent> {
+    let mut python = Command::new(installed("python3")?);
+    python.args(["-c", "import os; print(os.readlink('/proc/self/exe'))"]);
+    let output = python.output().map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
+#[test]
+fn a_script_is_told_beside_its_interpreter() {
+    let host = host();
+    let python = match python() {
+        Ok(python) => python,
+        Err(why) => {
+            println!("SKIP identities::processes::a_script_is_told_beside_its_interpreter: {why}");
+            return;
+        }
+    };
+    let server = server_for(&host, "");
+    let script = host.path("caller.py");
+    let text = format!(
+        "#!{}\nimport socket\nsocket.socket().connect_ex(('{}', {}))\n",
+        python.display(),
+        server.ip(),
+        server.port()
+    );
+    fs::write(&script, text).expect("a file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let agent = host.agent().start();
+    let status = host.command_in("other", &script).status();
+    assert!(status.expect("the script runs").success());
+    let event = eventually("the event", || agent.events(&[("verdict", "deny")]).pop());
+    assert_eq!(event["exe"], python.display().to_string());
+    assert_eq!(event["script"], script.display().to_string());
+    assert_eq!(event["comm"], "caller.py");
+    assert_eq!(event["user"], 0);
 }
 
 #[test]
