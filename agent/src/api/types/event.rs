@@ -38,7 +38,8 @@ pub struct Event {
     pub id: u64,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `connect`, `datagram` or `close`.
+    /// `connect`, `datagram`, `close`, `foreign` (who made the socket) or `send` (on a connection that
+    /// another workload has made).
     pub kind: String,
     /// `allow`, `deny` or `would-deny`.
     pub verdict: String,
