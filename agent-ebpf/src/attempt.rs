@@ -211,15 +211,9 @@ unsafe fn field(row: *mut Counters, kind: EventKind, verdict: Verdict) -> *mut u
             (EventKind::Datagram, Verdict::WouldDeny) => {
                 &raw mut (*row).counts.datagrams_would_deny
             }
-            (_, Verdict::Allow) => {
-                &raw mut (*row).counts.connects_allowed
-            }
-            (_, Verdict::Deny) => {
-                &raw mut (*row).counts.connects_denied
-            }
-            (_, Verdict::WouldDeny) => {
-                &raw mut (*row).counts.connects_would_deny
-            }
+            (_, Verdict::Allow) => &raw mut (*row).counts.connects_allowed,
+            (_, Verdict::Deny) => &raw mut (*row).counts.connects_denied,
+            (_, Verdict::WouldDeny) => &raw mut (*row).counts.connects_would_deny,
         }
     }
 }

@@ -103,8 +103,12 @@ fn judge(sock: *mut bpf_sock, cgroups: Cgroups, always: bool) -> Verdict {
     if is_told && !always {
         return Verdict::Allow;
     }
-    let judgement =
-        Judgement::of_caller(&attempt.target, active.slot, &attempt.caller, attempt.now_ns);
+    let judgement = Judgement::of_caller(
+        &attempt.target,
+        active.slot,
+        &attempt.caller,
+        attempt.now_ns,
+    );
     let depends_on_name = maps::inspects()
         && !attempt.is_udp
         && judgement.is_ambiguous()
