@@ -55,7 +55,7 @@ pub fn judge(
     let mut attempt = MaybeUninit::<Attempt>::uninit();
     let place = attempt.as_mut_ptr();
     // SAFETY: a member of a value that is ours, of integers only.
-    let wanted = unsafe { &mut *(&raw mut (*place).target) };
+    let wanted = unsafe { &mut (*place).target };
     target(ctx, wanted);
     let target = &*wanted;
     let is_known = found::is_known(active, target);

@@ -12,6 +12,7 @@ mod core;
 mod ending;
 mod explain;
 mod grants;
+mod grouping;
 mod labels;
 mod latency;
 mod naming;

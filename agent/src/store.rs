@@ -27,7 +27,6 @@ pub use self::{
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
-    process_usage::ProcessUsage,
     tasks::StoredTask,
 };
 

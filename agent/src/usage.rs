@@ -31,6 +31,32 @@ pub enum Key {
     Reason,
     /// What the identity's label says.
     Label(LabelKey),
+    /// The executable that called, and the script that it ran.
+    Exe,
+    /// The user that the caller acted as.
+    User,
+}
+
+impl Key {
+    /// The counters do not know it: it is added up from events.
+    #[must_use]
+    pub const fn is_about_process(self) -> bool {
+        matches!(self, Self::Exe | Self::User)
+    }
+}
+
+/// What processes of one executable and user have done as one identity at one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRow {
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub exe: Option<String>,
+    pub script: Option<String>,
+    pub user: Option<u32>,
+    pub counts: Counts,
+    /// To the minute.
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
 }
 
 /// One value of a [`Key`].
@@ -42,6 +68,9 @@ pub enum Value {
     Reason(Reason),
     /// `None`: the identity has no such label.
     Label(Option<String>),
+    /// `None`: it is not known, because the event that told of it was lost.
+    Exe(Option<String>),
+    User(Option<u32>),
 }
 
 /// How a number was obtained.
@@ -59,6 +88,7 @@ pub enum Quality {
 pub struct Group {
     pub values: Vec<Value>,
     pub counts: Counts,
+    pub connections_quality: Quality,
     pub bytes_quality: Quality,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
@@ -88,22 +118,12 @@ impl Group {
 /// and endpoint, which cannot change, but only inferred for rule and reason, which can.
 #[must_use]
 pub fn group(rows: &[UsageRow], by: &[Key], labels: &BTreeMap<IdentityId, Labels>) -> Vec<Group> {
-    let mut groups: BTreeMap<Vec<Value>, Group> = BTreeMap::new();
-    for row in rows {
+    let values = rows.iter().map(|row| {
         let values: Vec<_> = by.iter().map(|key| value(row, *key, labels)).collect();
-        let group = groups.entry(values.clone()).or_insert_with(|| Group {
-            values,
-            counts: Counts::default(),
-            bytes_quality: Quality::Unknown,
-            first_seen: row.first_seen,
-            last_seen: row.last_seen,
-        });
-        group.counts = group.counts.saturating_add(&row.counts);
-        group.first_seen = group.first_seen.min(row.first_seen);
-        group.last_seen = group.last_seen.max(row.last_seen);
-    }
+        (values, row.counts, row.first_seen, row.last_seen)
+    });
+    let mut groups = add_up(values);
     let is_inferred = by.iter().any(|key| matches!(key, Key::Rule | Key::Reason));
-    let mut groups: Vec<_> = groups.into_values().collect();
     for group in &mut groups {
         let is_partial = group.connections_without_bytes() > 0;
         group.bytes_quality = match (group.counts.closed, is_inferred, is_partial) {
@@ -113,11 +133,98 @@ pub fn group(rows: &[UsageRow], by: &[Key], labels: &BTreeMap<IdentityId, Labels
             (_, false, false) => Quality::Exact,
         };
     }
+    busiest_first(&mut groups);
+    groups
+}
+
+/// As [`group`], by what events told of processes. `counted` is what the counters say about the same
+/// time: what is missing of it was not told, and stands by itself.
+#[must_use]
+pub fn group_processes(
+    rows: &[ProcessRow],
+    by: &[Key],
+    labels: &BTreeMap<IdentityId, Labels>,
+    counted: &[UsageRow],
+) -> Vec<Group> {
+    let values = rows.iter().map(|row| {
+        let values: Vec<_> = by
+            .iter()
+            .map(|key| process_value(row, *key, labels))
+            .collect();
+        (values, row.counts, row.first_seen, row.last_seen)
+    });
+    let mut groups = add_up(values);
+    let told = total(rows.iter().map(|row| &row.counts));
+    let all = total(counted.iter().map(|row| &row.counts));
+    let missing = Counts {
+        connects_allowed: all.connects_allowed.saturating_sub(told.connects_allowed),
+        connects_denied: all.connects_denied.saturating_sub(told.connects_denied),
+        connects_would_deny: all
+            .connects_would_deny
+            .saturating_sub(told.connects_would_deny),
+        ..Counts::default()
+    };
+    let is_complete = connects(&missing) == 0;
+    for group in &mut groups {
+        if !is_complete {
+            group.connections_quality = Quality::LowerBound;
+        }
+        group.bytes_quality = match (group.counts.closed, group.connections_without_bytes()) {
+            (0, _) => Quality::Unknown,
+            (_, 0) if is_complete => Quality::Exact,
+            (_, _) => Quality::LowerBound,
+        };
+    }
+    let first = counted.iter().map(|row| row.first_seen).min();
+    let last = counted.iter().map(|row| row.last_seen).max();
+    if let (false, Some(first_seen), Some(last_seen)) = (is_complete, first, last) {
+        let unknown = |key: &Key| match key {
+            Key::User => Value::User(None),
+            Key::Exe => Value::Exe(None),
+            Key::Identity | Key::Endpoint | Key::Rule | Key::Reason | Key::Label(_) => {
+                Value::Label(None)
+            }
+        };
+        groups.push(Group {
+            values: by.iter().map(unknown).collect(),
+            counts: missing,
+            connections_quality: Quality::Exact,
+            bytes_quality: Quality::Unknown,
+            first_seen,
+            last_seen,
+        });
+    }
+    busiest_first(&mut groups);
+    groups
+}
+
+fn total<'c>(counts: impl Iterator<Item = &'c Counts>) -> Counts {
+    counts.fold(Counts::default(), |sum, counts| sum.saturating_add(counts))
+}
+
+fn add_up(rows: impl Iterator<Item = (Vec<Value>, Counts, Timestamp, Timestamp)>) -> Vec<Group> {
+    let mut groups: BTreeMap<Vec<Value>, Group> = BTreeMap::new();
+    for (values, counts, first_seen, last_seen) in rows {
+        let group = groups.entry(values.clone()).or_insert_with(|| Group {
+            values,
+            counts: Counts::default(),
+            connections_quality: Quality::Exact,
+            bytes_quality: Quality::Unknown,
+            first_seen,
+            last_seen,
+        });
+        group.counts = group.counts.saturating_add(&counts);
+        group.first_seen = group.first_seen.min(first_seen);
+        group.last_seen = group.last_seen.max(last_seen);
+    }
+    groups.into_values().collect()
+}
+
+fn busiest_first(groups: &mut [Group]) {
     groups.sort_by(|a, b| {
         let most = connects(&b.counts).cmp(&connects(&a.counts));
         most.then_with(|| a.values.cmp(&b.values))
     });
-    groups
 }
 
 const fn connects(counts: &Counts) -> u64 {
@@ -137,6 +244,26 @@ fn value(row: &UsageRow, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Val
             let labels = labels.get(&row.identity);
             Value::Label(labels.and_then(|labels| key.of(labels)))
         }
+        Key::Exe => Value::Exe(None),
+        Key::User => Value::User(None),
+    }
+}
+
+/// Rule and reason are not told by processes: whoever asks is told so before.
+fn process_value(row: &ProcessRow, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
+    match key {
+        Key::Identity => Value::Identity(row.identity),
+        Key::Endpoint => Value::Endpoint(row.endpoint),
+        Key::Rule | Key::Reason => Value::Label(None),
+        Key::Label(key) => {
+            let labels = labels.get(&row.identity);
+            Value::Label(labels.and_then(|labels| key.of(labels)))
+        }
+        Key::Exe => Value::Exe(match (&row.exe, &row.script) {
+            (Some(exe), Some(script)) => Some(format!("{exe} ({script})")),
+            (exe, _) => exe.clone(),
+        }),
+        Key::User => Value::User(row.user),
     }
 }
 
@@ -189,6 +316,50 @@ mod tests {
         assert_eq!(other.connections_without_bytes(), 1);
         assert_eq!(other.first_seen.as_second(), 70);
         assert_eq!(other.last_seen.as_second(), 100);
+    }
+
+    #[test]
+    fn what_events_did_not_tell_of_processes_stands_by_itself() {
+        let seen = Timestamp::from_second(60).expect("a time");
+        let told = |exe: &str, script: Option<&str>, counts| ProcessRow {
+            identity: IdentityId::from_raw(1),
+            endpoint: EndpointId::from_raw(1),
+            exe: Some(exe.to_owned()),
+            script: script.map(ToOwned::to_owned),
+            user: Some(7),
+            counts,
+            first_seen: seen,
+            last_seen: seen,
+        };
+        let rows = [
+            told("/bin/sh", Some("/opt/a.sh"), allowed(3, 3, 10)),
+            told("/bin/sh", Some("/opt/b.sh"), allowed(1, 0, 0)),
+        ];
+        let check = |counted: u64, expected: &[(Option<&str>, u64, Quality)]| {
+            let counted = [row(1, 1, 1, allowed(counted, 3, 10), 61)];
+            let groups = group_processes(&rows, &[Key::Exe], &BTreeMap::new(), &counted);
+            let found: Vec<_> = groups
+                .iter()
+                .map(|group| {
+                    let Some(Value::Exe(exe)) = group.values.first() else {
+                        panic!("an executable in {group:?}");
+                    };
+                    let connects = group.counts.connects_allowed;
+                    (exe.as_deref(), connects, group.connections_quality)
+                })
+                .collect();
+            assert_eq!(found, expected);
+        };
+        let (a, b) = (Some("/bin/sh (/opt/a.sh)"), Some("/bin/sh (/opt/b.sh)"));
+        check(4, &[(a, 3, Quality::Exact), (b, 1, Quality::Exact)]);
+        check(
+            6,
+            &[
+                (a, 3, Quality::LowerBound),
+                (None, 2, Quality::Exact),
+                (b, 1, Quality::LowerBound),
+            ],
+        );
     }
 
     #[test]

@@ -37,6 +37,8 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "policy" -d 'Check, compar
 complete -c weir -n "__fish_weir_needs_command" -f -a "endpoints" -d 'List model endpoints and find those behind a host name'
 complete -c weir -n "__fish_weir_needs_command" -f -a "identities" -d 'List every identity that has been seen'
 complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whether an identity would reach an endpoint, and why'
+complete -c weir -n "__fish_weir_needs_command" -f -a "who" -d 'Show who talks to an address or an endpoint, now and recently'
+complete -c weir -n "__fish_weir_needs_command" -f -a "run" -d 'Run a command as a task: with a right of its own that ends with it'
 complete -c weir -n "__fish_weir_needs_command" -f -a "selftest" -d 'Check on this kernel that the agent does what it promises'
 complete -c weir -n "__fish_weir_needs_command" -f -a "detach" -d 'Remove the kernel programs and their counters: nothing is governed any more'
 complete -c weir -n "__fish_weir_needs_command" -f -a "completions" -d 'Print completions for a shell'
@@ -64,7 +66,15 @@ complete -c weir -n "__fish_weir_using_subcommand status" -s h -l help -d 'Print
 complete -c weir -n "__fish_weir_using_subcommand usage" -l by -d 'Group by one of these, or by two with a comma' -r -f -a "identity\t''
 endpoint\t''
 grant\t''
-reason\t''"
+reason\t''
+unit\t''
+slice\t''
+container\t''
+pod\t''
+namespace\t''
+service-account\t''
+task\t''
+owner\t''"
 complete -c weir -n "__fish_weir_using_subcommand usage" -l since -d 'From this time on: RFC 3339, or how long ago, as in 90m or 7d' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l until -d 'Up to this time' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l identity -d 'Only this identity' -r
@@ -88,9 +98,18 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_sub
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list revoke" -f -a "revoke" -d 'Revoke a grant that was issued with `weir grant issue` or `weir policy apply`'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l container -d 'Container by its full id' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l container-name -d 'Container by its name; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l image -d 'Containers of an image, as in ghcr.io/org/app:1; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l pod -d 'Kubernetes pod by its UID' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l namespace -d 'Pods of a Kubernetes namespace' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l service-account -d 'Pods of a Kubernetes service account' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l pod-label -d 'Pods with this label. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l cgroup -d 'Cgroup below the root of the hierarchy, with everything below it' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l task -d 'Registered task by its id' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l exe -d 'Processes of this executable, as in /usr/bin/curl' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user -d 'Processes of this user: a name or a UID' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l purpose -d 'What for' -r
@@ -116,9 +135,18 @@ complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subc
 complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -f -a "remove" -d 'Remove a deny rule that was added with `weir deny add` or `weir policy apply`'
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l slice -d 'Systemd slice, as in agents.slice' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l container -d 'Container by its full id' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l container-name -d 'Container by its name; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l image -d 'Containers of an image, as in ghcr.io/org/app:1; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l pod -d 'Kubernetes pod by its UID' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l namespace -d 'Pods of a Kubernetes namespace' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l service-account -d 'Pods of a Kubernetes service account' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l pod-label -d 'Pods with this label. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l cgroup -d 'Cgroup below the root of the hierarchy, with everything below it' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l task -d 'Registered task by its id' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l exe -d 'Processes of this executable, as in /usr/bin/curl' -r
+complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l user -d 'Processes of this user: a name or a UID' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l cidr -d 'Network, as in 10.0.0.0/8. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from add" -l reason -d 'Why, for those who are refused' -r
@@ -167,6 +195,7 @@ complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_sub
 complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand identities" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand identities" -l live -d 'Only those that have a cgroup now'
+complete -c weir -n "__fish_weir_using_subcommand identities" -l tree -d 'Draw slices, units, containers and what is below them'
 complete -c weir -n "__fish_weir_using_subcommand identities" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand identities" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand explain" -l pid -d 'A running process' -r
@@ -179,6 +208,15 @@ complete -c weir -n "__fish_weir_using_subcommand explain" -l address -d 'An add
 complete -c weir -n "__fish_weir_using_subcommand explain" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand explain" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand who" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand who" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand who" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand run" -l endpoint -d 'Endpoint or provider; several with commas or given again' -r
+complete -c weir -n "__fish_weir_using_subcommand run" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
+complete -c weir -n "__fish_weir_using_subcommand run" -l purpose -d 'What for' -r
+complete -c weir -n "__fish_weir_using_subcommand run" -l ttl -d 'How long at most, as in 10m' -r
+complete -c weir -n "__fish_weir_using_subcommand run" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand selftest" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand selftest" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand detach" -l pin-dir -d 'Directory of the pins' -r -F

@@ -49,6 +49,10 @@ pub fn process(id: u32) -> Option<*mut Process> {
 
 /// Makes the row of a process, as a copy of `parent`'s if there is one.
 #[inline(always)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value the row would be built on the stack"
+)]
 pub fn add_process(id: u32, parent: Option<*mut Process>) -> Option<*mut Process> {
     let added = match parent {
         // SAFETY: a valid pointer to a map value; a torn copy has one wrong name at worst.
@@ -64,6 +68,10 @@ pub fn add_process(id: u32, parent: Option<*mut Process>) -> Option<*mut Process
 
 /// Moves a process to those that have ended.
 #[inline(always)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "by value the row would be built on the stack"
+)]
 pub fn end_process(id: u32, process: *mut Process) {
     // A hint: what finds no room is not remembered.
     // SAFETY: a valid pointer to a map value.

@@ -14,7 +14,10 @@ mod who;
 
 pub use self::{
     event::{Event, EventList, EventQuery},
-    explain::{ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, Target, Who},
+    explain::{
+        ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
+        Who,
+    },
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
@@ -22,7 +25,9 @@ pub use self::{
         SimilarHost, SubjectSpec,
     },
     rights::{CallableEndpoint, Rights, RightsQuery},
-    status::{Capacity, HookCoverage, Kubernetes, LossCount, RefusedConnections, Status},
+    status::{
+        Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency, RefusedConnections, Status,
+    },
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
     who::{LiveCaller, RecentCaller, WhoQuery, WhoTalks},

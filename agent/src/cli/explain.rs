@@ -122,6 +122,7 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         suggestion,
     } = explanation;
     out.line(format!("who       {} ({})", who.identity, who.found_by))?;
+    rights::print_processes(&who.processes, out)?;
     if target.endpoints.is_empty() {
         out.line(format!(
             "where     {}: no model endpoint is known there",

@@ -90,6 +90,17 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
             refused.ended, refused.gone, refused.not_ended
         ))?;
     }
+    if let Some(naming) = &status.naming {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        out.line(format!(
+            "  {} new cgroups were named: half within {:.1} ms, 99 % within {:.1} ms, the slowest in \
+             {:.1} ms",
+            naming.count,
+            ms(naming.median_us),
+            ms(naming.p99_us),
+            ms(naming.max_us)
+        ))?;
+    }
     out.blank()?;
     out.line("kernel maps")?;
     for map in &status.capacity {

@@ -57,8 +57,9 @@ mod rendering {
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
         CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage, Kubernetes,
-        Label, LiveCaller, LossCount, MatchedEndpoint, Quality, RecentCaller, RefusedConnections,
-        Rights, Rule, Status, Target, UsageKey, UsageReport, UsageRow, Who, WhoTalks,
+        Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency, ProcessInfo, Quality,
+        RecentCaller, RefusedConnections, Rights, Rule, Status, Target, UsageKey, UsageReport,
+        UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -81,6 +82,7 @@ mod rendering {
             connections_allowed: allowed,
             connections_denied: 2,
             connections_would_deny: 0,
+            connections_quality: Quality::Exact,
             datagrams_allowed: 0,
             datagrams_denied: 0,
             datagrams_would_deny: 0,
@@ -163,6 +165,12 @@ unit:b.service        1       2           0          -         -  2h ago      3s
                 gone: 1,
                 not_ended: 0,
             },
+            naming: Some(NamingLatency {
+                count: 40,
+                median_us: 310,
+                p99_us: 2_400,
+                max_us: 9_050,
+            }),
             capacity: Vec::new(),
             losses: vec![LossCount {
                 reason: "event-ring-full".to_owned(),
@@ -202,6 +210,7 @@ hooks
   bytes come from sock_ops: no BTF
   answers of the DNS are believed from 127.0.0.53, 192.0.2.1
   refused by their first packets: 7 connections ended, 1 gone already, 0 left to their timeouts
+  40 new cgroups were named: half within 0.3 ms, 99 % within 2.4 ms, the slowest in 9.1 ms
 
 kernel maps
 
@@ -223,6 +232,7 @@ limits of this version
                 cgroup: None,
                 pid: Some(7),
                 labels: Vec::new(),
+                processes: Vec::new(),
             },
             target: Target {
                 asked: "address 192.0.2.1:443".to_owned(),
@@ -284,6 +294,8 @@ to allow it
             pid: Some(7),
             comm: None,
             exe: None,
+            script: None,
+            user: Some(0),
             cgroup: None,
             bytes_out: None,
             bytes_in: None,
@@ -350,6 +362,22 @@ nightly  live   unit batch.service  openai     summaries  in 8h  api
                     label("unit", "batch.service"),
                     label("service account", "x"),
                 ],
+                processes: vec![
+                    ProcessInfo {
+                        pid: 7,
+                        exe: Some("/usr/bin/python3.11".to_owned()),
+                        script: Some("/opt/job.py".to_owned()),
+                        arguments: Some(vec!["job.py".to_owned(), "-v".to_owned()]),
+                        user: Some(1007),
+                        ..ProcessInfo::default()
+                    },
+                    ProcessInfo {
+                        pid: 5,
+                        comm: Some("cron".to_owned()),
+                        has_ended: true,
+                        ..ProcessInfo::default()
+                    },
+                ],
             },
             mode: "enforce".to_owned(),
             revision: 2,
@@ -375,6 +403,8 @@ who       unit:batch.service (process 7 is in cgroup /system.slice/batch.service
 cgroup    /system.slice/batch.service
 unit      batch.service
 service account x
+process   /usr/bin/python3.11[7] for /opt/job.py, user 1007: job.py -v
+  by      cron[5], ended
 posture   allow without a grant (the built-in default), in mode enforce, revision 2
 grant     nightly (live): openai, without an end, for summaries
 deny      freeze: xai, 192.0.2.0/24, because leak

@@ -121,6 +121,16 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
     if report
         .rows
         .iter()
+        .any(|row| row.connections_quality == Quality::LowerBound)
+    {
+        out.blank()?;
+        out.line(
+            "events were lost, so each row tells at least what its processes did; the row `unknown` is the rest",
+        )?;
+    }
+    if report
+        .rows
+        .iter()
         .any(|row| row.bytes_quality == Quality::Inferred)
     {
         out.blank()?;

@@ -33,12 +33,15 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{Attached, ForeignSends, Loaded, Maps, Options, detach_all, detach_programs, probe},
+    bpf::{
+        Attached, ForeignSends, KernelError, Loaded, Maps, Options, detach_all, detach_programs,
+        probe,
+    },
     config::{Config, Lsm},
     error_chain,
     host::{
         cgroups::{self, Change},
-        clock::now,
+        clock::{Now, now},
         name_servers::{self, Trust},
     },
     store::Store,
@@ -285,10 +288,28 @@ impl Core {
     }
 
     /// Makes the running revision what the kernel looks up.
-    pub(super) fn install(&mut self) -> Result<(), crate::bpf::KernelError> {
+    pub(super) fn install(&mut self) -> Result<(), KernelError> {
         let uses = self.running.revision.hosts();
-        let identities = self.workloads.identities();
         let at = now();
+        let unsuitable =
+            |error: &dyn std::error::Error| KernelError::Unsuitable(error_chain(error));
+        let before: Vec<_> = self.workloads.cgroups().collect();
+        let moves = self.regroup(at.wall).map_err(|error| unsuitable(&error))?;
+        if let Err(error) = self.install_for_groups(&at) {
+            for (cgroup, identity) in before {
+                self.workloads.move_to(cgroup, identity);
+            }
+            return Err(error);
+        }
+        for (cgroup, identity) in moves {
+            self.maps.identities.set(cgroup, identity)?;
+        }
+        self.hosts.send_replace(uses.into_keys().collect());
+        Ok(())
+    }
+
+    fn install_for_groups(&mut self, at: &Now) -> Result<(), KernelError> {
+        let identities = self.workloads.identities();
         self.narrowing.begin();
         let derived = self
             .narrowing
@@ -299,9 +320,9 @@ impl Core {
                 &mut self.store,
                 at.wall,
             )
-            .map_err(|error| crate::bpf::KernelError::Unsuitable(error_chain(&error)))?;
+            .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
         let all = [identities, derived.identities].concat();
-        let mut tables = self.running.tables(&all, &at)?;
+        let mut tables = self.running.tables(&all, at)?;
         tables.narrowed = derived.narrowed;
         let named = std::mem::take(&mut tables.addresses);
         tables.addresses = self.wanted_addresses(&named);
@@ -309,7 +330,6 @@ impl Core {
         self.narrowing.forget_numbers(&mut self.maps.classes);
         self.installed_addresses = tables.addresses;
         self.named_addresses = named;
-        self.hosts.send_replace(uses.into_keys().collect());
         Ok(())
     }
 
@@ -395,7 +415,7 @@ impl Core {
     }
 
     /// Stores what the kernel has told. True if there was anything.
-    fn take_events(&mut self) -> bool {
+    pub(super) fn take_events(&mut self) -> bool {
         const BATCH: usize = 8_192;
         let events = self.maps.events.take(BATCH);
         if events.is_empty() {

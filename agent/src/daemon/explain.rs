@@ -10,7 +10,7 @@ use agent_common::{
 };
 use thiserror::Error;
 
-use super::{Certainty, Core, Recognised};
+use super::{Certainty, Core, ProcessView, Recognised};
 use crate::{
     host::{clock::now, process},
     identity::{Identity, Labels},
@@ -55,6 +55,8 @@ pub struct Explained {
     pub found_by: String,
     pub cgroup: Option<String>,
     pub pid: Option<u32>,
+    /// The process and those that led to it, nearest first.
+    pub lineage: Vec<ProcessView>,
     pub asked: String,
     pub targets: Vec<Recognised>,
     pub decision: Decision,
@@ -88,6 +90,7 @@ pub(super) struct Caller {
     pub(super) found_by: String,
     pub(super) cgroup: Option<String>,
     pub(super) pid: Option<u32>,
+    pub(super) lineage: Vec<ProcessView>,
 }
 
 impl Core {
@@ -146,7 +149,12 @@ impl Core {
                 let path = process::cgroup_path(pid).map_err(|_| QuestionError::NoProcess(pid))?;
                 let mut caller = self.in_cgroup(&path)?;
                 caller.found_by = format!("process {pid} is in cgroup {path}");
+                if let Some(narrowed) = self.narrowed(caller.identity.id, pid) {
+                    caller.identity = narrowed.clone();
+                    caller.found_by += ", and policy tells it from others there";
+                }
                 caller.pid = Some(pid);
+                caller.lineage = self.process_reader().lineage(pid);
                 Ok(caller)
             }
             Subject::Cgroup(path) => {
@@ -174,6 +182,7 @@ impl Core {
                     found_by: "by its name".to_owned(),
                     cgroup: None,
                     pid: None,
+                    lineage: Vec::new(),
                 })
             }
         }
@@ -192,6 +201,7 @@ impl Core {
             found_by,
             cgroup: Some(path.to_owned()),
             pid: None,
+            lineage: Vec::new(),
         })
     }
 
@@ -237,6 +247,7 @@ impl Core {
             found_by: caller.found_by,
             cgroup: caller.cgroup,
             pid: caller.pid,
+            lineage: caller.lineage,
             asked,
             targets,
             verdict: settle(self.config.mode, decision.is_entitled()),

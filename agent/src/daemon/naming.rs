@@ -59,20 +59,18 @@ impl Core {
         path: &str,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let mut labels = self.labels.labels_of(cgroup, path);
-        labels.task = self.task_of(cgroup, path);
+        let labels = self.labels.labels_of(cgroup, path);
         self.try_name(cgroup, labels, at)
     }
 
-    fn task_of(&self, cgroup: u64, path: &str) -> Option<String> {
+    pub(super) fn task_of(&self, cgroup: u64, path: &str) -> Option<String> {
         let task = self.tasks.of_cgroup(&self.host.cgroup_root, cgroup, path);
         task.map(ToOwned::to_owned)
     }
 
     /// Gives cgroups another identity of which more is known now than when they were named.
     pub(super) fn rename(&mut self, at: &Now) {
-        for (cgroup, mut labels) in self.labels.ask_again() {
-            labels.task = self.task_of(cgroup, &labels.cgroup);
+        for (cgroup, labels) in self.labels.ask_again() {
             if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
                 continue;
             }
@@ -86,12 +84,12 @@ impl Core {
     pub(super) fn try_name(
         &mut self,
         cgroup: u64,
-        labels: Labels,
+        mut labels: Labels,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let id = self
-            .store
-            .identity_number(&labels.key(), &labels, at.wall)?;
+        labels.task = self.task_of(cgroup, &labels.cgroup);
+        let grouped = self.identity_for(cgroup, &labels, at.wall)?;
+        let id = grouped.id;
         // Before the first policy is installed there is nothing that a rule could be added to.
         if self.is_in_force {
             if self.workloads.identity(id).is_none() {
@@ -108,7 +106,7 @@ impl Core {
                 self.maps.paths.set(&labels.cgroup, id)?;
             }
         }
-        self.workloads.add(cgroup, id, labels);
+        self.workloads.add(cgroup, grouped, labels);
         Ok(())
     }
 

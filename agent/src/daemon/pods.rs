@@ -162,7 +162,8 @@ impl Core {
             if !self.labels.pods.concern(changed, &known) {
                 continue;
             }
-            let labels = self.labels.labels_of(cgroup, &path);
+            let mut labels = self.labels.labels_of(cgroup, &path);
+            labels.task = self.task_of(cgroup, &path);
             // What a pod that is gone leaves behind for a moment needs no other name.
             let is_left_over = labels.is_unresolved
                 && !known.is_unresolved

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use agent_common::process::{ExeKey, Process};
+use agent_common::{
+    identity::IdentityId,
+    process::{ExeKey, Process},
+};
 
 use super::Core;
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
         executable,
         process::{self, Snapshot},
     },
+    identity::Identity,
 };
 
 /// Parents that are followed.
@@ -107,6 +111,16 @@ impl Core {
             maps: &self.maps.processes,
             known: &self.known_exes,
         }
+    }
+
+    /// The identity of this process, where it is another than that of its cgroup.
+    pub(super) fn narrowed(&self, of_cgroup: IdentityId, pid: u32) -> Option<&Identity> {
+        let living = self.maps.processes.living(pid);
+        let exe = living.map_or(0, |process| self.maps.classes.exes.known(&process.exe));
+        let user = process::real_user(pid);
+        let user = user.map_or(0, |user| self.maps.classes.users.known(&user));
+        let id = self.maps.policy.narrowed(of_cgroup, exe, user);
+        (id != of_cgroup).then(|| self.narrowing.identity(id))?
     }
 
     /// Adds the processes that were there before the hooks, which must be attached by now.

@@ -11,14 +11,14 @@ use agent_common::{
 };
 use jiff::Timestamp;
 
-use super::{Core, pods::KubernetesView};
+use super::{Core, LatencyView, pods::KubernetesView};
 use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
-    host::name_servers::Trust,
+    host::{executable, name_servers::Trust},
     identity::Labels,
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
-    usage::UsageRow,
+    usage::{ProcessRow, UsageRow},
 };
 
 /// `weir status`.
@@ -39,6 +39,8 @@ pub struct StatusView {
     pub resolvers: Vec<String>,
     /// Refused connections: ended, gone already, not ended.
     pub ended: [u64; 3],
+    /// How long new cgroups waited for their names; `None` before the first.
+    pub naming: Option<LatencyView>,
     pub capacity: Vec<CapacityUse>,
     pub losses: Vec<(Loss, u64)>,
     pub identities: usize,
@@ -78,7 +80,7 @@ impl Core {
             revision: self.running.number,
             revision_installed_at: self.running.installed_at,
             policy_errors: self.policy_errors.clone(),
-            policy_warnings: super::policy::lines(&revision.warnings),
+            policy_warnings: self.policy_warnings(),
             cgroup: self.cgroup_directory().display().to_string(),
             started_at: self.started_at,
             kernel: self.host.kernel.clone(),
@@ -87,15 +89,28 @@ impl Core {
             close_fallback: self.close_fallback.clone(),
             resolvers: self.name_servers.iter().map(resolver).collect(),
             ended: self.ended.read(),
+            naming: self.naming.view(),
             capacity: self.capacity()?,
             losses: self.maps.counters.losses()?,
-            identities: self.workloads.identities().len(),
+            identities: self.workloads.n_live(),
             endpoints: revision.set.endpoint_names().count(),
             grants: revision.set.grant_names().count(),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
             kubernetes: self.kubernetes(),
         })
+    }
+
+    fn policy_warnings(&self) -> Vec<String> {
+        let revision = &self.running.revision;
+        let mut warnings = super::policy::lines(&revision.warnings);
+        let missing = self.narrowing.missing(&revision.set).into_iter();
+        warnings.extend(
+            missing.map(|path| {
+                format!("the executable `{path}` that policy names is not on this host")
+            }),
+        );
+        warnings
     }
 
     fn capacity(&self) -> Result<Vec<CapacityUse>, KernelError> {
@@ -158,6 +173,8 @@ impl Core {
     /// When the store cannot be read.
     pub fn names(&self) -> Result<Names, StoreError> {
         let mut names = self.store.names()?;
+        let users = executable::users().into_iter();
+        names.users = users.map(|(name, uid)| (uid, name)).collect();
         names
             .identities
             .insert(IdentityId::UNKNOWN, "unknown".to_owned());
@@ -181,6 +198,22 @@ impl Core {
     ) -> Result<Vec<UsageRow>, StoreError> {
         self.drain();
         self.store.usage(since, until, identity, endpoint)
+    }
+
+    /// What events told of the processes behind the usage between two instants.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn process_usage(
+        &mut self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        identity: Option<IdentityId>,
+        endpoint: Option<EndpointId>,
+    ) -> Result<Vec<ProcessRow>, StoreError> {
+        self.take_events();
+        self.store.process_usage(since, until, identity, endpoint)
     }
 
     /// Events that have been taken over, oldest first.
@@ -226,7 +259,11 @@ impl Core {
         Ok(known
             .into_iter()
             .map(|known| {
-                let cgroups = self.workloads.paths_of(known.id);
+                // One of certain processes is where the identity of its cgroup is.
+                let base = self.narrowing.base(known.id);
+                let cgroups = self
+                    .workloads
+                    .paths_of(base.map_or(known.id, |base| base.id));
                 (known, cgroups)
             })
             .collect())

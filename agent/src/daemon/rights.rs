@@ -2,7 +2,7 @@
 
 use agent_common::verdict::Decision;
 
-use super::{Core, GrantView, QuestionError, Subject};
+use super::{Core, GrantView, ProcessView, QuestionError, Subject};
 use crate::{
     host::clock::now,
     identity::Labels,
@@ -16,6 +16,8 @@ pub struct RightsView {
     pub found_by: String,
     pub cgroup: Option<String>,
     pub pid: Option<u32>,
+    /// The process and those that led to it, nearest first.
+    pub lineage: Vec<ProcessView>,
     pub posture: PostureSource,
     /// Grants in force or to come that select it.
     pub grants: Vec<GrantView>,
@@ -54,6 +56,7 @@ impl Core {
             found_by: caller.found_by,
             cgroup: caller.cgroup,
             pid: caller.pid,
+            lineage: caller.lineage,
             posture: found.posture,
             grants,
             denies,

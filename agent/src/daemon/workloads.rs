@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_common::identity::IdentityId;
 
+use super::grouping::Grouped;
 use crate::identity::{Identity, Labels};
 
 /// How long the kernel keeps the identity of a cgroup that is gone: its connections may still end.
@@ -22,8 +23,10 @@ pub(super) const MAX_DORMANT: usize = 4_096;
 
 #[derive(Debug)]
 struct Cgroup {
-    path: String,
+    labels: Labels,
     identity: IdentityId,
+    /// The identity that its name alone gives it.
+    base: IdentityId,
     /// Boot-clock instant at which it was found to be gone.
     gone_at_ns: Option<u64>,
 }
@@ -52,33 +55,64 @@ impl Workloads {
         self.cgroups
             .iter()
             .filter(|(_, cgroup)| cgroup.gone_at_ns.is_none())
-            .map(|(id, cgroup)| (*id, cgroup.path.clone()))
+            .map(|(id, cgroup)| (*id, cgroup.labels.cgroup.clone()))
             .collect()
     }
 
-    /// The labels of a cgroup's identity.
     pub(super) fn labels_at(&self, cgroup: u64) -> Option<&Labels> {
-        let cgroup = self.cgroups.get(&cgroup)?;
-        let identity = self.identities.get(&cgroup.identity)?;
-        Some(&identity.labels)
+        self.cgroups.get(&cgroup).map(|cgroup| &cgroup.labels)
+    }
+
+    /// The labels of the identity `id`, if another cgroup than this one has it.
+    pub(super) fn other_labels(&self, id: IdentityId, cgroup: u64) -> Option<&Labels> {
+        let mut cgroups = self.cgroups.iter();
+        let has_other = cgroups.any(|(other, known)| *other != cgroup && known.identity == id);
+        let identity = self.identities.get(&id).filter(|_| has_other);
+        identity.map(|identity| &identity.labels)
+    }
+
+    /// Every cgroup, its identity and its labels.
+    pub(super) fn grouped(&self) -> impl Iterator<Item = (u64, Grouped, &Labels)> {
+        self.cgroups.iter().map(|(cgroup, known)| {
+            let grouped = Grouped {
+                base: known.base,
+                id: known.identity,
+            };
+            (*cgroup, grouped, &known.labels)
+        })
+    }
+
+    /// Gives a cgroup another identity.
+    pub(super) fn move_to(&mut self, cgroup: u64, id: IdentityId) {
+        if let Some(known) = self.cgroups.get_mut(&cgroup) {
+            known.identity = id;
+            let labels = known.labels.clone();
+            self.identities.entry(id).or_insert(Identity { id, labels });
+        }
     }
 
     /// Records that `cgroup` is there.
-    pub(super) fn add(&mut self, cgroup: u64, id: IdentityId, labels: Labels) {
+    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels) {
+        let Grouped { base, id } = grouped;
+        self.dormant.remove(&labels.cgroup);
+        let is_shared = self.other_labels(id, cgroup).is_some();
         let known = Cgroup {
-            path: labels.cgroup.clone(),
+            labels: labels.clone(),
             identity: id,
+            base,
             gone_at_ns: None,
         };
         self.cgroups.insert(cgroup, known);
-        self.dormant.remove(&labels.cgroup);
-        self.identities.insert(id, Identity { id, labels });
+        // Of several that policy does not tell apart, the labels of the first stand for all.
+        if !is_shared {
+            self.identities.insert(id, Identity { id, labels });
+        }
     }
 
     /// Marks everything at or below `path` as gone.
     pub(super) fn remove_below(&mut self, path: &str, now_ns: u64) {
         for cgroup in self.cgroups.values_mut() {
-            let below = cgroup.path.strip_prefix(path);
+            let below = cgroup.labels.cgroup.strip_prefix(path);
             if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
                 cgroup.gone_at_ns.get_or_insert(now_ns);
             }
@@ -114,7 +148,7 @@ impl Workloads {
             .filter(|(cgroup, _)| is_over(cgroup))
             .map(|(cgroup, identity)| {
                 let mut identity = identity.clone();
-                identity.labels.cgroup.clone_from(&cgroup.path);
+                identity.labels.cgroup.clone_from(&cgroup.labels.cgroup);
                 (cgroup.gone_at_ns.unwrap_or(now_ns), identity)
             })
             .collect();
@@ -137,12 +171,13 @@ impl Workloads {
         let by_path: BTreeMap<&str, IdentityId> = self
             .cgroups
             .values()
-            .map(|cgroup| (cgroup.path.as_str(), cgroup.identity))
+            .map(|cgroup| (cgroup.labels.cgroup.as_str(), cgroup.identity))
             .collect();
         self.cgroups.values().filter_map(move |cgroup| {
             let identity = self.identities.get(&cgroup.identity)?;
             let parent = cgroup
-                .path
+                .labels
+                .cgroup
                 .rsplit_once('/')
                 .map_or("", |(parent, _)| parent);
             let is_part = by_path.get(parent) == Some(&cgroup.identity);
@@ -169,7 +204,7 @@ impl Workloads {
         let dormant = self.dormant.iter();
         let dormant = dormant.map(|(path, (_, identity))| (path.clone(), identity.id));
         let live = self.heads();
-        let live = live.map(|(cgroup, identity)| (cgroup.path.clone(), identity.id));
+        let live = live.map(|(cgroup, identity)| (cgroup.labels.cgroup.clone(), identity.id));
         dormant.chain(live).collect()
     }
 
@@ -213,10 +248,10 @@ impl Workloads {
             let found = self
                 .cgroups
                 .values()
-                .find(|cgroup| cgroup.path == wanted && cgroup.gone_at_ns.is_none());
+                .find(|cgroup| cgroup.labels.cgroup == wanted && cgroup.gone_at_ns.is_none());
             if let Some(cgroup) = found {
                 let identity = self.identities.get(&cgroup.identity)?;
-                return Some((identity, &cgroup.path));
+                return Some((identity, &cgroup.labels.cgroup));
             }
             path = path.rsplit_once('/')?.0;
         }
@@ -228,7 +263,9 @@ impl Workloads {
     }
 
     pub(super) fn path(&self, cgroup: u64) -> Option<&str> {
-        self.cgroups.get(&cgroup).map(|cgroup| cgroup.path.as_str())
+        self.cgroups
+            .get(&cgroup)
+            .map(|cgroup| cgroup.labels.cgroup.as_str())
     }
 
     /// Paths of the cgroups that have `identity` now.
@@ -236,7 +273,7 @@ impl Workloads {
         self.cgroups
             .values()
             .filter(|cgroup| cgroup.identity == identity && cgroup.gone_at_ns.is_none())
-            .map(|cgroup| cgroup.path.clone())
+            .map(|cgroup| cgroup.labels.cgroup.clone())
             .collect()
     }
 
@@ -253,7 +290,8 @@ mod tests {
         let mut workloads = Workloads::default();
         for (cgroup, identity, path) in rows {
             let labels = Labels::from_cgroup_path(path);
-            workloads.add(*cgroup, IdentityId::from_raw(*identity), labels);
+            let id = IdentityId::from_raw(*identity);
+            workloads.add(*cgroup, Grouped { base: id, id }, labels);
         }
         workloads
     }

@@ -113,6 +113,14 @@ fn parse_stat(stat: &str) -> Option<Stat> {
     })
 }
 
+/// Real user of process `pid`; `None` if there is none.
+#[must_use]
+pub fn real_user(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Path of a process's cgroup below the cgroup v2 root, `/` first.
 ///
 /// # Errors
@@ -158,6 +166,8 @@ mod tests {
         assert!(found.start_ns > 0 && found.start_ns <= crate::host::clock::boot_ns());
         assert_eq!(start_ns(own), Some(found.start_ns));
         assert_eq!(start_ns(u32::MAX), None);
+        assert_eq!(real_user(own), Some(nix::unistd::getuid().as_raw()));
+        assert_eq!(real_user(u32::MAX), None);
     }
 
     #[test]

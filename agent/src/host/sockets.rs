@@ -1,6 +1,7 @@
 //! The connected TCP and UDP sockets of this host, in all network namespaces that a process is in.
 
 mod dump;
+mod proc_net;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,8 @@ pub struct LiveSocket {
     pub protocol: Protocol,
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    /// Id of the cgroup that made it; `None` before Linux 5.9.
+    /// Id of the cgroup that made it; `None` before Linux 5.9, and where the namespace may not be
+    /// entered.
     pub cgroup: Option<u64>,
     /// A process that holds it; of several, the one with the lowest number.
     pub pid: Option<u32>,
@@ -69,14 +71,11 @@ pub fn look(wanted: &Wanted) -> io::Result<Look> {
     let mut others = net_namespace::inhabited();
     others.remove(&own);
     for (index, pid) in others.values().enumerate() {
-        let visited = (index < MOST_NAMESPACES)
-            .then(|| File::open(format!("/proc/{pid}/ns/net")))
-            .and_then(Result::ok)
-            .and_then(|namespace| net_namespace::visit(&namespace, || dump::all(wanted)).ok())
-            .and_then(Result::ok);
-        match visited {
-            Some(sockets) => found.sockets.extend(sockets),
-            None => found.unvisited += 1,
+        let sockets = (index < MOST_NAMESPACES)
+            .then(|| visit(*pid, wanted).or_else(|_| proc_net::all(*pid, wanted)));
+        match sockets {
+            Some(Ok(sockets)) => found.sockets.extend(sockets),
+            Some(Err(_)) | None => found.unvisited += 1,
         }
     }
     let wanted = found.sockets.iter().map(|socket| socket.inode).collect();
@@ -85,6 +84,11 @@ pub fn look(wanted: &Wanted) -> io::Result<Look> {
         socket.pid = holders.get(&socket.inode).copied();
     }
     Ok(found)
+}
+
+fn visit(pid: u32, wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {
+    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
+    net_namespace::visit(&namespace, || dump::all(wanted))?
 }
 
 /// A process for each of these sockets.

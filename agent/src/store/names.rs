@@ -58,6 +58,8 @@ pub struct Names {
     /// Endpoints and the networks of deny rules.
     pub endpoints: BTreeMap<EndpointId, String>,
     pub rules: BTreeMap<RuleId, (RuleKind, String)>,
+    /// Users of this host, which the store does not know.
+    pub users: BTreeMap<u32, String>,
 }
 
 impl Store {
@@ -199,6 +201,7 @@ impl Store {
             identities: identities.into_iter().collect(),
             endpoints: endpoints.into_iter().chain(prefixes).collect(),
             rules: rules.into_iter().collect(),
+            users: BTreeMap::new(),
         })
     }
 

@@ -6,29 +6,17 @@
 use std::collections::BTreeMap;
 
 use agent_common::{
-    destination::EndpointId, event::EventKind, identity::IdentityId, verdict::Verdict,
+    counter::Counts, destination::EndpointId, event::EventKind, identity::IdentityId,
+    verdict::Verdict,
 };
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::{
-    EventRecord, Store, StoreError, counters::MINUTE, error::Attempt, from_sql, micros, to_sql,
+    EventRecord, Store, StoreError, counters::MINUTE, error::Attempt, from_sql, micros, timestamp,
+    to_sql,
 };
-
-/// What processes of one executable and user did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessUsage {
-    pub exe: Option<String>,
-    pub script: Option<String>,
-    pub user: Option<u32>,
-    pub allowed: u64,
-    pub denied: u64,
-    pub would_deny: u64,
-    /// Connections that have ended, and their bytes.
-    pub closed: u64,
-    pub bytes_out: u64,
-    pub bytes_in: u64,
-}
+use crate::usage::ProcessRow;
 
 type Key<'e> = (
     i64,
@@ -104,7 +92,8 @@ pub(super) fn add(
 }
 
 impl Store {
-    /// Usage between two instants, whole minutes, one row for each executable, script and user.
+    /// Usage between two instants, whole minutes, one row for each identity, endpoint, executable,
+    /// script and user.
     ///
     /// # Errors
     ///
@@ -115,7 +104,7 @@ impl Store {
         until: Option<Timestamp>,
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
-    ) -> Result<Vec<ProcessUsage>, StoreError> {
+    ) -> Result<Vec<ProcessRow>, StoreError> {
         let first = since.map_or(i64::MIN, |since| micros(since).div_euclid(MINUTE));
         let last = until.map_or(i64::MAX, |until| (micros(until) - 1).div_euclid(MINUTE));
         let values = params![
@@ -126,30 +115,38 @@ impl Store {
         ];
         self.connection
             .prepare_cached(
-                "SELECT NULLIF(exe, ''), NULLIF(script, ''), NULLIF(user, -1), SUM(allowed),
-                     SUM(denied), SUM(would_deny), SUM(closed), SUM(bytes_out), SUM(bytes_in)
+                "SELECT identity, endpoint, NULLIF(exe, ''), NULLIF(script, ''),
+                     NULLIF(user, -1), SUM(allowed), SUM(denied), SUM(would_deny), SUM(closed),
+                     SUM(bytes_out), SUM(bytes_in), MIN(minute), MAX(minute)
                  FROM process_usage
                  WHERE minute >= ?1 AND minute <= ?2
                    AND (?3 IS NULL OR identity = ?3) AND (?4 IS NULL OR endpoint = ?4)
-                 GROUP BY exe, script, user",
+                 GROUP BY identity, endpoint, exe, script, user",
             )
-            .and_then(|mut statement| {
-                let rows = statement.query_map(values, |row| {
-                    let count = |index| row.get(index).map(from_sql);
-                    Ok(ProcessUsage {
-                        exe: row.get(0)?,
-                        script: row.get(1)?,
-                        user: row.get(2)?,
-                        allowed: count(3)?,
-                        denied: count(4)?,
-                        would_deny: count(5)?,
-                        closed: count(6)?,
-                        bytes_out: count(7)?,
-                        bytes_in: count(8)?,
-                    })
-                })?;
-                rows.collect()
-            })
+            .and_then(|mut statement| statement.query_map(values, process_row)?.collect())
             .attempt("add up usage of processes")
     }
+}
+
+fn process_row(row: &Row<'_>) -> Result<ProcessRow, rusqlite::Error> {
+    let count = |index| row.get(index).map(from_sql);
+    let minute = |index| row.get(index).map(|minute: i64| timestamp(minute * MINUTE));
+    Ok(ProcessRow {
+        identity: IdentityId::from_raw(row.get(0)?),
+        endpoint: EndpointId::from_raw(row.get(1)?),
+        exe: row.get(2)?,
+        script: row.get(3)?,
+        user: row.get(4)?,
+        counts: Counts {
+            connects_allowed: count(5)?,
+            connects_denied: count(6)?,
+            connects_would_deny: count(7)?,
+            closed: count(8)?,
+            bytes_out: count(9)?,
+            bytes_in: count(10)?,
+            ..Counts::default()
+        },
+        first_seen: minute(11)?,
+        last_seen: minute(12)?,
+    })
 }

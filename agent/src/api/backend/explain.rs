@@ -20,6 +20,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
         found_by,
         cgroup,
         pid,
+        lineage,
         asked,
         targets,
         decision,
@@ -37,6 +38,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             cgroup,
             pid,
             labels: rights::labels(&labels),
+            processes: lineage.into_iter().map(rights::process).collect(),
         },
         target: Target {
             asked,

@@ -4,9 +4,9 @@ use super::{bad, explain::question_error, policy};
 use crate::{
     api::{
         error::ApiError,
-        types::{CallableEndpoint, Label, Rights, RightsQuery, Who},
+        types::{CallableEndpoint, Label, ProcessInfo, Rights, RightsQuery, Who},
     },
-    daemon::{Core, RightsView, Subject},
+    daemon::{Core, ProcessView, RightsView, Subject},
     identity::Labels,
 };
 
@@ -31,6 +31,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         found_by,
         cgroup,
         pid,
+        lineage,
         posture,
         grants,
         denies,
@@ -50,6 +51,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
             cgroup,
             pid,
             labels: self::labels(&labels),
+            processes: lineage.into_iter().map(process).collect(),
         },
         mode: core.mode().name().to_owned(),
         revision: core.policy().0,
@@ -59,6 +61,27 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         denies: denies.into_iter().map(policy::rule).collect(),
         may_call: endpoints.collect(),
     })
+}
+
+pub(super) fn process(view: ProcessView) -> ProcessInfo {
+    let ProcessView {
+        pid,
+        comm,
+        exe,
+        script,
+        arguments,
+        user,
+        has_ended,
+    } = view;
+    ProcessInfo {
+        pid,
+        comm,
+        exe,
+        script,
+        arguments,
+        user,
+        has_ended,
+    }
 }
 
 /// What is known about an identity, one line each.

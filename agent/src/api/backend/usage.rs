@@ -15,7 +15,7 @@ use crate::{
     },
     daemon::Core,
     identity::LabelKey,
-    store::{EventFilter, EventRecord, Names},
+    store::{EventFilter, EventRecord, Names, StoreError},
     usage::{self, Group, Key, Value},
 };
 
@@ -32,14 +32,11 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
         .endpoint
         .as_deref()
         .map(|name| endpoint_id(&names, name));
+    let (identity, endpoint) = (identity.transpose()?, endpoint.transpose()?);
+    let failed = |error: StoreError| internal("read usage", &error);
     let rows = core
-        .usage(
-            query.since,
-            query.until,
-            identity.transpose()?,
-            endpoint.transpose()?,
-        )
-        .map_err(|error| internal("read usage", &error))?;
+        .usage(query.since, query.until, identity, endpoint)
+        .map_err(failed)?;
     let keys: Vec<_> = by.iter().map(|key| domain_key(*key)).collect();
     let has_label = keys.iter().any(|key| matches!(key, Key::Label(_)));
     let labels = if has_label {
@@ -48,7 +45,23 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
     } else {
         BTreeMap::new()
     };
-    let groups = usage::group(&rows, &keys, &labels);
+    let groups = if keys.iter().any(|key| key.is_about_process()) {
+        if keys
+            .iter()
+            .any(|key| matches!(key, Key::Rule | Key::Reason))
+        {
+            return Err(bad(
+                "events do not tell grant and reason of a process: group by exe or user with \
+                 something else",
+            ));
+        }
+        let told = core
+            .process_usage(query.since, query.until, identity, endpoint)
+            .map_err(failed)?;
+        usage::group_processes(&told, &keys, &labels, &rows)
+    } else {
+        usage::group(&rows, &keys, &labels)
+    };
     Ok(UsageReport {
         by,
         since: query.since,
@@ -94,6 +107,17 @@ const fn domain_key(key: UsageKey) -> Key {
         UsageKey::ServiceAccount => Key::Label(LabelKey::ServiceAccount),
         UsageKey::Task => Key::Label(LabelKey::Task),
         UsageKey::Owner => Key::Label(LabelKey::Owner),
+        UsageKey::Exe => Key::Exe,
+        UsageKey::User => Key::User,
+    }
+}
+
+const fn quality(quality: usage::Quality) -> Quality {
+    match quality {
+        usage::Quality::Exact => Quality::Exact,
+        usage::Quality::Inferred => Quality::Inferred,
+        usage::Quality::LowerBound => Quality::LowerBound,
+        usage::Quality::Unknown => Quality::Unknown,
     }
 }
 
@@ -109,17 +133,13 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         connections_allowed: counts.connects_allowed,
         connections_denied: counts.connects_denied,
         connections_would_deny: counts.connects_would_deny,
+        connections_quality: quality(group.connections_quality),
         datagrams_allowed: counts.datagrams_allowed,
         datagrams_denied: counts.datagrams_denied,
         datagrams_would_deny: counts.datagrams_would_deny,
         bytes_out: bytes.map(|(out, _)| out),
         bytes_in: bytes.map(|(_, back)| back),
-        bytes_quality: match group.bytes_quality {
-            usage::Quality::Exact => Quality::Exact,
-            usage::Quality::Inferred => Quality::Inferred,
-            usage::Quality::LowerBound => Quality::LowerBound,
-            usage::Quality::Unknown => Quality::Unknown,
-        },
+        bytes_quality: quality(group.bytes_quality),
         connections_without_bytes: group.connections_without_bytes(),
         first_seen: Some(group.first_seen),
         last_seen: Some(group.last_seen),
@@ -134,6 +154,11 @@ pub(super) fn value_name(value: &Value, names: &Names) -> String {
         Value::Rule(id) => names.rules.get(id).map(|(_, name)| name.clone()),
         Value::Reason(reason) => Some(reason.name().to_owned()),
         Value::Label(label) => Some(label.clone().unwrap_or_else(|| "-".to_owned())),
+        Value::Exe(exe) => exe.clone(),
+        Value::User(user) => user.map(|uid| match names.users.get(&uid) {
+            Some(name) => format!("{name} ({uid})"),
+            None => uid.to_string(),
+        }),
     };
     name.unwrap_or_else(|| "unknown".to_owned())
 }
@@ -199,6 +224,8 @@ fn event(id: u64, record: EventRecord, names: &Names) -> Event {
         pid: record.pid,
         comm: record.comm,
         exe: record.exe,
+        script: record.script,
+        user: record.user,
         cgroup: record.cgroup,
         bytes_out: record.bytes_out,
         bytes_in: record.bytes_in,

@@ -11,7 +11,8 @@ use crate::{
         metrics::{MetricsRow, MetricsSnapshot, PodsFreshness},
         types::{
             Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage, Identity,
-            IdentityList, Kubernetes, LossCount, RefusedConnections, SimilarHost, Status,
+            IdentityList, Kubernetes, LossCount, NamingLatency, RefusedConnections, SimilarHost,
+            Status,
         },
     },
     bpf::{Attachment, close_source_name},
@@ -54,6 +55,7 @@ pub(super) fn status(view: StatusView) -> Status {
         close_fallback,
         resolvers,
         ended: [ended, gone, not_ended],
+        naming,
         capacity,
         losses,
         identities,
@@ -95,6 +97,12 @@ pub(super) fn status(view: StatusView) -> Status {
             gone,
             not_ended,
         },
+        naming: naming.map(|naming| NamingLatency {
+            count: naming.count,
+            median_us: naming.median_us,
+            p99_us: naming.p99_us,
+            max_us: naming.max_us,
+        }),
         capacity: capacity
             .into_iter()
             .map(|map| Capacity {
@@ -339,7 +347,14 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
         let counts = &group.counts;
         let number = match group.values.first() {
             Some(Value::Identity(id)) => id.to_raw(),
-            Some(Value::Endpoint(_) | Value::Rule(_) | Value::Reason(_) | Value::Label(_))
+            Some(
+                Value::Endpoint(_)
+                | Value::Rule(_)
+                | Value::Reason(_)
+                | Value::Label(_)
+                | Value::Exe(_)
+                | Value::User(_),
+            )
             | None => 0,
         };
         MetricsRow {

@@ -38,8 +38,9 @@ pub struct Event {
     pub id: u64,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `connect`, `datagram`, `close`, `foreign` (who made the socket) or `send` (on a connection that
-    /// another workload has made).
+    /// `connect`, `datagram`, `close`, `send` (the first data of somebody on a connection that another
+    /// workload has made), or `foreign`: the identity is who made the socket that the caller of the
+    /// event beside it has used.
     pub kind: String,
     /// `allow`, `deny` or `would-deny`.
     pub verdict: String,
@@ -59,6 +60,10 @@ pub struct Event {
     /// `null` if the process was gone before anybody could look.
     pub comm: Option<String>,
     pub exe: Option<String>,
+    /// Of an interpreter: the file that it was started for.
+    pub script: Option<String>,
+    /// User id that the caller acted as.
+    pub user: Option<u32>,
     pub cgroup: Option<String>,
     /// Of a close.
     pub bytes_out: Option<u64>,

@@ -62,6 +62,24 @@ pub struct Who {
     pub pid: Option<u32>,
     /// What is known about it.
     pub labels: Vec<Label>,
+    /// Of a process: itself and those that led to it, nearest first, also when they have ended.
+    #[serde(default)]
+    pub processes: Vec<ProcessInfo>,
+}
+
+/// One process, as the kernel saw it start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProcessInfo {
+    pub pid: u32,
+    pub comm: Option<String>,
+    pub exe: Option<String>,
+    /// Of an interpreter: the file that it was started for.
+    pub script: Option<String>,
+    /// The first 256 bytes of its arguments, if the configuration keeps them.
+    pub arguments: Option<Vec<String>>,
+    /// User id that it acted as when it was started.
+    pub user: Option<u32>,
+    pub has_ended: bool,
 }
 
 /// One thing that is known about an identity, as `unit` or `container`; a pod has several labels.

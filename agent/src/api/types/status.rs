@@ -30,6 +30,8 @@ pub struct Status {
     /// Resolvers whose answers are believed.
     pub resolvers: Vec<String>,
     pub refused: RefusedConnections,
+    /// How long new cgroups waited for their names; `null` before the first.
+    pub naming: Option<NamingLatency>,
     pub capacity: Vec<Capacity>,
     pub losses: Vec<LossCount>,
     pub identities: u64,
@@ -102,4 +104,15 @@ pub struct LossCount {
     pub count: u64,
     /// What it means for verdicts and numbers, in a sentence.
     pub meaning: String,
+}
+
+/// Microseconds from the kernel's `mkdir` to rules and name in force, over the newest 4,096 cgroups.
+/// Until then a cgroup is judged as the nearest ancestor that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamingLatency {
+    /// Of all.
+    pub count: u64,
+    pub median_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
 }

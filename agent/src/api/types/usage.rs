@@ -32,10 +32,12 @@ pub enum UsageKey {
     ServiceAccount,
     Task,
     Owner,
+    Exe,
+    User,
 }
 
 impl UsageKey {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Identity,
         Self::Endpoint,
         Self::Grant,
@@ -48,6 +50,8 @@ impl UsageKey {
         Self::ServiceAccount,
         Self::Task,
         Self::Owner,
+        Self::Exe,
+        Self::User,
     ];
 
     #[must_use]
@@ -65,6 +69,8 @@ impl UsageKey {
             Self::ServiceAccount => "service-account",
             Self::Task => "task",
             Self::Owner => "owner",
+            Self::Exe => "exe",
+            Self::User => "user",
         }
     }
 }
@@ -87,8 +93,9 @@ pub enum Quality {
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
     /// `identity`, `endpoint`, `grant`, `reason`, or a label of the identity: `unit`, `slice`,
-    /// `container`, `pod`, `namespace`, `service-account`, `task`, `owner`. Two of them with a
-    /// comma. Default `identity`.
+    /// `container`, `pod`, `namespace`, `service-account`, `task`, `owner`; or of the process, `exe`
+    /// or `user`, not together with `grant` or `reason`. Two of them with a comma. Default
+    /// `identity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// First instant, rounded down to its minute. Default: everything that is kept.
@@ -123,11 +130,13 @@ pub struct UsageReport {
 pub struct UsageRow {
     /// Name of each thing grouped by, in the order of `by`; `-` where a row has none.
     pub key: Vec<String>,
-    /// Connections by verdict: always exact.
+    /// Connections by verdict.
     pub connections_allowed: u64,
     pub connections_denied: u64,
     pub connections_would_deny: u64,
-    /// Datagrams sent without a connection, by verdict: always exact.
+    /// Exact, unless processes are asked for and some events that told of them were lost.
+    pub connections_quality: Quality,
+    /// Datagrams sent without a connection, by verdict: exact; 0 where processes are asked for.
     pub datagrams_allowed: u64,
     pub datagrams_denied: u64,
     pub datagrams_would_deny: u64,

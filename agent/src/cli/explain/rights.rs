@@ -1,7 +1,7 @@
 //! `weir explain` without a place: who is it, and what may it call?
 
 use super::Out;
-use crate::api::types::{CallableEndpoint, Label, Rights, Who};
+use crate::api::types::{CallableEndpoint, Label, ProcessInfo, Rights, Who};
 
 pub(in crate::cli) fn print(rights: &Rights, out: &mut Out<'_>) -> anyhow::Result<()> {
     let Rights {
@@ -50,6 +50,7 @@ fn print_who(who: &Who, out: &mut Out<'_>) -> anyhow::Result<()> {
         cgroup,
         pid: _,
         labels,
+        processes,
     } = who;
     out.line(format!("who       {identity} ({found_by})"))?;
     if let Some(cgroup) = cgroup {
@@ -58,6 +59,7 @@ fn print_who(who: &Who, out: &mut Out<'_>) -> anyhow::Result<()> {
     for Label { name, value } in labels {
         out.line(format!("{name:<9} {value}"))?;
     }
+    print_processes(processes, out)?;
     Ok(())
 }
 
@@ -83,4 +85,39 @@ fn print_endpoints(may_call: &[CallableEndpoint], out: &mut Out<'_>) -> anyhow::
             first.reason
         )),
     }
+}
+
+/// From the process itself to the first one that is remembered.
+pub(in crate::cli) fn print_processes(
+    processes: &[ProcessInfo],
+    out: &mut Out<'_>,
+) -> anyhow::Result<()> {
+    for (index, process) in processes.iter().enumerate() {
+        let ProcessInfo {
+            pid,
+            comm,
+            exe,
+            script,
+            arguments,
+            user,
+            has_ended,
+        } = process;
+        let name = exe.as_ref().or(comm.as_ref());
+        let mut text = format!("{}[{pid}]", name.map_or("?", String::as_str));
+        if let Some(script) = script {
+            text = format!("{text} for {script}");
+        }
+        if let Some(user) = user {
+            text = format!("{text}, user {user}");
+        }
+        if *has_ended {
+            text += ", ended";
+        }
+        if let Some(arguments) = arguments {
+            text = format!("{text}: {}", arguments.join(" "));
+        }
+        let head = if index == 0 { "process" } else { "  by" };
+        out.line(format!("{head:<9} {text}"))?;
+    }
+    Ok(())
 }

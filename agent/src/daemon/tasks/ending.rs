@@ -1,5 +1,7 @@
 //! What ends a task: whoever asked for it, or what became of it.
 
+use std::io::ErrorKind;
+
 use super::{Core, Task, TaskError, lease_name};
 use crate::{
     error_chain,
@@ -153,8 +155,13 @@ impl Core {
         let is_same = task_cgroup::id(&directory).is_ok_and(|id| id == cgroup);
         let is_empty = task_cgroup::is_populated(&directory).is_ok_and(|populated| !populated);
         let is_done = task.stored.is_over && is_same && is_empty;
-        if is_done && task_cgroup::remove(&directory).is_ok() {
-            self.forget(cgroup);
+        if !is_done {
+            return;
+        }
+        match task_cgroup::remove(&directory) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+            // One that its user must remove has no lease in any case.
+            Ok(()) | Err(_) => self.forget(cgroup),
         }
     }
 
