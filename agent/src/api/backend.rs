@@ -1,6 +1,7 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
 mod explain;
+mod metrics;
 mod policy;
 mod rights;
 mod subject;
@@ -259,7 +260,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
-        self.ask(views::metrics).await
+        self.ask(metrics::metrics).await
     }
 }
 

@@ -12,19 +12,18 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use agent_common::{abi::program, settings::CloseSource};
+use agent_common::settings::CloseSource;
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use tokio::sync::watch;
 
 use super::{
-    Input, StartError,
+    Input,
     addresses::{AddressBook, Wanted},
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
     narrowing::Narrowing,
-    pods::Pods,
     policy::Running,
     processes::{KnownExes, ProcessReader},
     sources,
@@ -33,15 +32,12 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{
-        Attached, ForeignSends, KernelError, Loaded, Maps, Options, detach_all, detach_programs,
-        probe,
-    },
-    config::{Config, Lsm},
+    bpf::{Attached, Maps, detach_all, detach_programs, probe},
+    config::Config,
     error_chain,
     host::{
         cgroups::{self, Change},
-        clock::{Now, now},
+        clock::now,
         name_servers::{self, Trust},
     },
     store::Store,
@@ -95,108 +91,16 @@ pub struct Core {
     pub(super) started_at: Timestamp,
     /// Mistakes in the newest policy files, while an older revision stays.
     pub(super) policy_errors: Vec<String>,
-    files_seen: FilesSeen,
-    hosts: watch::Sender<BTreeSet<String>>,
+    pub(super) files_seen: FilesSeen,
+    pub(super) hosts: watch::Sender<BTreeSet<String>>,
     pub(super) scope: PathBuf,
-    _lock: Flock<File>,
+    pub(super) _lock: Flock<File>,
 }
 
 /// What tells whether a file has changed.
-type FilesSeen = Vec<(PathBuf, Option<SystemTime>, u64)>;
+pub(super) type FilesSeen = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 impl Core {
-    /// Store, kernel programs, policy, identities, and only then attach.
-    pub(super) fn start(
-        config: Config,
-        hosts: watch::Sender<BTreeSet<String>>,
-    ) -> Result<Self, StartError> {
-        let host = probe::check()?;
-        let lock = lock_state_dir(&config.state_dir)?;
-        let mut store = Store::open(&config.state_dir.join("weir.db"))?;
-        let scope = config
-            .cgroup
-            .clone()
-            .unwrap_or_else(|| host.cgroup_root.clone());
-        probe::check_cgroup(&scope)?;
-        if probe::prepare_pin_dir(&config.pin_dir)? {
-            tracing::info!("mounted a BPF file system at /sys/fs/bpf");
-        }
-        let (mut loaded, maps) = Loaded::load(Options {
-            pin_dir: config.pin_dir.clone(),
-            cgroup: scope.clone(),
-            scoped: scope != host.cgroup_root,
-            mode: config.mode,
-            inspect: config.inspect,
-            arguments: config.arguments,
-            foreign_sends: ForeignSends {
-                watch: config.watch_sends,
-                lsm: config.lsm == Lsm::Auto,
-            },
-        })?;
-        let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
-        let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
-        let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
-        let mut core = Self {
-            files_seen: files_seen(&config.policy_dir),
-            close_source: loaded.close_source,
-            close_fallback: loaded.close_fallback.clone(),
-            inspection: loaded.inspection.clone(),
-            ended: Arc::default(),
-            name_servers: BTreeMap::new(),
-            attached: Attached::none(),
-            workloads: Workloads::default(),
-            labels: Labeller::new(&host.cgroup_root, pods),
-            tasks,
-            book: AddressBook::default(),
-            installed_addresses: Wanted::new(),
-            named_addresses: Wanted::new(),
-            telling: Telling::default(),
-            narrowing: Narrowing::default(),
-            known_exes: KnownExes::new(),
-            naming: Latency::default(),
-            hears_of_cgroups: false,
-            is_in_force: false,
-            started_at: now().wall,
-            config,
-            host,
-            store,
-            maps,
-            running,
-            policy_errors,
-            hosts,
-            scope,
-            _lock: lock,
-        };
-        core.forget_stale_cgroups()?;
-        core.remember_addresses()?;
-        core.expect_known_identities()?;
-        core.rescan();
-        core.narrowing.look(&core.running.revision.set);
-        core.install()
-            .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
-        for (cgroup, identity) in core.workloads.cgroups() {
-            core.maps.identities.set(cgroup, identity)?;
-        }
-        core.maps.paths.replace(&core.workloads.expected())?;
-        core.believe_name_servers();
-        core.is_in_force = true;
-        core.attached = loaded.attach()?;
-        core.hears_of_cgroups = [program::CGROUP_MADE, program::CGROUP_REMOVED]
-            .iter()
-            .all(|hook| core.attached.covers(hook));
-        if core.attached.covers(program::EXITED) {
-            core.adopt_processes();
-        }
-        tracing::info!(
-            mode = core.config.mode.name(),
-            revision = core.running.number,
-            cgroup = %core.scope.display(),
-            "in force"
-        );
-        crate::host::memory::give_back();
-        Ok(core)
-    }
-
     /// Takes inputs until it is told to stop.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) {
         let mut due = Due::new();
@@ -287,54 +191,8 @@ impl Core {
         self.config.resolve
     }
 
-    /// Makes the running revision what the kernel looks up.
-    pub(super) fn install(&mut self) -> Result<(), KernelError> {
-        let uses = self.running.revision.hosts();
-        let at = now();
-        let unsuitable =
-            |error: &dyn std::error::Error| KernelError::Unsuitable(error_chain(error));
-        let before: Vec<_> = self.workloads.cgroups().collect();
-        let moves = self.regroup(at.wall).map_err(|error| unsuitable(&error))?;
-        if let Err(error) = self.install_for_groups(&at) {
-            for (cgroup, identity) in before {
-                self.workloads.move_to(cgroup, identity);
-            }
-            return Err(error);
-        }
-        for (cgroup, identity) in moves {
-            self.maps.identities.set(cgroup, identity)?;
-        }
-        self.hosts.send_replace(uses.into_keys().collect());
-        Ok(())
-    }
-
-    fn install_for_groups(&mut self, at: &Now) -> Result<(), KernelError> {
-        let identities = self.workloads.identities();
-        self.narrowing.begin();
-        let derived = self
-            .narrowing
-            .derive(
-                &identities,
-                &self.running.revision.set,
-                &mut self.maps.classes,
-                &mut self.store,
-                at.wall,
-            )
-            .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
-        let all = [identities, derived.identities].concat();
-        let mut tables = self.running.tables(&all, at)?;
-        tables.narrowed = derived.narrowed;
-        let named = std::mem::take(&mut tables.addresses);
-        tables.addresses = self.wanted_addresses(&named);
-        self.maps.policy.install(&tables)?;
-        self.narrowing.forget_numbers(&mut self.maps.classes);
-        self.installed_addresses = tables.addresses;
-        self.named_addresses = named;
-        Ok(())
-    }
-
     /// Reads again which resolvers this host asks.
-    fn believe_name_servers(&mut self) {
+    pub(super) fn believe_name_servers(&mut self) {
         let found = name_servers::discover(&self.config.name_servers);
         if found == self.name_servers {
             return;
@@ -454,7 +312,7 @@ impl Due {
     }
 }
 
-fn files_seen(directory: &Path) -> FilesSeen {
+pub(super) fn files_seen(directory: &Path) -> FilesSeen {
     // A directory that cannot be read is reported when it is read for its content.
     sources::list(directory)
         .unwrap_or_default()
@@ -468,15 +326,4 @@ fn files_seen(directory: &Path) -> FilesSeen {
             (path, modified, length)
         })
         .collect()
-}
-
-fn lock_state_dir(directory: &Path) -> Result<Flock<File>, StartError> {
-    let failed = |source| StartError::StateDir {
-        path: directory.display().to_string(),
-        source,
-    };
-    fs::create_dir_all(directory).map_err(failed)?;
-    let file = File::create(directory.join("lock")).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|(_, _)| StartError::Running(directory.to_owned()))
 }

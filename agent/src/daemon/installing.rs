@@ -1,0 +1,56 @@
+//! Makes the running revision what the kernel looks up.
+
+use super::Core;
+use crate::{
+    bpf::KernelError,
+    error_chain,
+    host::clock::{Now, now},
+};
+
+impl Core {
+    /// Makes the running revision what the kernel looks up.
+    pub(super) fn install(&mut self) -> Result<(), KernelError> {
+        let uses = self.running.revision.hosts();
+        let at = now();
+        let unsuitable =
+            |error: &dyn std::error::Error| KernelError::Unsuitable(error_chain(error));
+        let before: Vec<_> = self.workloads.cgroups().collect();
+        let moves = self.regroup(at.wall).map_err(|error| unsuitable(&error))?;
+        if let Err(error) = self.install_for_groups(&at) {
+            for (cgroup, identity) in before {
+                self.workloads.move_to(cgroup, identity);
+            }
+            return Err(error);
+        }
+        for (cgroup, identity) in moves {
+            self.maps.identities.set(cgroup, identity)?;
+        }
+        self.hosts.send_replace(uses.into_keys().collect());
+        Ok(())
+    }
+
+    fn install_for_groups(&mut self, at: &Now) -> Result<(), KernelError> {
+        let identities = self.workloads.identities();
+        self.narrowing.begin();
+        let derived = self
+            .narrowing
+            .derive(
+                &identities,
+                &self.running.revision.set,
+                &mut self.maps.classes,
+                &mut self.store,
+                at.wall,
+            )
+            .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
+        let all = [identities, derived.identities].concat();
+        let mut tables = self.running.tables(&all, at)?;
+        tables.narrowed = derived.narrowed;
+        let named = std::mem::take(&mut tables.addresses);
+        tables.addresses = self.wanted_addresses(&named);
+        self.maps.policy.install(&tables)?;
+        self.narrowing.forget_numbers(&mut self.maps.classes);
+        self.installed_addresses = tables.addresses;
+        self.named_addresses = named;
+        Ok(())
+    }
+}

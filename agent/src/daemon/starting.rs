@@ -1,0 +1,139 @@
+//! How the agent comes into force, step by step.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+};
+
+use agent_common::abi::program;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::sync::watch;
+
+use super::{
+    Core, StartError,
+    addresses::{AddressBook, Wanted},
+    core::files_seen,
+    labels::Labeller,
+    latency::Latency,
+    narrowing::Narrowing,
+    pods::Pods,
+    policy::Running,
+    processes::KnownExes,
+    tasks::Tasks,
+    telling::Telling,
+    workloads::Workloads,
+};
+use crate::{
+    bpf::{Attached, ForeignSends, Loaded, Options, probe},
+    config::{Config, Lsm},
+    error_chain,
+    host::clock::now,
+    store::Store,
+};
+
+impl Core {
+    /// Store, kernel programs, policy, identities, and only then attach.
+    pub(super) fn start(
+        config: Config,
+        hosts: watch::Sender<BTreeSet<String>>,
+    ) -> Result<Self, StartError> {
+        let host = probe::check()?;
+        let lock = lock_state_dir(&config.state_dir)?;
+        let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let scope = config
+            .cgroup
+            .clone()
+            .unwrap_or_else(|| host.cgroup_root.clone());
+        probe::check_cgroup(&scope)?;
+        if probe::prepare_pin_dir(&config.pin_dir)? {
+            tracing::info!("mounted a BPF file system at /sys/fs/bpf");
+        }
+        let (mut loaded, maps) = Loaded::load(Options {
+            pin_dir: config.pin_dir.clone(),
+            cgroup: scope.clone(),
+            scoped: scope != host.cgroup_root,
+            mode: config.mode,
+            inspect: config.inspect,
+            arguments: config.arguments,
+            foreign_sends: ForeignSends {
+                watch: config.watch_sends,
+                lsm: config.lsm == Lsm::Auto,
+            },
+        })?;
+        let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
+        let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
+        let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
+        let mut core = Self {
+            files_seen: files_seen(&config.policy_dir),
+            close_source: loaded.close_source,
+            close_fallback: loaded.close_fallback.clone(),
+            inspection: loaded.inspection.clone(),
+            ended: Arc::default(),
+            name_servers: BTreeMap::new(),
+            attached: Attached::none(),
+            workloads: Workloads::default(),
+            labels: Labeller::new(&host.cgroup_root, pods),
+            tasks,
+            book: AddressBook::default(),
+            installed_addresses: Wanted::new(),
+            named_addresses: Wanted::new(),
+            telling: Telling::default(),
+            narrowing: Narrowing::default(),
+            known_exes: KnownExes::new(),
+            naming: Latency::default(),
+            hears_of_cgroups: false,
+            is_in_force: false,
+            started_at: now().wall,
+            config,
+            host,
+            store,
+            maps,
+            running,
+            policy_errors,
+            hosts,
+            scope,
+            _lock: lock,
+        };
+        core.forget_stale_cgroups()?;
+        core.remember_addresses()?;
+        core.expect_known_identities()?;
+        core.rescan();
+        core.narrowing.look(&core.running.revision.set);
+        core.install()
+            .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
+        for (cgroup, identity) in core.workloads.cgroups() {
+            core.maps.identities.set(cgroup, identity)?;
+        }
+        core.maps.paths.replace(&core.workloads.expected())?;
+        core.believe_name_servers();
+        core.is_in_force = true;
+        core.attached = loaded.attach()?;
+        core.hears_of_cgroups = [program::CGROUP_MADE, program::CGROUP_REMOVED]
+            .iter()
+            .all(|hook| core.attached.covers(hook));
+        if core.attached.covers(program::EXITED) {
+            core.adopt_processes();
+        }
+        tracing::info!(
+            mode = core.config.mode.name(),
+            revision = core.running.number,
+            cgroup = %core.scope.display(),
+            "in force"
+        );
+        crate::host::memory::give_back();
+        Ok(core)
+    }
+}
+
+fn lock_state_dir(directory: &Path) -> Result<Flock<File>, StartError> {
+    let failed = |source| StartError::StateDir {
+        path: directory.display().to_string(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = File::create(directory.join("lock")).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, _)| StartError::Running(directory.to_owned()))
+}
