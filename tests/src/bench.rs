@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod connect;
+pub mod identities;
 pub mod measure;
 pub mod names;
 pub mod packets;

@@ -4,7 +4,10 @@
 //! touched: programs are attached at the test's own cgroup only.
 
 mod agent;
+mod births;
 mod client;
+mod container;
+mod engine;
 mod flight;
 mod hello;
 mod host;
@@ -18,7 +21,10 @@ mod workload;
 
 pub use self::{
     agent::{Agent, AgentBuilder, Output},
-    client::{Absent, Answer, Client},
+    births::Births,
+    client::{Absent, Answer, Client, installed},
+    container::{Container, Runtime},
+    engine::{Containerd, Podman},
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
     host::Host,

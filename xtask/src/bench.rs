@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Interleaved rounds of each comparison
     #[arg(long, default_value_t = 31)]
     rounds: usize,
+    /// A minute instead of ten seconds where a rate is kept
+    #[arg(long)]
+    full: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -23,6 +26,8 @@ pub(crate) struct Args {
 enum What {
     /// One connection: unattached, not a model endpoint, granted, denied, unknown; the policy's size
     Connect,
+    /// Cgroups and processes with a real agent: how soon they have names, what each pays
+    Identities,
     /// Names with a real agent: answers in time, how soon refusals are felt, false refusals
     Names,
     /// Packets: of no concern, answers of the DNS, first flights
@@ -48,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ]))?;
     let what = match args.what {
         What::Connect => "connect",
+        What::Identities => "identities",
         What::Names => "names",
         What::Packets => "packets",
         What::Agent => "agent",
@@ -56,6 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     bench
         .args([what, "--rounds", &args.rounds.to_string()])
         .env("WEIR_BIN", weir);
+    if args.full {
+        bench.arg("--full");
+    }
     if args.json {
         bench.arg("--json");
     }

@@ -63,10 +63,14 @@ impl Labeller {
         labels
     }
 
-    /// Cgroups of which more is known now than when they were named.
-    pub(super) fn ask_again(&mut self) -> Vec<(u64, Labels)> {
+    /// Cgroups of which more is known now than when they were named, among those that are there.
+    pub(super) fn ask_again(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<(u64, Labels)> {
         let mut complete = Vec::new();
         for (cgroup, mut asked) in std::mem::take(&mut self.incomplete) {
+            // Many containers may come and go between two times, and nobody asks for those.
+            if !is_there(cgroup) {
+                continue;
+            }
             let labels = self.known(&asked.path);
             asked.tries_left = asked.tries_left.saturating_sub(1);
             if !is_incomplete(&labels) {
@@ -189,15 +193,15 @@ mod tests {
         let path = format!("/docker/{ID}");
         let key = labeller.labels_of(1, &path).key();
         assert_eq!(key, format!("container:{ID}"));
-        assert_eq!(labeller.ask_again(), []);
+        assert_eq!(labeller.ask_again(|_| true), []);
         docker_knows(root.path(), "web");
-        let found = labeller.ask_again();
+        let found = labeller.ask_again(|_| true);
         let [(1, labels)] = found.as_slice() else {
             panic!("one cgroup, found {found:?}");
         };
         assert_eq!(labels.key(), "container:web");
         assert_eq!(labels.image.as_deref(), Some("docker.io/org/app:1"));
-        assert_eq!(labeller.ask_again(), []);
+        assert_eq!(labeller.ask_again(|_| true), []);
         assert_eq!(&labeller.labels_of(2, &path), labels);
         let below = labeller.labels_of(3, &format!("{path}/init.scope"));
         assert_eq!(below.key(), "container:web/init.scope");
@@ -211,8 +215,11 @@ mod tests {
         labeller.labels_of(2, "/system.slice/a.service");
         assert_eq!(labeller.incomplete.len(), 1);
         for _ in 0..TRIES {
-            assert_eq!(labeller.ask_again(), []);
+            assert_eq!(labeller.ask_again(|_| true), []);
         }
+        assert!(labeller.incomplete.is_empty());
+        labeller.labels_of(1, &format!("/docker/{ID}"));
+        assert_eq!(labeller.ask_again(|_| false), []);
         assert!(labeller.incomplete.is_empty());
     }
 

@@ -70,7 +70,8 @@ impl Core {
 
     /// Gives cgroups another identity of which more is known now than when they were named.
     pub(super) fn rename(&mut self, at: &Now) {
-        for (cgroup, labels) in self.labels.ask_again() {
+        let is_there = |cgroup| self.workloads.has(cgroup);
+        for (cgroup, labels) in self.labels.ask_again(is_there) {
             if self.workloads.path(cgroup) != Some(labels.cgroup.as_str()) {
                 continue;
             }

@@ -43,6 +43,12 @@ impl Workloads {
         }
     }
 
+    /// Whether `cgroup` is there, as far as is known.
+    pub(super) fn has(&self, cgroup: u64) -> bool {
+        let known = self.cgroups.get(&cgroup);
+        known.is_some_and(|known| known.gone_at_ns.is_none())
+    }
+
     /// Every cgroup with its identity.
     pub(super) fn cgroups(&self) -> impl Iterator<Item = (u64, IdentityId)> {
         self.cgroups

@@ -72,7 +72,7 @@ spec:
     text
 }
 
-fn rss_mib(agent: &Agent) -> anyhow::Result<f64> {
+pub(super) fn rss_mib(agent: &Agent) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
     let kib = status
         .lines()

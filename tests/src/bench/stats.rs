@@ -47,20 +47,22 @@ impl Runs {
     ///
     /// When it is gone.
     pub fn of(id: u32) -> io::Result<Self> {
-        let mut attr = zeroed();
-        attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
-        let program = open(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr)?;
-        // SAFETY: an all-zero `bpf_prog_info` is valid: integers only.
-        let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
-        let mut attr = zeroed();
-        attr.info.bpf_fd = program.as_raw_fd() as u32;
-        attr.info.info_len = size_of::<bpf_prog_info>() as u32;
-        attr.info.info = (&raw mut info) as u64;
-        bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+        let info = info(id)?;
         Ok(Self {
             count: info.run_cnt,
             ns: info.run_time_ns,
         })
+    }
+
+    /// Name of that program, of which the kernel keeps 15 characters.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn name_of(id: u32) -> io::Result<String> {
+        let name = info(id)?.name;
+        let name = name.iter().take_while(|character| **character != 0);
+        Ok(name.map(|character| *character as u8 as char).collect())
     }
 
     #[must_use]
@@ -76,6 +78,20 @@ impl Runs {
     pub fn mean_ns(self) -> f64 {
         self.ns as f64 / self.count.max(1) as f64
     }
+}
+
+fn info(id: u32) -> io::Result<bpf_prog_info> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
+    let program = open(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr)?;
+    // SAFETY: an all-zero `bpf_prog_info` is valid: integers only.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = program.as_raw_fd() as u32;
+    attr.info.info_len = size_of::<bpf_prog_info>() as u32;
+    attr.info.info = (&raw mut info) as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
 }
 
 /// Ids of the programs that are attached at this very cgroup.

@@ -1,5 +1,7 @@
 //! The program behind `cargo xtask bench`.
 
+use std::time::Duration;
+
 use agent_common::settings::Mode;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
@@ -8,6 +10,7 @@ use serde::Serialize;
 use weir_tests::bench::{
     agent,
     connect::{self, Calls, Span},
+    identities,
     measure::Comparison,
     names, packets,
     site::{Setup, Site},
@@ -22,6 +25,9 @@ struct Args {
     /// Interleaved rounds of each comparison
     #[arg(long, default_value_t = 31)]
     rounds: usize,
+    /// Longer where a rate is kept
+    #[arg(long)]
+    full: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -30,6 +36,7 @@ struct Args {
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
     Connect,
+    Identities,
     Names,
     Packets,
     Agent,
@@ -51,6 +58,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.what {
         What::Connect => connect_report(&args),
+        What::Identities => identities_report(&args),
         What::Names => names_report(&args),
         What::Packets => packets_report(&args),
         What::Agent => agent_report(&args),
@@ -133,6 +141,38 @@ fn agent_report(args: &Args) -> anyhow::Result<()> {
         "resident memory, with them  {:>8.1} MiB",
         figures.rss_10k_grants_mib
     );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn identities_report(args: &Args) -> anyhow::Result<()> {
+    let duration = Duration::from_secs(if args.full { 60 } else { 10 });
+    let figures = identities::figures(args.rounds.min(9), duration)?;
+    if args.json {
+        return print_json(&figures);
+    }
+    let naming = &figures.naming;
+    println!("{}", machine());
+    println!(
+        "{} new cgroups in {:.0} s beside {}: named after p50 {} us, p99 {} us, max {} us",
+        naming.made,
+        naming.seconds,
+        figures.cgroups,
+        naming.median_us,
+        naming.p99_us,
+        naming.max_us
+    );
+    println!(
+        "the agent meanwhile: {:.1} % of a processor, {:.1} MiB",
+        naming.cpu_percent, naming.rss_mib
+    );
+    for hook in &figures.hooks {
+        println!(
+            "{:<16} {:>6.0} ns a run, of {} runs",
+            hook.program, hook.ns, hook.runs
+        );
+    }
+    println!("\nfork, exec and exit\n{}", table(&figures.process));
     Ok(())
 }
 

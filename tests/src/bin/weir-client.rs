@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
-    os::unix::process::CommandExt,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
@@ -17,6 +17,8 @@ use anyhow::{Context, bail};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
+    sys::wait::{WaitStatus, waitpid},
+    unistd::{ForkResult, Pid, fork},
 };
 use weir_tests::harness::{Attempts, resolver::Pairs};
 
@@ -107,6 +109,7 @@ fn main() -> anyhow::Result<()> {
                 stop.store(true, Ordering::Relaxed);
             });
         }
+        "restart" => restart(address, number(0)?, rest, &tally)?,
         other => bail!("unknown `{other}`"),
     }
     let Tally { ok, refused, other } = tally;
@@ -132,6 +135,77 @@ fn exec(etc: &Path, program: &[&str]) -> anyhow::Result<()> {
     }
     let (program, args) = program.split_first().context("a program is missing")?;
     Err(Command::new(program).args(args).exec()).with_context(|| format!("run {program}"))
+}
+
+/// Makes the cgroup that is named last, connects in it at once and removes it, again and again.
+fn restart(address: SocketAddr, count: u32, rest: &[&str], tally: &Tally) -> anyhow::Result<()> {
+    let cgroup = Path::new(rest.get(1).context("a cgroup is missing")?);
+    for round in 0..count {
+        let missing = cgroup.ancestors().take_while(|path| !path.exists());
+        let missing: Vec<&Path> = missing.collect();
+        fs::create_dir_all(cgroup).context("make the cgroup")?;
+        let child = if round.is_multiple_of(2) {
+            fork_into(cgroup)?
+        } else {
+            fork_and_move(cgroup)?
+        };
+        let Some(child) = child else {
+            let result = TcpStream::connect(address);
+            let errno = result.err().and_then(|error| error.raw_os_error());
+            // SAFETY: ends this process, which has nothing to clean up.
+            unsafe { libc::_exit(errno.unwrap_or(0)) };
+        };
+        let status = waitpid(child, None).context("wait for the child")?;
+        let WaitStatus::Exited(_, errno) = status else {
+            bail!("the child: {status:?}");
+        };
+        tally.note(match errno {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        });
+        for directory in missing {
+            // Others may be making and removing what is above.
+            let is_own = directory == cgroup;
+            if let Err(error) = fs::remove_dir(directory)
+                && is_own
+            {
+                return Err(error).context("remove the cgroup");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of `linux/sched.h`; that of the library has too narrow a type.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// A child that has never been anywhere else; `None` in the child.
+fn fork_into(cgroup: &Path) -> anyhow::Result<Option<Pid>> {
+    let directory = fs::File::open(cgroup).context("open the cgroup")?;
+    // SAFETY: all zero is valid: integers only.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_INTO_CGROUP;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = directory.as_raw_fd() as u64;
+    // SAFETY: a fork of a process of one thread: no stack and no memory is shared.
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
+    match child {
+        0 => Ok(None),
+        1.. => Ok(Some(Pid::from_raw(i32::try_from(child)?))),
+        _ => Err(io::Error::last_os_error()).context("fork into the cgroup"),
+    }
+}
+
+/// A child that moves itself; `None` in the child.
+fn fork_and_move(cgroup: &Path) -> anyhow::Result<Option<Pid>> {
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.context("fork")? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => {
+            fs::write(cgroup.join("cgroup.procs"), "0").context("enter the cgroup")?;
+            Ok(None)
+        }
+    }
 }
 
 fn exchange(address: SocketAddr, out: usize) -> io::Result<()> {

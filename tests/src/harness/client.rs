@@ -143,7 +143,12 @@ fn built(name: &str) -> Result<String, Absent> {
     ))
 }
 
-fn installed(program: &str) -> Result<PathBuf, Absent> {
+/// Where a program is.
+///
+/// # Errors
+///
+/// That it is not.
+pub fn installed(program: &str) -> Result<PathBuf, Absent> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))

@@ -187,7 +187,7 @@ fn end_processes(cgroup: &Path) {
     }
 }
 
-fn remove_cgroups(directory: &Path) {
+pub(super) fn remove_cgroups(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_cgroups(&entry.path());

@@ -133,7 +133,7 @@ impl Busy {
     }
 }
 
-fn attempts(stdout: &[u8]) -> Attempts {
+pub(super) fn attempts(stdout: &[u8]) -> Attempts {
     let text = String::from_utf8_lossy(stdout);
     let numbers: Vec<u32> = text
         .split_whitespace()

@@ -1,0 +1,153 @@
+//! Processes: what is remembered of those that are gone, and rules about executables and users.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use weir_tests::harness::{Host, eventually};
+
+use super::{grant_for, host, server_for};
+
+const USER: u32 = 65_534;
+const SHORT_LIVED: usize = 500;
+
+const ALLOWED: &str = "1 0 0";
+const REFUSED: &str = "0 1 0";
+
+/// A copy of the client that anybody may run.
+fn program(host: &Host, name: &str) -> PathBuf {
+    let directory = host.path("bin");
+    fs::create_dir_all(&directory).expect("a directory");
+    for directory in [&host.path(""), &directory] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("permissions");
+    }
+    let path = directory.join(name);
+    // In a process of its own: what another thread starts meanwhile would keep a file of this one
+    // open for writing, and a file that is open for writing is not executed.
+    let copied = Command::new("cp").arg(host.client()).arg(&path).status();
+    assert!(copied.expect("`cp` runs").success(), "a copy");
+    path
+}
+
+/// What `program` prints, of one connection from the cgroup `other`.
+fn call(host: &Host, program: &Path, server: SocketAddr) -> String {
+    call_as(host, program, server, None)
+}
+
+fn call_as(host: &Host, program: &Path, server: SocketAddr, user: Option<u32>) -> String {
+    let mut command = match user {
+        Some(user) => {
+            let mut command = host.command_in("other", "setpriv");
+            let user = format!("--reuid={user}");
+            command
+                .args([&user, "--regid=0", "--clear-groups"])
+                .arg(program);
+            command
+        }
+        None => host.command_in("other", program),
+    };
+    let args = ["-", "tcp", &server.to_string(), "1", "1"];
+    let output = command.args(args).output().expect("the program runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn every_event_of_a_process_that_is_gone_tells_its_executable() {
+    let host = host();
+    let server = server_for(&host, "");
+    let program = program(&host, "short-lived");
+    let agent = host.agent().start();
+    for _ in 0..SHORT_LIVED {
+        assert_eq!(call(&host, &program, server), REFUSED);
+    }
+    let events = eventually("the events", || {
+        let events = agent.events(&[("verdict", "deny")]);
+        (events.len() == SHORT_LIVED).then_some(events)
+    });
+    let told = events.iter().filter(|event| {
+        event["exe"] == program.display().to_string() && event["comm"] == "short-lived"
+    });
+    assert_eq!(told.count(), SHORT_LIVED, "{}", events[0]);
+}
+
+#[test]
+fn only_the_executable_that_is_named_may() {
+    let host = host();
+    let granted = program(&host, "granted");
+    let copy = program(&host, "copy");
+    let subject = format!("process: {{exe: {}}}", granted.display());
+    let server = server_for(&host, &grant_for(&[subject]));
+    let link = host.path("bin/link");
+    fs::hard_link(&granted, &link).expect("a link");
+    let agent = host.agent().start();
+
+    assert_eq!(call(&host, &granted, server), ALLOWED);
+    assert_eq!(call(&host, &link, server), ALLOWED, "the same file");
+    assert_eq!(call(&host, &copy, server), REFUSED, "another file");
+    let event = eventually("the event", || agent.events(&[("verdict", "allow")]).pop());
+    let other = host.cgroup_path("other");
+    assert_eq!(
+        event["identity"],
+        format!("cgroup:{other} exe:{}", granted.display())
+    );
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_an_executable_is_noticed() {
+    let host = host();
+    let granted = program(&host, "granted");
+    let new = program(&host, "new");
+    let kept = host.path("bin/kept");
+    fs::hard_link(&granted, &kept).expect("a link");
+    let subject = format!("process: {{exe: {}}}", granted.display());
+    let server = server_for(&host, &grant_for(&[subject]));
+    let _agent = host.agent().start();
+    assert_eq!(call(&host, &granted, server), ALLOWED);
+
+    fs::rename(&new, &granted).expect("an update");
+    eventually("the new file", || {
+        (call(&host, &granted, server) == ALLOWED).then_some(())
+    });
+    assert_eq!(call(&host, &kept, server), REFUSED, "the former file");
+    fs::remove_file(&granted).expect("it is removed");
+    let back = program(&host, "back");
+    assert_eq!(call(&host, &back, server), REFUSED);
+    fs::rename(&back, &granted).expect("it is back");
+    eventually("the file that is back", || {
+        (call(&host, &granted, server) == ALLOWED).then_some(())
+    });
+}
+
+#[test]
+fn only_the_user_who_is_named_may() {
+    let host = host();
+    let program = program(&host, "client");
+    let server = server_for(&host, &grant_for(&[format!("process: {{user: {USER}}}")]));
+    let _agent = host.agent().start();
+    assert_eq!(call_as(&host, &program, server, Some(USER)), ALLOWED);
+    assert_eq!(call_as(&host, &program, server, Some(USER - 1)), REFUSED);
+    assert_eq!(call(&host, &program, server), REFUSED, "root");
+}
+
+#[test]
+fn executable_and_user_together_select_less_than_either() {
+    let host = host();
+    let (granted, other) = (program(&host, "granted"), program(&host, "other"));
+    let subject = format!("process: {{exe: {}, user: {USER}}}", granted.display());
+    let server = server_for(&host, &grant_for(&[subject]));
+    let _agent = host.agent().start();
+    for (program, user, expected) in [
+        (&granted, USER, ALLOWED),
+        (&granted, USER - 1, REFUSED),
+        (&other, USER, REFUSED),
+        (&other, USER - 1, REFUSED),
+    ] {
+        let found = call_as(&host, program, server, Some(user));
+        assert_eq!(found, expected, "{} as {user}", program.display());
+    }
+}
