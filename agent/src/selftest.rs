@@ -46,12 +46,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 struct Check {
     name: &'static str,
     mode: Mode,
-    /// Not only with the first of the ways in which bytes are counted.
-    for_each_source: bool,
+    /// With which of the ways in which bytes are counted.
+    sources: &'static [CloseSource],
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -100,7 +100,7 @@ const CHECKS: [Check; 19] = [
     Check {
         name: "a closed connection adds its exact bytes",
         mode: Mode::Enforce,
-        for_each_source: true,
+        sources: &[CloseSource::SockState, CloseSource::SockOps],
         run: addresses::close_adds_bytes,
     },
     check(
@@ -138,11 +138,17 @@ const CHECKS: [Check; 19] = [
         Mode::Observe,
         foreign::observe_lets_send,
     ),
+    check(
+        "a connected socket from elsewhere is refused before it sends",
+        Mode::Enforce,
+        foreign::send_is_refused,
+    ),
     Check {
-        name: "a connected socket from elsewhere is refused",
+        name: "a connected socket from elsewhere is refused once it has sent",
         mode: Mode::Enforce,
-        for_each_source: true,
-        run: foreign::send_is_refused,
+        // There the hook that refuses earlier is not loaded.
+        sources: &[CloseSource::SockOps],
+        run: foreign::sent_is_refused,
     },
     check(
         "a new load adopts links, policy and counters",
@@ -159,7 +165,7 @@ const fn check(
     Check {
         name,
         mode,
-        for_each_source: false,
+        sources: &[CloseSource::SockState],
         run,
     }
 }
@@ -202,15 +208,17 @@ pub fn run(print: &mut dyn FnMut(String)) -> Result<Tally, KernelError> {
     ] {
         let checks = CHECKS
             .iter()
-            // The decision hooks are the same whatever counts the bytes.
-            .filter(|check| check.mode == mode)
-            .filter(|check| check.for_each_source || source == CloseSource::SockState);
+            .filter(|check| check.mode == mode && check.sources.contains(&source));
         let mut sandbox = Sandbox::new(&host, mode, source)?;
         for check in checks {
             let outcome = sandbox.begin().and_then(|()| (check.run)(&mut sandbox));
             let name = match source {
-                CloseSource::SockOps => format!("{} (sock_ops)", check.name),
-                CloseSource::None | CloseSource::SockState => check.name.to_owned(),
+                CloseSource::SockOps if check.sources.len() > 1 => {
+                    format!("{} (sock_ops)", check.name)
+                }
+                CloseSource::None | CloseSource::SockState | CloseSource::SockOps => {
+                    check.name.to_owned()
+                }
             };
             print(tally.note(&name, outcome));
         }

@@ -85,7 +85,7 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
     let refused = &status.refused;
     if refused.ended + refused.gone + refused.not_ended > 0 {
         out.line(format!(
-            "  refused by their first packets: {} connections ended, {} gone already, {} left to \
+            "  refused after they were made: {} connections ended, {} gone already, {} left to \
              their timeouts",
             refused.ended, refused.gone, refused.not_ended
         ))?;

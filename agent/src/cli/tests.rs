@@ -209,7 +209,7 @@ hooks
   connect4             UNAVAILABLE: EPERM
   bytes come from sock_ops: no BTF
   answers of the DNS are believed from 127.0.0.53, 192.0.2.1
-  refused by their first packets: 7 connections ended, 1 gone already, 0 left to their timeouts
+  refused after they were made: 7 connections ended, 1 gone already, 0 left to their timeouts
   40 new cgroups were named: half within 0.3 ms, 99 % within 2.4 ms, the slowest in 9.1 ms
 
 kernel maps

@@ -52,6 +52,8 @@ const DRAIN_EVERY: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often everything is checked that should have been noticed by itself.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How many identities that are gone may leave their rules in the kernel.
+const MOST_LEFT_RULES: usize = 4_096;
 /// How often all cgroups and processes are looked for, although the kernel tells of them.
 const SEARCH_EVERY: Duration = Duration::from_secs(60);
 
@@ -82,6 +84,8 @@ pub struct Core {
     pub(super) narrowing: Narrowing,
     /// Paths of executables that were running before the hooks were attached.
     pub(super) known_exes: KnownExes,
+    /// Identities that are gone since the policy was installed, with rules left in the kernel.
+    pub(super) n_left_rules: usize,
     /// How long new cgroups waited for their names.
     pub(super) naming: Latency,
     /// The kernel tells of cgroups, so that nobody has to look for them.
@@ -236,10 +240,15 @@ impl Core {
             self.rescan();
         }
         self.rename(&at);
+        let n_before = self.workloads.n_live();
         for cgroup in self.workloads.sweep(at.boot_ns) {
             if let Err(error) = self.maps.identities.remove(cgroup) {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
+        }
+        self.n_left_rules += n_before.saturating_sub(self.workloads.n_live());
+        if self.n_left_rules > MOST_LEFT_RULES {
+            self.reinstall("many workloads are gone whose rules are not");
         }
         self.note_pods(at.wall);
         self.labels.forget_names(self.workloads.labels());

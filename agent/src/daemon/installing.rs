@@ -32,6 +32,7 @@ impl Core {
     fn install_for_groups(&mut self, at: &Now) -> Result<(), KernelError> {
         let identities = self.workloads.identities();
         self.narrowing.begin();
+        self.n_left_rules = 0;
         let derived = self
             .narrowing
             .derive(

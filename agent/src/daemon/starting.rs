@@ -82,6 +82,7 @@ impl Core {
             telling: Telling::default(),
             narrowing: Narrowing::default(),
             known_exes: KnownExes::new(),
+            n_left_rules: 0,
             naming: Latency::default(),
             hears_of_cgroups: false,
             is_in_force: false,
@@ -114,6 +115,7 @@ impl Core {
             .iter()
             .all(|hook| core.attached.covers(hook));
         if core.attached.covers(program::EXITED) {
+            core.forget_ended_processes();
             core.adopt_processes();
         }
         tracing::info!(

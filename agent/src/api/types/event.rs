@@ -38,8 +38,9 @@ pub struct Event {
     pub id: u64,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `connect`, `datagram`, `close`, or `foreign`: the identity is who made the socket that the
-    /// caller of the event beside it has used.
+    /// `connect`, `datagram`, `close`, `send` (the first data of somebody on a connection that another
+    /// workload has made), or `foreign`: the identity is who made the socket that the caller of the
+    /// event beside it has used.
     pub kind: String,
     /// `allow`, `deny` or `would-deny`.
     pub verdict: String,

@@ -58,7 +58,7 @@ pub struct HookCoverage {
     pub why: Option<String>,
 }
 
-/// Connections that were refused by their first packets, since this agent started.
+/// Connections that were refused after they had been made, since this agent started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedConnections {
     /// Their callers got an error at once.

@@ -23,13 +23,16 @@ impl Loaded {
     ) -> Result<(), KernelError> {
         let hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
         for hook in hooks.into_iter().chain(FOREIGN_HOOKS) {
-            let loaded = self.tracing_hooks.get(hook).cloned();
+            let Some(loaded) = self.tracing_hooks.get(hook).cloned() else {
+                // Not wanted (any more).
+                remove_pin(&link_pin(&self.options.pin_dir, hook))?;
+                continue;
+            };
             let attachment = match loaded {
-                Some(Ok(())) => self
+                Ok(()) => self
                     .attach_workload_hook(hook, links)
                     .map_err(|error| crate::error_chain(&error)),
-                Some(Err(why)) => Err(why),
-                None => Err("not loaded".to_owned()),
+                Err(why) => Err(why),
             };
             if attachment.is_err() {
                 remove_pin(&link_pin(&self.options.pin_dir, hook))?;

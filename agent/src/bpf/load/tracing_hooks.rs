@@ -56,49 +56,55 @@ pub(super) fn load_workload_hooks(
     loaded.into_iter().collect()
 }
 
+/// Only those that are wanted.
 pub(super) fn load_foreign_hooks(
     ebpf: &mut Ebpf,
     types: &Result<KernelTypes, String>,
     wanted: ForeignSends,
-) -> [(&'static str, Result<(), String>); 2] {
-    let ForeignSends { watch, lsm } = wanted;
-    let ready = |is_wanted: bool, setting: &str| {
-        if !is_wanted {
-            return Err(format!("off: set `{setting}` in the configuration"));
-        }
-        let types = types.as_ref().map_err(Clone::clone)?;
+) -> BTreeMap<&'static str, Result<(), String>> {
+    let btf = types.as_ref().map_err(Clone::clone).and_then(|types| {
         let sockets = types.sockets.as_ref();
         sockets.map_err(|error| error_chain(error))?;
         Btf::from_sys_fs().map_err(|error| error_chain(&error))
-    };
-    let by_tracepoint = ready(watch, "watch_sends = true").and_then(|btf| {
+    });
+    let ForeignSends { watch, lsm } = wanted;
+    let mut loaded = BTreeMap::new();
+    if watch {
         let hook = program::FOREIGN_SEND;
-        let program: &mut BtfTracePoint = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
-        program
-            .load("sock_send_length", &btf)
-            .map_err(|source| error_chain(&program_error(hook, source)))
-    });
-    let by_module = ready(lsm, "lsm = \"auto\"").and_then(|btf| {
-        check_modules()?;
+        let result = btf.as_ref().map_err(Clone::clone).and_then(|btf| {
+            let program: &mut BtfTracePoint =
+                typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+            program
+                .load("sock_send_length", btf)
+                .map_err(|source| error_chain(&program_error(hook, source)))
+        });
+        loaded.insert(hook, result);
+    }
+    if lsm {
         let hook = program::FOREIGN_SENDMSG;
-        let program: &mut Lsm = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
-        program
-            .load("socket_sendmsg", &btf)
-            .map_err(|source| error_chain(&program_error(hook, source)))
-    });
-    [
-        (program::FOREIGN_SEND, by_tracepoint),
-        (program::FOREIGN_SENDMSG, by_module),
-    ]
+        let result = btf.and_then(|btf| {
+            check_modules()?;
+            let program: &mut Lsm = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+            program
+                .load("socket_sendmsg", &btf)
+                .map_err(|source| error_chain(&program_error(hook, source)))
+        });
+        loaded.insert(hook, result);
+    }
+    loaded
 }
 
 /// A program of a module that is not in use would load, and never be called.
 fn check_modules() -> Result<(), String> {
     let modules = fs::read_to_string(MODULES).map_err(|error| {
-        format!("cannot tell whether BPF is a security module: read `{MODULES}`: {error}")
+        format!("read `{MODULES}`: {error}: run `mount -t securityfs none /sys/kernel/security`")
     })?;
     if modules.trim().split(',').any(|module| module == "bpf") {
         return Ok(());
     }
-    Err("the kernel was started without `bpf` among its security modules (`lsm=` on its command line)".to_owned())
+    Err(
+        "the kernel runs without `bpf` among its security modules: add it to `lsm=` on its \
+         command line"
+            .to_owned(),
+    )
 }
