@@ -889,7 +889,7 @@ _weir() {
             fi
             case "${prev}" in
                 --by)
-                    COMPREPLY=($(compgen -W "identity endpoint grant reason unit slice container pod namespace service-account task owner" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "identity endpoint grant reason unit slice container pod namespace service-account task owner exe user" -- "${cur}"))
                     return 0
                     ;;
                 --since)

@@ -74,7 +74,9 @@ pod\t''
 namespace\t''
 service-account\t''
 task\t''
-owner\t''"
+owner\t''
+exe\t''
+user\t''"
 complete -c weir -n "__fish_weir_using_subcommand usage" -l since -d 'From this time on: RFC 3339, or how long ago, as in 90m or 7d' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l until -d 'Up to this time' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l identity -d 'Only this identity' -r

