@@ -13,6 +13,8 @@ const LINGER_NS: u64 = 60_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Workloads {
     cgroups: BTreeMap<u64, Cgroup>,
+    /// The same by identity.
+    members: BTreeSet<(IdentityId, u64)>,
     identities: BTreeMap<IdentityId, Identity>,
     /// Identities without a cgroup that may come back: by path, since when they are away.
     dormant: BTreeMap<String, (u64, Identity)>,
@@ -49,6 +51,10 @@ impl Workloads {
         known.is_some_and(|known| known.gone_at_ns.is_none())
     }
 
+    fn members_of(&self, id: IdentityId) -> impl Iterator<Item = u64> {
+        members_in(&self.members, id)
+    }
+
     /// Every cgroup with its identity.
     pub(super) fn cgroups(&self) -> impl Iterator<Item = (u64, IdentityId)> {
         self.cgroups
@@ -71,8 +77,7 @@ impl Workloads {
 
     /// The labels of the identity `id`, if another cgroup than this one has it.
     pub(super) fn other_labels(&self, id: IdentityId, cgroup: u64) -> Option<&Labels> {
-        let mut cgroups = self.cgroups.iter();
-        let has_other = cgroups.any(|(other, known)| *other != cgroup && known.identity == id);
+        let has_other = self.members_of(id).any(|other| other != cgroup);
         let identity = self.identities.get(&id).filter(|_| has_other);
         identity.map(|identity| &identity.labels)
     }
@@ -91,6 +96,8 @@ impl Workloads {
     /// Gives a cgroup another identity.
     pub(super) fn move_to(&mut self, cgroup: u64, id: IdentityId) {
         if let Some(known) = self.cgroups.get_mut(&cgroup) {
+            self.members.remove(&(known.identity, cgroup));
+            self.members.insert((id, cgroup));
             known.identity = id;
             let labels = known.labels.clone();
             self.identities.entry(id).or_insert(Identity { id, labels });
@@ -108,7 +115,10 @@ impl Workloads {
             base,
             gone_at_ns: None,
         };
-        self.cgroups.insert(cgroup, known);
+        if let Some(former) = self.cgroups.insert(cgroup, known) {
+            self.members.remove(&(former.identity, cgroup));
+        }
+        self.members.insert((id, cgroup));
         // Of several that policy does not tell apart, the labels of the first stand for all.
         if !is_shared {
             self.identities.insert(id, Identity { id, labels });
@@ -158,14 +168,18 @@ impl Workloads {
                 (cgroup.gone_at_ns.unwrap_or(now_ns), identity)
             })
             .collect();
-        self.cgroups.retain(|_, cgroup| !is_over(cgroup));
-        let used: BTreeSet<IdentityId> = self
-            .cgroups
-            .values()
-            .map(|cgroup| cgroup.identity)
-            .collect();
-        self.identities.retain(|id, _| used.contains(id));
-        missed.retain(|(_, identity)| !used.contains(&identity.id));
+        for cgroup in &over {
+            if let Some(known) = self.cgroups.remove(cgroup) {
+                self.members.remove(&(known.identity, *cgroup));
+            }
+        }
+        let Self {
+            members,
+            identities,
+            ..
+        } = self;
+        identities.retain(|id, _| members_in(members, *id).next().is_some());
+        missed.retain(|(_, identity)| members_in(members, identity.id).next().is_none());
         for (since, identity) in missed {
             self.expect(identity, since);
         }
@@ -276,9 +290,9 @@ impl Workloads {
 
     /// Paths of the cgroups that have `identity` now.
     pub(super) fn paths_of(&self, identity: IdentityId) -> Vec<String> {
-        self.cgroups
-            .values()
-            .filter(|cgroup| cgroup.identity == identity && cgroup.gone_at_ns.is_none())
+        self.members_of(identity)
+            .filter_map(|cgroup| self.cgroups.get(&cgroup))
+            .filter(|cgroup| cgroup.gone_at_ns.is_none())
             .map(|cgroup| cgroup.labels.cgroup.clone())
             .collect()
     }
@@ -286,6 +300,11 @@ impl Workloads {
     pub(super) fn n_cgroups(&self) -> usize {
         self.cgroups.len()
     }
+}
+
+fn members_in(members: &BTreeSet<(IdentityId, u64)>, id: IdentityId) -> impl Iterator<Item = u64> {
+    let found = members.range((id, 0)..=(id, u64::MAX));
+    found.map(|(_, cgroup)| *cgroup)
 }
 
 #[cfg(test)]
@@ -379,6 +398,32 @@ mod tests {
         let expected = workloads.expected();
         assert_eq!(expected.len(), MAX_DORMANT);
         assert!(!expected.contains_key("/system.slice/0.service"));
+    }
+
+    #[test]
+    fn others_of_an_identity_are_known_wherever_they_have_moved() {
+        let id = IdentityId::from_raw;
+        let mut workloads = workloads(&[(1, 1, "/a"), (2, 1, "/b"), (3, 3, "/c")]);
+        let path = |workloads: &Workloads, of, but| {
+            let labels = workloads.other_labels(id(of), but);
+            labels.map(|labels| labels.cgroup.clone())
+        };
+        assert_eq!(path(&workloads, 1, 1).as_deref(), Some("/a"));
+        assert_eq!(path(&workloads, 3, 3), None);
+        workloads.move_to(2, id(3));
+        assert_eq!(path(&workloads, 1, 1), None);
+        assert_eq!(path(&workloads, 3, 3).as_deref(), Some("/c"));
+        assert_eq!(workloads.paths_of(id(3)), ["/b", "/c"]);
+        let grouped = Grouped {
+            base: id(1),
+            id: id(1),
+        };
+        workloads.add(3, grouped, Labels::from_cgroup_path("/c"));
+        assert_eq!(workloads.paths_of(id(3)), ["/b"]);
+        assert_eq!(workloads.paths_of(id(1)), ["/a", "/c"]);
+        workloads.remove(3, 5);
+        workloads.sweep(5 + LINGER_NS);
+        assert_eq!(path(&workloads, 1, 1), None);
     }
 
     #[test]
