@@ -117,16 +117,15 @@ impl Core {
         identity: &Identity,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let revision = &self.running.revision;
         let derived = self.narrowing.derive(
             std::slice::from_ref(identity),
-            &revision.set,
+            &self.running.revision.selections,
             &mut self.maps.classes,
             &mut self.store,
             at.wall,
         )?;
         for one in derived.identities.iter().chain([identity]) {
-            let rules = revision.compile_identity(one, at)?;
+            let rules = self.running.rules_of(one, at);
             self.maps.policy.add_rules(&rules)?;
         }
         self.maps.policy.add_narrowed(&derived.narrowed)?;
