@@ -29,6 +29,8 @@ struct Cgroup {
     identity: IdentityId,
     /// The identity that its name alone gives it.
     base: IdentityId,
+    /// Boot-clock instant at which it was named.
+    since_ns: u64,
     /// Boot-clock instant at which it was found to be gone.
     gone_at_ns: Option<u64>,
 }
@@ -105,7 +107,7 @@ impl Workloads {
     }
 
     /// Records that `cgroup` is there.
-    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels) {
+    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels, now_ns: u64) {
         let Grouped { base, id } = grouped;
         self.dormant.remove(&labels.cgroup);
         let is_shared = self.other_labels(id, cgroup).is_some();
@@ -113,6 +115,7 @@ impl Workloads {
             labels: labels.clone(),
             identity: id,
             base,
+            since_ns: now_ns,
             gone_at_ns: None,
         };
         if let Some(former) = self.cgroups.insert(cgroup, known) {
@@ -135,13 +138,18 @@ impl Workloads {
         }
     }
 
-    /// Marks everything that is not in `found` as gone.
-    pub(super) fn retain(&mut self, found: &BTreeMap<u64, String>, now_ns: u64) {
+    /// Marks everything that is not in `found` as gone, and what is in it as there. Of what has
+    /// changed since that search began, more is known already.
+    pub(super) fn retain(&mut self, found: &BTreeMap<u64, String>, began_ns: u64, now_ns: u64) {
         for (id, cgroup) in &mut self.cgroups {
-            if found.contains_key(id) {
-                cgroup.gone_at_ns = None;
-            } else {
-                cgroup.gone_at_ns.get_or_insert(now_ns);
+            match cgroup.gone_at_ns {
+                Some(gone) if gone < began_ns && found.contains_key(id) => {
+                    cgroup.gone_at_ns = None;
+                }
+                None if cgroup.since_ns < began_ns && !found.contains_key(id) => {
+                    cgroup.gone_at_ns = Some(now_ns);
+                }
+                Some(_) | None => {}
             }
         }
     }
@@ -159,8 +167,10 @@ impl Workloads {
             .filter(|(_, cgroup)| is_over(cgroup))
             .map(|(id, _)| *id)
             .collect();
-        let mut missed: Vec<_> = self
-            .heads()
+        let heads = (!over.is_empty()).then(|| self.heads());
+        let mut missed: Vec<_> = heads
+            .into_iter()
+            .flatten()
             .filter(|(cgroup, _)| is_over(cgroup))
             .map(|(cgroup, identity)| {
                 let mut identity = identity.clone();
@@ -316,7 +326,7 @@ mod tests {
         for (cgroup, identity, path) in rows {
             let labels = Labels::from_cgroup_path(path);
             let id = IdentityId::from_raw(*identity);
-            workloads.add(*cgroup, Grouped { base: id, id }, labels);
+            workloads.add(*cgroup, Grouped { base: id, id }, labels, 1);
         }
         workloads
     }
@@ -350,7 +360,7 @@ mod tests {
         assert_eq!(workloads.sweep(5 + LINGER_NS), [3, 4]);
         assert!(workloads.identity(IdentityId::from_raw(3)).is_none());
         assert_eq!(workloads.n_live(), 2);
-        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9);
+        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9, 9);
         assert_eq!(workloads.sweep(u64::MAX), [2]);
     }
 
@@ -401,6 +411,20 @@ mod tests {
     }
 
     #[test]
+    fn a_search_knows_nothing_of_what_came_after_it() {
+        let mut workloads = workloads(&[(1, 1, "/a"), (2, 2, "/b"), (3, 3, "/c"), (4, 4, "/d")]);
+        workloads.remove(2, 5);
+        workloads.remove(3, 15);
+        let grouped = workloads.grouped().next().map(|(_, grouped, _)| grouped);
+        let labels = Labels::from_cgroup_path("/new");
+        workloads.add(5, grouped.expect("some"), labels, 15);
+        let found = [(1, "/a"), (2, "/b"), (3, "/c")].map(|(id, path)| (id, path.to_owned()));
+        workloads.retain(&BTreeMap::from(found), 10, 20);
+        let there = [1, 2, 3, 4, 5].map(|cgroup| workloads.has(cgroup));
+        assert_eq!(there, [true, true, false, false, true]);
+    }
+
+    #[test]
     fn others_of_an_identity_are_known_wherever_they_have_moved() {
         let id = IdentityId::from_raw;
         let mut workloads = workloads(&[(1, 1, "/a"), (2, 1, "/b"), (3, 3, "/c")]);
@@ -418,7 +442,7 @@ mod tests {
             base: id(1),
             id: id(1),
         };
-        workloads.add(3, grouped, Labels::from_cgroup_path("/c"));
+        workloads.add(3, grouped, Labels::from_cgroup_path("/c"), 1);
         assert_eq!(workloads.paths_of(id(3)), ["/b"]);
         assert_eq!(workloads.paths_of(id(1)), ["/a", "/c"]);
         workloads.remove(3, 5);
