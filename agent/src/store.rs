@@ -4,6 +4,7 @@
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
 //! daemon is the only writer. Nothing here reads a clock.
 
+mod checkpoint;
 mod counters;
 mod error;
 mod events;
@@ -20,7 +21,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use self::error::Attempt;
+use self::{checkpoint::Checkpoints, error::Attempt};
 pub use self::{
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
@@ -29,9 +30,12 @@ pub use self::{
     pods::StoredPod,
     tasks::StoredTask,
 };
+use crate::error_chain;
 
 pub struct Store {
     connection: Connection,
+    /// Ends after the connection.
+    _checkpoints: Option<Checkpoints>,
 }
 
 impl Store {
@@ -42,7 +46,17 @@ impl Store {
     /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        schema::open(path).map(|connection| Self { connection })
+        let mut connection = schema::open(path)?;
+        let checkpoints = Checkpoints::start(&mut connection, path)
+            .inspect_err(|error| {
+                let error = error_chain(error);
+                tracing::warn!(error, "changes of the store wait for the disk");
+            })
+            .ok();
+        Ok(Self {
+            connection,
+            _checkpoints: checkpoints,
+        })
     }
 
     /// Does `work` in one transaction: all of it is kept, or nothing. Thousands of small writes
