@@ -208,6 +208,7 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
         ports: revision.ports(),
+        limits: BTreeMap::new(),
         narrowed: Narrowed::new(),
     }
 }
