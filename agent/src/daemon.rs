@@ -6,7 +6,9 @@
 
 mod address_map;
 mod addresses;
+mod approving;
 mod births;
+mod changers;
 mod changes;
 mod core;
 mod ending;
@@ -16,6 +18,7 @@ mod grouping;
 mod installing;
 mod labels;
 mod latency;
+mod lives;
 mod naming;
 mod narrowing;
 mod pods;
@@ -44,10 +47,12 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
-    changes::{ChangeError, Changed},
+    approving::Decision,
+    changers::ChangerError,
+    changes::{ChangeError, Changed, Waiting},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
-    grants::{GrantState, GrantView},
+    grants::GrantView,
     latency::LatencyView,
     pods::KubernetesView,
     policy::check_files,

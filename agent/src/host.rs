@@ -10,6 +10,7 @@ pub mod incarnation;
 pub mod memory;
 pub mod name_servers;
 mod net_namespace;
+pub mod peer;
 pub mod priority;
 pub mod process;
 pub mod resolver;

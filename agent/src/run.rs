@@ -53,7 +53,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
 
     let socket = config.socket.clone();
-    let listener = bind(&socket).with_context(|| format!("listen on `{}`", socket.display()))?;
+    let listener = bind(&socket, config.socket_group)
+        .with_context(|| format!("listen on `{}`", socket.display()))?;
     let metrics = match config.metrics_listen {
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -61,8 +62,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let roles = config.roles.clone();
     let daemon = daemon::start(config)?;
-    let backend: Shared = Arc::new(DaemonBackend::new(daemon.handle.clone()));
+    let backend: Shared = Arc::new(DaemonBackend::new(daemon.handle.clone(), roles));
     let (stop, stopping) = watch::channel(false);
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which also ends the servers.

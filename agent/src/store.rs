@@ -8,6 +8,7 @@ mod counters;
 mod error;
 mod events;
 mod labels;
+mod lives;
 mod names;
 mod objects;
 mod pods;
@@ -24,6 +25,7 @@ use self::error::Attempt;
 pub use self::{
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
+    lives::{LifePlace, StoredLife},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,

@@ -23,6 +23,7 @@ use super::{
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
+    lives::Lives,
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
@@ -73,6 +74,7 @@ pub struct Core {
     /// Resolvers whose answers the kernel believes.
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
+    pub(super) lives: Lives,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,
@@ -165,6 +167,7 @@ impl Core {
         if due.look <= at {
             due.look = at + LOOK_EVERY;
             self.check_tasks();
+            self.advance_lives();
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.narrowing.look(&self.running.revision.set) {

@@ -6,17 +6,19 @@ use jiff::Timestamp;
 
 use super::{
     Core, StartError,
-    revision::{API_SOURCE, Revision, RevisionError, tables},
+    lives::{Lives, Origin},
+    revision::{API_SOURCE, Admitting, Revision, RevisionError, tables},
     sources::{self, Text},
 };
 use crate::{
     bpf::{KernelError, policy::PolicyTables},
     endpoint::Catalogue,
     error_chain,
-    host::clock::{Now, now},
+    host::clock::{Now, boot_ns, now},
     identity::Identity,
     policy::{
-        BuildOptions, Change, Located, Object, OnExpired, PolicyError, PolicySet, diff, parse,
+        ApprovalRules, BuildOptions, Change, Located, Object, OnExpired, PolicyError, PolicySet,
+        diff, parse,
     },
     store::{Store, StoreError},
 };
@@ -29,6 +31,8 @@ pub(super) struct Running {
     pub(super) installed_at: Timestamp,
     /// When the kernel's copy lacks grants that begin later.
     refill_at_ns: Option<u64>,
+    /// The instant from which the kernel's copy counts its times.
+    anchor: Now,
 }
 
 impl Running {
@@ -37,7 +41,14 @@ impl Running {
     pub(super) fn first(
         directory: &Path,
         store: &mut Store,
+        rules: &ApprovalRules,
+        lives: &Lives,
     ) -> Result<(Self, Vec<String>), StartError> {
+        let admitting = Admitting {
+            rules,
+            lives,
+            origin: Origin::Files,
+        };
         let at = now().wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
@@ -45,7 +56,7 @@ impl Running {
         })?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors));
         let built = texts.and_then(|texts| {
-            let revision = build(&texts, store, at)?;
+            let revision = build(&texts, store, at, &admitting)?;
             Ok((texts, revision))
         });
         match built {
@@ -61,7 +72,8 @@ impl Running {
                         revision = last.revision,
                         "policy has mistakes: the last good revision runs"
                     );
-                    let revision = build(&last.files, store, at).map_err(StartError::Policy)?;
+                    let revision = build(&last.files, store, at, &admitting);
+                    let revision = revision.map_err(StartError::Policy)?;
                     Ok((
                         Self::new(revision, last.revision, last.installed_at),
                         errors,
@@ -78,7 +90,13 @@ impl Running {
             number,
             installed_at,
             refill_at_ns: None,
+            anchor: now(),
         }
+    }
+
+    /// Wall time as the kernel counts it: it does not jump when the clock is set.
+    pub(super) fn wall_of_kernel(&self) -> Timestamp {
+        self.anchor.wall_of(boot_ns())
     }
 
     pub(super) fn needs_refill(&self, now_ns: u64) -> bool {
@@ -96,6 +114,7 @@ impl Running {
             .compile(identities, at)
             .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
         self.refill_at_ns = compiled.refill_at_ns;
+        self.anchor = *at;
         Ok(tables(&compiled, &self.revision))
     }
 }
@@ -106,8 +125,20 @@ impl Core {
         let files = sources::list(&self.config.policy_dir)
             .map_err(|error| vec![format!("{}: {error}", self.config.policy_dir.display())])?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors))?;
-        let revision = build(&texts, &mut self.store, now().wall)?;
-        self.replace(revision)?;
+        let admitting = Admitting {
+            rules: &self.config.approval,
+            lives: &self.lives,
+            origin: Origin::Files,
+        };
+        let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        self.begin_lives(&revision, Origin::Files)
+            .map_err(|error| vec![error_chain(&error)])?;
+        if let Err(errors) = self.replace(revision) {
+            self.give_lives_up("the kernel side refused");
+            return Err(errors);
+        }
+        self.settle_lives(Origin::Files)
+            .map_err(|error| vec![error_chain(&error)])?;
         self.store
             .save_snapshot(&texts, self.running.number, now().wall)
             .map_err(|error| vec![error_chain(&error)])
@@ -151,10 +182,15 @@ impl Core {
 }
 
 /// The revision of these files together with the objects of the API.
-fn build(texts: &[Text], store: &mut Store, at: Timestamp) -> Result<Revision, Vec<String>> {
+fn build(
+    texts: &[Text],
+    store: &mut Store,
+    at: Timestamp,
+    admitting: &Admitting<'_>,
+) -> Result<Revision, Vec<String>> {
     let mut objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     objects.extend(api_objects(store)?);
-    Revision::build(objects, store, at).map_err(explain)
+    Revision::build(objects, store, at, admitting).map_err(explain)
 }
 
 fn api_objects(store: &Store) -> Result<Vec<Located<Object>>, Vec<String>> {
@@ -205,6 +241,8 @@ pub(super) fn check_texts(
         now: at,
         on_expired: OnExpired::Refuse,
         issued_at: &|_, _| at,
+        approval: &ApprovalRules::none(),
+        life: &|_, _| None,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     built

@@ -15,15 +15,18 @@ use agent_common::{
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::addresses::HostUse;
+use super::{
+    addresses::HostUse,
+    lives::{Lives, Origin},
+};
 use crate::{
     bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     identity::Identity,
     policy::{
-        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Kind, Located, Numbers, Object,
-        OnExpired, PolicyError, PolicySet, compile, compile_identity,
+        ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Kind, Life,
+        Located, Numbers, Object, OnExpired, PolicyError, PolicySet, compile, compile_identity,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -40,6 +43,14 @@ pub(super) struct Revision {
     names: NameTable,
 }
 
+/// What decides which grants count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitting<'a> {
+    pub(super) rules: &'a ApprovalRules,
+    pub(super) lives: &'a Lives,
+    pub(super) origin: Origin<'a>,
+}
+
 /// Source of objects that were made over the API.
 pub(super) const API_SOURCE: &str = "api";
 
@@ -54,20 +65,32 @@ pub enum RevisionError {
     Store(#[from] StoreError),
 }
 
+impl Admitting<'_> {
+    fn life(&self, name: &str, digest: &str, now: Timestamp) -> Option<Life> {
+        let known = self.lives.get(name, digest).cloned();
+        match self.origin {
+            Origin::Lease(by, lease) if lease == name => known.or_else(|| Life::lease(by, now)),
+            Origin::Lease(..) | Origin::Files | Origin::Api(_) => known,
+        }
+    }
+}
+
 impl Revision {
     /// Checks `objects` together and gives every name its number.
     pub(super) fn build(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
-        store.at_once(|store| Self::build_with(objects, store, now))
+        store.at_once(|store| Self::build_with(objects, store, now, admitting))
     }
 
     fn build_with(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         let sources = objects
             .iter()
@@ -93,6 +116,8 @@ impl Revision {
                 now,
                 on_expired: OnExpired::Warn,
                 issued_at: &issued_at,
+                approval: admitting.rules,
+                life: &|name, digest| admitting.life(name, digest, now),
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
         };

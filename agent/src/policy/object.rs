@@ -37,7 +37,11 @@ pub struct InvocationGrant {
     pub endpoints: Vec<String>,
     pub planes: BTreeSet<Plane>,
     pub purpose: String,
+    /// What it refers to in a tracker of changes.
+    pub ticket: Option<String>,
     pub validity: Validity,
+    /// Another person must approve it, whatever rules say.
+    pub requires_approval: bool,
 }
 
 /// Refuses the subjects whatever grants say.

@@ -82,10 +82,15 @@ impl Store {
         name: &str,
         removal: &Removed,
     ) -> Result<Option<StoredObject>, StoreError> {
-        self.at_once(|store| store.move_to_history(kind, name, removal))
+        self.at_once(|store| store.take_object(kind, name, removal))
     }
 
-    fn move_to_history(
+    /// As [`Store::remove_object`], within a transaction of the caller.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn take_object(
         &mut self,
         kind: &str,
         name: &str,

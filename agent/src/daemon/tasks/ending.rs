@@ -6,7 +6,7 @@ use super::{Core, Task, TaskError, lease_name};
 use crate::{
     error_chain,
     host::{clock::now, task_cgroup},
-    policy::Kind,
+    policy::{By, Kind},
     store::StoredTask,
 };
 
@@ -105,7 +105,7 @@ impl Core {
         let Some(lease) = set.grant(&lease_name(&task.stored.id)) else {
             return false;
         };
-        if task.stored.uid == 0 {
+        if task.stored.uid == 0 && !self.needs_right(lease) {
             return true;
         }
         let directory = task.directory(&self.host.cgroup_root);
@@ -137,7 +137,12 @@ impl Core {
         };
         let name = lease_name(&over.id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
-            self.remove(Kind::InvocationGrant, &name, "agent", Some(why.to_owned()))?;
+            self.remove(
+                Kind::InvocationGrant,
+                &name,
+                By::Agent,
+                Some(why.to_owned()),
+            )?;
         }
         self.store.put_task(&over)?;
         if let Some(task) = self.tasks.by_cgroup.get_mut(&cgroup) {

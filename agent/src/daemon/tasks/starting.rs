@@ -16,7 +16,7 @@ use crate::{
         process, task_cgroup,
     },
     identity::Identity,
-    policy::{End, InvocationGrant, Kind, Object, Spec},
+    policy::{ApprovalRules, By, End, InvocationGrant, Kind, Object, Person, Spec},
     store::StoredTask,
 };
 
@@ -94,7 +94,7 @@ impl Core {
         let Spec::InvocationGrant(lease) = &mut object.spec else {
             return Err(ChangeError::Unexpected(Kind::InvocationGrant).into());
         };
-        if uid == 0 {
+        if uid == 0 && self.is_free_for_root(lease, above)? {
             return Ok(object);
         }
         let at = now();
@@ -111,6 +111,25 @@ impl Core {
             lease.validity.end = End::At(end);
         }
         Ok(object)
+    }
+
+    /// Whether root may lease this without a right of its own: not from a workload that is governed,
+    /// and nothing that another person would have to approve.
+    fn is_free_for_root(&self, lease: &InvocationGrant, above: &Path) -> Result<bool, TaskError> {
+        let labels = &self.identity_in(above)?.labels;
+        let governing = self.running.revision.set.governs(labels, now().wall);
+        Ok(governing.is_none() && !self.needs_right(lease))
+    }
+
+    /// Whether another person would have to approve this, were it no lease.
+    pub(super) fn needs_right(&self, lease: &InvocationGrant) -> bool {
+        let rules = ApprovalRules {
+            // A lease ends with its task.
+            longest: None,
+            ..self.config.approval.clone()
+        };
+        let catalogue = self.running.revision.set.catalogue();
+        !rules.needs(lease, catalogue, now().wall).is_empty()
     }
 
     /// Until when whatever the user `uid` runs in the cgroup `above` may itself call all that `lease`
@@ -208,12 +227,12 @@ impl Core {
         caller: Incarnation,
     ) -> Result<(), TaskError> {
         self.store.put_task(&stored)?;
-        let by = match stored.uid {
-            0 => "root".to_owned(),
-            uid => format!("uid {uid}"),
+        let by = Person {
+            uid: stored.uid,
+            login: None,
         };
         let text = lease.to_yaml().map_err(ChangeError::from)?;
-        self.create(Kind::InvocationGrant, &text, &by)?;
+        self.create_lease(&text, By::Person(by))?;
         let path = stored.cgroup.clone();
         let task = Task {
             stored,
@@ -234,7 +253,7 @@ impl Core {
         let name = lease_name(id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
             let why = Some("the task did not start".to_owned());
-            if let Err(error) = self.remove(Kind::InvocationGrant, &name, "agent", why) {
+            if let Err(error) = self.remove(Kind::InvocationGrant, &name, By::Agent, why) {
                 tracing::error!(error = error_chain(&error), name, "lease not removed");
             }
         }
