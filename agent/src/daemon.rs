@@ -6,6 +6,7 @@
 
 mod address_map;
 mod addresses;
+mod audit;
 mod births;
 mod changes;
 mod core;

@@ -28,6 +28,7 @@ use super::{
     },
 };
 use crate::{
+    audit::Actor,
     daemon::{Core, Handle, Place, Question, Stopped, Subject},
     error_chain,
     policy::Kind,
@@ -63,6 +64,11 @@ fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
         ErrorCode::Internal,
         format!("cannot {what}: see the agent's log"),
     )
+}
+
+/// Who asks, for the audit.
+fn actor(core: &Core, peer: Peer) -> Actor {
+    core.actor(peer.uid, peer.process)
 }
 
 fn bad(message: impl Into<String>) -> ApiError {
@@ -131,7 +137,7 @@ impl Backend for DaemonBackend {
     async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
         let text = policy::grant_document(&request);
         self.ask(move |core| {
-            core.create(Kind::InvocationGrant, &text, &peer.name())
+            core.create(Kind::InvocationGrant, &text, &actor(core, peer))
                 .map_err(policy::change_error)?;
             policy::running_grant(core, &request.name)
         })
@@ -145,8 +151,13 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<Grant, ApiError> {
         self.ask(move |core| {
-            core.remove(Kind::InvocationGrant, &name, &peer.name(), removal.why)
-                .map_err(policy::change_error)?;
+            core.remove(
+                Kind::InvocationGrant,
+                &name,
+                &actor(core, peer),
+                removal.why,
+            )
+            .map_err(policy::change_error)?;
             policy::revoked_grant(core, &name)
         })
         .await
@@ -164,7 +175,7 @@ impl Backend for DaemonBackend {
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
         self.ask(move |core| {
-            core.create(Kind::EgressDeny, &text, &peer.name())
+            core.create(Kind::EgressDeny, &text, &actor(core, peer))
                 .map_err(policy::change_error)?;
             let denies = core.denies();
             let found = denies
@@ -184,7 +195,7 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<(), ApiError> {
         self.ask(move |core| {
-            core.remove(Kind::EgressDeny, &name, &peer.name(), removal.why)
+            core.remove(Kind::EgressDeny, &name, &actor(core, peer), removal.why)
                 .map(drop)
                 .map_err(policy::change_error)
         })
@@ -209,7 +220,7 @@ impl Backend for DaemonBackend {
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
         self.ask(move |core| {
-            core.apply(&texts, &peer.name())
+            core.apply(&texts, &actor(core, peer))
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -225,7 +236,7 @@ impl Backend for DaemonBackend {
     ) -> Result<ApplyResult, ApiError> {
         let kind = policy::kind(&kind)?;
         self.ask(move |core| {
-            core.remove(kind, &name, &peer.name(), removal.why)
+            core.remove(kind, &name, &actor(core, peer), removal.why)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -242,8 +253,8 @@ impl Backend for DaemonBackend {
     }
 
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
-        let asked = tasks::request(request, peer)?;
-        self.ask(move |core| tasks::start(core, &asked)).await
+        self.ask(move |core| tasks::start(core, request, peer))
+            .await
     }
 
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {

@@ -5,18 +5,21 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::{
     Core,
+    audit::{By, entries},
     policy::{explain, lines},
     revision::{API_SOURCE, Revision},
     sources::{self, Text},
 };
 use crate::{
+    audit::{Actor, Entry},
     host::clock::now,
     policy::{Change, Kind, Located, Object, RenderError},
-    store::{Removed, StoreError, StoredObject},
+    store::{Removed, Store, StoreError, StoredObject},
 };
 
 /// How many names of installed objects a log line has.
@@ -66,7 +69,7 @@ impl Core {
     /// # Errors
     ///
     /// When it has mistakes, exists already, or finds no room.
-    pub fn create(&mut self, kind: Kind, text: &str, by: &str) -> Result<Object, ChangeError> {
+    pub fn create(&mut self, kind: Kind, text: &str, actor: &Actor) -> Result<Object, ChangeError> {
         let texts = request(text);
         let new = parse(&texts)?;
         let object = only(kind, &new)?;
@@ -79,9 +82,9 @@ impl Core {
                 });
             }
             // A grant that is over makes room for the next of its name.
-            self.remove(kind, object.name(), by, Some("ended".to_owned()))?;
+            self.remove(kind, object.name(), actor, Some("ended".to_owned()))?;
         }
-        self.put(new, &texts, by)?;
+        self.put(new, &texts, actor)?;
         Ok(object)
     }
 
@@ -91,9 +94,9 @@ impl Core {
     ///
     /// When one of them has mistakes, stands in a file of the policy directory, or finds no room:
     /// then none is installed.
-    pub fn apply(&mut self, texts: &[Text], by: &str) -> Result<Changed, ChangeError> {
+    pub fn apply(&mut self, texts: &[Text], actor: &Actor) -> Result<Changed, ChangeError> {
         let new = parse(texts)?;
-        self.put(new, texts, by)
+        self.put(new, texts, actor)
     }
 
     /// What [`Core::apply`] would change.
@@ -127,7 +130,7 @@ impl Core {
         &mut self,
         kind: Kind,
         name: &str,
-        by: &str,
+        actor: &Actor,
         why: Option<String>,
     ) -> Result<Changed, ChangeError> {
         match self.source(kind, name) {
@@ -149,13 +152,18 @@ impl Core {
         let at = now().wall;
         let revision = Revision::build(left, &mut self.store, at)
             .map_err(|error| ChangeError::Invalid(explain(error)))?;
-        let changed = self.install_changed(revision)?;
+        let (changed, entries) =
+            self.install_changed(revision, By::Actor(actor, why.as_deref()))?;
         let removed = Removed {
-            by: by.to_owned(),
+            by: actor.name(),
             at,
             why,
         };
-        self.store.remove_object(kind.name(), name, &removed)?;
+        self.store.at_once(|store| -> Result<(), StoreError> {
+            store.remove_object(kind.name(), name, &removed)?;
+            audit_all(store, at, &entries)
+        })?;
+        let by = removed.by;
         tracing::info!(kind = kind.name(), name, by, "object removed");
         Ok(changed)
     }
@@ -164,11 +172,12 @@ impl Core {
         &mut self,
         new: Vec<Located<Object>>,
         texts: &[Text],
-        by: &str,
+        actor: &Actor,
     ) -> Result<Changed, ChangeError> {
         let objects: Vec<_> = new.iter().map(|object| object.value.clone()).collect();
         let revision = self.with(new, texts)?;
-        let changed = self.install_changed(revision)?;
+        let (changed, entries) = self.install_changed(revision, By::Actor(actor, None))?;
+        let by = actor.name();
         let created_at = now().wall;
         self.store.at_once(|store| -> Result<(), ChangeError> {
             for object in &objects {
@@ -176,11 +185,11 @@ impl Core {
                     kind: object.kind().name().to_owned(),
                     name: object.name().to_owned(),
                     yaml: object.to_yaml()?,
-                    created_by: by.to_owned(),
+                    created_by: by.clone(),
                     created_at,
                 })?;
             }
-            Ok(())
+            Ok(audit_all(store, created_at, &entries)?)
         })?;
         let names: Vec<_> = objects.iter().take(MOST_LOGGED).map(Object::name).collect();
         tracing::info!(objects = objects.len(), ?names, by, "objects installed");
@@ -227,15 +236,21 @@ impl Core {
         Ok(revision)
     }
 
-    fn install_changed(&mut self, revision: Revision) -> Result<Changed, ChangeError> {
+    fn install_changed(
+        &mut self,
+        revision: Revision,
+        by: By<'_>,
+    ) -> Result<(Changed, Vec<Entry>), ChangeError> {
         let changes = self.changes_by(&revision);
         let warnings = lines(&revision.warnings);
-        self.replace(revision).map_err(ChangeError::NotInstalled)?;
-        Ok(Changed {
+        let former = self.replace(revision).map_err(ChangeError::NotInstalled)?;
+        let entries = entries(&changes, &former.revision, &self.running, by);
+        let changed = Changed {
             revision: self.running.number,
             changes,
             warnings,
-        })
+        };
+        Ok((changed, entries))
     }
 
     /// Whether this is a grant that is over.
@@ -251,6 +266,17 @@ impl Core {
         let sources = &self.running.revision.sources;
         sources.get(&(kind, name.to_owned())).cloned()
     }
+}
+
+pub(super) fn audit_all(
+    store: &mut Store,
+    at: Timestamp,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    for entry in entries {
+        store.audit(at, entry)?;
+    }
+    Ok(())
 }
 
 /// The one object of `kind` that `text` describes.

@@ -131,6 +131,7 @@ impl Core {
         self.attached = Attached::none();
         self.take_events();
         self.drain();
+        self.record_stop();
         if self.config.detach_on_exit {
             match detach_all(&self.config.pin_dir) {
                 Ok(_) => tracing::info!("detached"),
@@ -251,6 +252,7 @@ impl Core {
             self.reinstall("many workloads are gone whose rules are not");
         }
         self.note_pods(at.wall);
+        self.record_coverage();
         self.labels.forget_names(self.workloads.labels());
         if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
             tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");

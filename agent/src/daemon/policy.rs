@@ -6,10 +6,13 @@ use jiff::Timestamp;
 
 use super::{
     Core, StartError,
+    audit::{By, entries},
+    changes::audit_all,
     revision::{API_SOURCE, Revision, RevisionError, tables},
     sources::{self, Text},
 };
 use crate::{
+    audit::Entry,
     bpf::{KernelError, policy::PolicyTables},
     endpoint::Catalogue,
     error_chain,
@@ -51,8 +54,13 @@ impl Running {
         match built {
             Ok((texts, revision)) => {
                 let number = store.next_revision()?;
-                store.save_snapshot(&texts, number, at)?;
-                Ok((Self::new(revision, number, at), Vec::new()))
+                let running = Self::new(revision, number, at);
+                let entries = since_last(&texts, &running, store, at)?;
+                store.at_once(|store| -> Result<(), StoreError> {
+                    store.save_snapshot(&texts, number, at)?;
+                    audit_all(store, at, &entries)
+                })?;
+                Ok((running, Vec::new()))
             }
             Err(errors) => match store.snapshot()? {
                 Some(last) => {
@@ -107,14 +115,20 @@ impl Core {
             .map_err(|error| vec![format!("{}: {error}", self.config.policy_dir.display())])?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors))?;
         let revision = build(&texts, &mut self.store, now().wall)?;
-        self.replace(revision)?;
+        let changes = self.changes_by(&revision);
+        let former = self.replace(revision)?;
+        let entries = entries(&changes, &former.revision, &self.running, By::Files);
+        let (number, at) = (self.running.number, now().wall);
         self.store
-            .save_snapshot(&texts, self.running.number, now().wall)
+            .at_once(|store| -> Result<(), StoreError> {
+                store.save_snapshot(&texts, number, at)?;
+                audit_all(store, at, &entries)
+            })
             .map_err(|error| vec![error_chain(&error)])
     }
 
-    /// Installs `revision`; if the kernel has no room for it, the former one stays.
-    pub(super) fn replace(&mut self, revision: Revision) -> Result<(), Vec<String>> {
+    /// Installs `revision` and returns the former one; if the kernel has no room, that one stays.
+    pub(super) fn replace(&mut self, revision: Revision) -> Result<Running, Vec<String>> {
         let at = now().wall;
         let number = self
             .store
@@ -129,7 +143,7 @@ impl Core {
             tracing::warn!(%warning, "policy");
         }
         crate::host::memory::give_back();
-        Ok(())
+        Ok(former)
     }
 
     /// The objects of the running files, and those of the API.
@@ -148,6 +162,28 @@ impl Core {
     pub(super) fn changes_by(&self, new: &Revision) -> Vec<Change> {
         diff(&self.running.revision.set, &new.set)
     }
+}
+
+/// What the files say that they did not say when they were read last.
+fn since_last(
+    texts: &[Text],
+    running: &Running,
+    store: &mut Store,
+    at: Timestamp,
+) -> Result<Vec<Entry>, StoreError> {
+    let last = store.snapshot()?.map(|last| last.files).unwrap_or_default();
+    if last == texts {
+        return Ok(Vec::new());
+    }
+    // What another version kept and this one cannot read counts as nothing.
+    let former = build(&last, store, at)
+        .or_else(|_| build(&[], store, at))
+        .map_err(|errors| tracing::error!(?errors, "changes of policy files not recorded"));
+    let Ok(former) = former else {
+        return Ok(Vec::new());
+    };
+    let changes = diff(&former.set, &running.revision.set);
+    Ok(entries(&changes, &former, running, By::Files))
 }
 
 /// The revision of these files together with the objects of the API.

@@ -42,6 +42,7 @@ impl Core {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
         let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let last_record = store.last_record()?;
         let scope = config
             .cgroup
             .clone()
@@ -124,6 +125,7 @@ impl Core {
             cgroup = %core.scope.display(),
             "in force"
         );
+        core.record_start(last_record.as_ref())?;
         crate::host::memory::give_back();
         Ok(core)
     }

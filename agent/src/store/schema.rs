@@ -10,12 +10,13 @@ use super::{StoreError, error::Attempt};
 const APPLICATION_ID: i64 = 0x7765_6972;
 
 /// Each step leads from its index to the next version. Only ever append.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

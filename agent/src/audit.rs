@@ -1,0 +1,16 @@
+//! What is kept for those who ask later who decided what: records, their chain, their proof.
+//!
+//! Each record names an action of a closed set, who did it, to what and why. Its hash covers all of
+//! it and the hash of the record before, so nothing can be changed, removed, put in or moved without
+//! a trace; a signed checkpoint now and then proves how far the chain went. Nothing here reads a
+//! clock, a file or a database.
+
+mod action;
+mod entry;
+mod record;
+
+pub use self::{
+    action::{Action, Outcome},
+    entry::{Actor, Entry, Target, Via},
+    record::{GENESIS, Hash, Record, Row, hex, parse_hex},
+};
