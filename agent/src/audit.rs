@@ -6,11 +6,15 @@
 //! clock, a file or a database.
 
 mod action;
+mod checkpoint;
 mod entry;
 mod record;
+mod verify;
 
 pub use self::{
     action::{Action, Outcome},
+    checkpoint::{Checkpoint, FIRST_LINE, Key, Occasion, PublicKey, Purpose, Signed, line_hash},
     entry::{Actor, Entry, Target, Via},
     record::{GENESIS, Hash, Record, Row, hex, parse_hex},
+    verify::{KEY_DETAIL, Known, Problem, Proof, Verified, Verifier},
 };
