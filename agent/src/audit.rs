@@ -9,6 +9,7 @@ mod action;
 mod checkpoint;
 mod entry;
 mod record;
+mod tally;
 mod verify;
 
 pub use self::{
@@ -16,5 +17,6 @@ pub use self::{
     checkpoint::{Checkpoint, FIRST_LINE, Key, Occasion, PublicKey, Purpose, Signed, line_hash},
     entry::{Actor, Entry, Target, Via},
     record::{GENESIS, Hash, Record, Row, hex, parse_hex},
+    tally::{Tally, interval, tally},
     verify::{KEY_DETAIL, Known, Problem, Proof, Verified, Verifier},
 };

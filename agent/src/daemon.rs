@@ -65,6 +65,7 @@ use crate::{
     config::Config,
     host::{
         cgroups::{CgroupWatcher, Change},
+        checkpoints::CheckpointError,
         priority,
         resolver::{self, Answer},
     },
@@ -85,6 +86,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("prove the audit")]
+    Checkpoints(#[from] CheckpointError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error("read the policy directory `{path}`")]

@@ -15,6 +15,7 @@ mod objects;
 mod pods;
 mod process_usage;
 mod schema;
+mod tallies;
 mod tasks;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ use rusqlite::Connection;
 
 use self::error::Attempt;
 pub use self::{
-    audit::{AuditFilter, Tail},
+    audit::{AuditFilter, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},

@@ -198,6 +198,13 @@ impl Verifier {
         self.last = Some((seq, *stored));
     }
 
+    /// A record that cannot even be read.
+    pub fn take_unreadable(&mut self, seq: u64) {
+        self.add(Problem::Changed { seq });
+        self.records += 1;
+        self.last = Some((seq, GENESIS));
+    }
+
     fn names_another_key(&self, details: &str) -> bool {
         let details: serde_json::Value = serde_json::from_str(details).unwrap_or_default();
         let key = details.get(KEY_DETAIL).and_then(|key| key.as_str());

@@ -4,6 +4,10 @@
 //! `store.at_once`. What changes nothing in the store is recorded by [`Core::audit`].
 
 mod life;
+mod proof;
+mod tallies;
+
+pub(super) use self::{proof::Prover, tallies::risky_endpoints};
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::{
     Input,
     addresses::{AddressBook, Wanted},
+    audit::{Prover, risky_endpoints},
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
@@ -32,6 +33,7 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
+    audit::Occasion,
     bpf::{Attached, Maps, detach_all, detach_programs, probe},
     config::Config,
     error_chain,
@@ -62,6 +64,7 @@ pub struct Core {
     pub(super) config: Config,
     pub(super) host: probe::Host,
     pub(super) store: Store,
+    pub(super) prover: Prover,
     pub(super) maps: Maps,
     pub(super) attached: Attached,
     pub(super) close_source: CloseSource,
@@ -166,6 +169,7 @@ impl Core {
         if due.look <= at {
             due.look = at + LOOK_EVERY;
             self.check_tasks();
+            self.prove(Occasion::Running);
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.narrowing.look(&self.running.revision.set) {
@@ -253,6 +257,7 @@ impl Core {
         }
         self.note_pods(at.wall);
         self.record_coverage();
+        self.record_tallies(false);
         self.labels.forget_names(self.workloads.labels());
         if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
             tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");
@@ -266,6 +271,8 @@ impl Core {
     /// Takes over what the kernel has counted since the last time.
     pub(super) fn drain(&mut self) {
         let at = now();
+        let risky = risky_endpoints(&self.running.revision);
+        let is_risky = |endpoint| risky.contains(&endpoint);
         let result = self
             .maps
             .counters
@@ -274,7 +281,7 @@ impl Core {
             .and_then(|rows| {
                 let clock = |boot_ns| at.wall_of(boot_ns);
                 self.store
-                    .drain(self.maps.generation, &rows, &clock, at.wall)
+                    .drain(self.maps.generation, &rows, &clock, &is_risky, at.wall)
                     .map_err(|error| error_chain(&error))
             });
         if let Err(error) = result {

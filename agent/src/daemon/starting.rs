@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     Core, StartError,
     addresses::{AddressBook, Wanted},
+    audit::Prover,
     core::files_seen,
     labels::Labeller,
     latency::Latency,
@@ -43,6 +44,7 @@ impl Core {
         let lock = lock_state_dir(&config.state_dir)?;
         let mut store = Store::open(&config.state_dir.join("weir.db"))?;
         let last_record = store.last_record()?;
+        let prover = Prover::start(&config.state_dir, &mut store)?;
         let scope = config
             .cgroup
             .clone()
@@ -91,6 +93,7 @@ impl Core {
             config,
             host,
             store,
+            prover,
             maps,
             running,
             policy_errors,

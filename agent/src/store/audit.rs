@@ -1,10 +1,14 @@
 //! The audit: records are added in the transaction of what they tell, and never touched again.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
 use super::{Store, StoreError, error::Attempt, from_sql, micros, to_sql};
-use crate::audit::{Action, Actor, Entry, GENESIS, Hash, Record, Row, Target, hex};
+use crate::audit::{
+    Action, Actor, Entry, GENESIS, Hash, Record, Row, Target, Verified, Verifier, hex,
+};
 
 /// The end of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,25 @@ impl Store {
             .attempt("read the end of the audit")
     }
 
+    /// The last record as this agent knows it; `None` before it has added any.
+    #[must_use]
+    pub const fn audit_end(&self) -> Option<Tail> {
+        self.audit_tail
+    }
+
+    /// The hash of one record.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn audit_hash(&self, seq: u64) -> Result<Option<Hash>, StoreError> {
+        let sql = "SELECT hash FROM audit WHERE seq = ?1";
+        let found = self.connection.query_row(sql, [to_sql(seq)], |row| {
+            Ok(hash(row.get_ref(0)?.as_blob()?))
+        });
+        found.optional().attempt("read the audit")
+    }
+
     /// The newest records that pass `filter`, oldest first; with `after`, the oldest ones behind it.
     ///
     /// # Errors
@@ -184,6 +207,37 @@ impl Store {
         });
         found.map(|mut records| records.pop())
     }
+}
+
+/// Verifies the database at `path`, which another process may be writing.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn verify_audit(path: &Path, mut verifier: Verifier) -> Result<Verified, StoreError> {
+    let what = "read the audit";
+    if !path.exists() {
+        return Ok(verifier.finish());
+    }
+    let connection = super::schema::open_to_read(path)?;
+    let sql = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'audit'";
+    let n_tables: i64 = connection
+        .query_row(sql, [], |row| row.get(0))
+        .attempt(what)?;
+    if n_tables == 0 {
+        return Ok(verifier.finish());
+    }
+    let sql = format!("SELECT {COLUMNS} FROM audit ORDER BY seq");
+    let mut statement = connection.prepare(&sql).attempt(what)?;
+    let mut rows = statement.query([]).attempt(what)?;
+    while let Some(row) = rows.next().attempt(what)? {
+        match raw(row) {
+            Ok((row, hash)) => verifier.take(&row, &hash),
+            // What no agent writes: text that is none, say.
+            Err(_) => verifier.take_unreadable(from_sql(row.get(0).attempt(what)?)),
+        }
+    }
+    Ok(verifier.finish())
 }
 
 /// The columns of [`COLUMNS`]. A hash of another length is none.

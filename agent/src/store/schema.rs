@@ -43,6 +43,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens a file that another process may be writing, and changes nothing in it.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let shown = path.display().to_string();
+    Connection::open_with_flags(path, flags).map_err(|error| damaged(&shown, error))
+}
+
 /// Refuses a file that this program must not write.
 fn inspect(path: &Path, shown: &str) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

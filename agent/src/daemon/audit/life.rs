@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::Core;
+use super::super::{Core, changes::audit_all};
 use crate::{
-    audit::{Action, Actor, Entry, Record, Target},
+    audit::{Action, Actor, Entry, KEY_DETAIL, Occasion, Record, Target},
     error_chain,
     host::clock::now,
     store::StoreError,
@@ -33,7 +33,9 @@ impl Core {
                 .with("mode", mode)
                 .with("revision", self.running.number)
                 .with("cgroup", self.scope.display().to_string())
-                .with("clean", is_clean),
+                .with("clean", is_clean)
+                .with("unproven", self.prover.n_unproven)
+                .with(KEY_DETAIL, self.prover.checkpoints.public_key().text()),
         ];
         if former_mode.is_some_and(|former| former != mode) {
             let from = started.and_then(|record| record.detail("mode"));
@@ -42,15 +44,18 @@ impl Core {
         }
         entries.extend(self.changed_coverage()?);
         let at = now().wall;
-        self.store
-            .at_once(|store| super::super::changes::audit_all(store, at, &entries))
+        self.store.at_once(|store| audit_all(store, at, &entries))?;
+        self.prove(Occasion::Running);
+        Ok(())
     }
 
     pub(in crate::daemon) fn record_stop(&mut self) {
+        self.record_tallies(true);
         let stopped = of_agent(Action::AgentStopped).with("detached", self.config.detach_on_exit);
         if let Err(error) = self.audit(&stopped) {
             tracing::error!(error = error_chain(&error), "stop not recorded");
         }
+        self.prove(Occasion::Stop);
     }
 
     pub(in crate::daemon) fn record_coverage(&mut self) {

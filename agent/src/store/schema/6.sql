@@ -25,19 +25,20 @@ BEGIN SELECT RAISE(ABORT, 'records of the audit are never removed'); END;
 -- The newest records of one action are asked for at each start.
 CREATE INDEX audit_by_action ON audit (action);
 
--- Invocations that no record stands for yet. What no rule decides has the number 0.
+-- Invocations that no record stands for yet, and those of which one was made a short while ago.
 CREATE TABLE audit_tally (
     action   TEXT NOT NULL,
     outcome  TEXT NOT NULL,
     identity INTEGER NOT NULL,
     endpoint INTEGER NOT NULL,
-    rule     INTEGER NOT NULL,
     reason   INTEGER NOT NULL,
+    -- The last one's; 0 for none.
+    rule     INTEGER NOT NULL,
     count    INTEGER NOT NULL,
     since    INTEGER NOT NULL,
-    -- When a record may stand for them.
+    -- When the next record may be made.
     due      INTEGER NOT NULL,
-    PRIMARY KEY (action, outcome, identity, endpoint, rule, reason)
+    PRIMARY KEY (action, outcome, identity, endpoint, reason)
 ) STRICT, WITHOUT ROWID;
 
 -- Up to which record each place outside has been told.
