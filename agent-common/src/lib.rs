@@ -30,6 +30,7 @@ pub mod loss;
 pub mod name;
 pub mod open;
 pub mod policy;
+pub mod presence;
 pub mod process;
 pub mod settings;
 pub mod tcp;

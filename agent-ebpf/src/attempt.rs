@@ -19,7 +19,7 @@ use crate::{
     caller::{self, Caller},
     context::{self, Target},
     events,
-    found::{self, Judgement},
+    found::{Judgement, Known},
     inspection,
     kernel::atomic_add,
     maps,
@@ -58,9 +58,9 @@ pub fn judge(
     let wanted = unsafe { &mut (*place).target };
     target(ctx, wanted);
     let target = &*wanted;
-    let is_known = found::is_known(active, target);
+    let known = Known::about(active, target);
     let is_observing = maps::mode() == Mode::Observe as u32;
-    if !is_known && (is_observing || !active.names_matter) {
+    if known.is_nothing() && (is_observing || !active.names_matter) {
         return Verdict::Allow;
     }
     // SAFETY: members of a value that is ours, and with these all of them.
@@ -68,17 +68,18 @@ pub fn judge(
         (&raw mut (*place).kind).write(kind);
         (&raw mut (*place).is_udp).write(context::is_udp(ctx));
         (&raw mut (*place).flags).write(0);
-        (&raw mut (*place).caller).write(Caller::NOBODY);
         (&raw mut (*place).cookie).write(0);
         (&raw mut (*place).now_ns).write(now_ns());
+        let caller = &mut *(&raw mut (*place).caller).cast();
+        caller::identify(ctx, active.to_raw(), caller);
         attempt.assume_init_mut()
     };
-    caller::identify(ctx, active.to_raw(), &mut attempt.caller);
-    if !is_known {
+    if known.is_nothing() {
         return inspection::of_unknown(ctx, attempt, active.slot);
     }
     let caller = &attempt.caller;
-    let judgement = Judgement::of_caller(&attempt.target, active.slot, caller, attempt.now_ns);
+    let (target, now_ns) = (&attempt.target, attempt.now_ns);
+    let judgement = Judgement::of_caller(target, known, active.slot, caller, now_ns);
     conclude(ctx, attempt, &judgement, active)
 }
 

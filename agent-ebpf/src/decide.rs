@@ -41,14 +41,6 @@ pub extern "C" fn decide_set(
 ) -> u64 {
     let endpoints =
         [first, first >> 32, second, second >> 32].map(|word| EndpointId::from_raw(word as u32));
-    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
-    // from reaching further: a hole.
-    if endpoints[1] == EndpointId::ANY {
-        if endpoints[0] == EndpointId::ANY {
-            return Decision::UNGOVERNED.packed();
-        }
-        return decide_one(identity, endpoints[0].to_raw(), slot, now_ns);
-    }
     let judge = LivePolicy { slot };
     let identity = IdentityId::from_raw(identity);
     let destination = Destination {

@@ -16,7 +16,7 @@ use crate::{
     caller::Caller,
     context::Target,
     flight::UNDECIDED,
-    found::Judgement,
+    found::{Judgement, Known},
     maps, packet, refusal,
 };
 
@@ -46,8 +46,9 @@ extern "C" fn judge_address(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         return 0;
     }
     let target = target(inspected);
-    let (slot, caller) = (maps::active_policy().slot, caller(inspected));
-    let decision = Judgement::of_caller(&target, slot, &caller, now_ns()).decision;
+    let (active, caller) = (maps::active_policy(), caller(inspected));
+    let known = Known::about(active, &target);
+    let decision = Judgement::of_caller(&target, known, active.slot, &caller, now_ns()).decision;
     inspected.address_packed = decision.packed();
     inspected.address_endpoint = decision.endpoint().to_raw();
     1

@@ -7,6 +7,7 @@
 mod address_map;
 mod addresses;
 mod approving;
+mod audit;
 mod births;
 mod changers;
 mod changes;
@@ -48,6 +49,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     approving::Decision,
+    audit::Author,
     changers::ChangerError,
     changes::{ChangeError, Changed, Waiting},
     core::Core,
@@ -69,6 +71,7 @@ use crate::{
     config::Config,
     host::{
         cgroups::{CgroupWatcher, Change},
+        checkpoints::CheckpointError,
         priority,
         resolver::{self, Answer},
     },
@@ -89,6 +92,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("prove the audit")]
+    Checkpoints(#[from] CheckpointError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error("read the policy directory `{path}`")]

@@ -3,6 +3,7 @@
 //! One module per outside world; nothing here decides anything.
 
 pub mod cgroups;
+pub mod checkpoints;
 pub mod clock;
 pub mod containers;
 pub mod executable;

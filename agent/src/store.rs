@@ -1,9 +1,11 @@
-//! What must survive: names and their numbers, objects made over the API, usage, events, pods.
+//! What must survive: names and their numbers, objects made over the API, usage, events, pods, the
+//! audit.
 //!
 //! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
 //! daemon is the only writer. Nothing here reads a clock.
 
+mod audit;
 mod counters;
 mod error;
 mod events;
@@ -14,6 +16,7 @@ mod objects;
 mod pods;
 mod process_usage;
 mod schema;
+mod tallies;
 mod tasks;
 
 use std::path::Path;
@@ -23,6 +26,7 @@ use rusqlite::Connection;
 
 use self::error::Attempt;
 pub use self::{
+    audit::{AuditFilter, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     lives::{LifePlace, StoredLife},
@@ -34,6 +38,8 @@ pub use self::{
 
 pub struct Store {
     connection: Connection,
+    /// End of the audit as this agent left it; `None` before it has added anything.
+    audit_tail: Option<Tail>,
 }
 
 impl Store {
@@ -44,7 +50,10 @@ impl Store {
     /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        schema::open(path).map(|connection| Self { connection })
+        schema::open(path).map(|connection| Self {
+            connection,
+            audit_tail: None,
+        })
     }
 
     /// Does `work` in one transaction: all of it is kept, or nothing. Thousands of small writes
@@ -63,9 +72,13 @@ impl Store {
         self.connection
             .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .attempt(what)?;
+        let audit_tail = self.audit_tail;
         let result = work(self);
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.connection.execute_batch(end).attempt(what);
+        if result.is_err() || ended.is_err() {
+            self.audit_tail = audit_tail;
+        }
         let relaxed = self.connection.execute_batch("PRAGMA synchronous = NORMAL");
         let done = result?;
         ended?;

@@ -30,9 +30,9 @@ use super::{
     },
 };
 use crate::{
-    daemon::{Core, Handle, Place, Question, Stopped, Subject},
+    daemon::{Author, Core, Handle, Place, Question, Stopped, Subject},
     error_chain,
-    policy::{By, Kind, RoleRules},
+    policy::{Kind, RoleRules},
 };
 
 /// The daemon behind the API.
@@ -67,14 +67,23 @@ impl DaemonBackend {
     async fn change<T: Send + 'static>(
         &self,
         peer: Peer,
-        question: impl FnOnce(&mut Core, By) -> Result<T, ApiError> + Send + 'static,
+        question: impl FnOnce(&mut Core, &Author) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.ask(move |core| {
             core.check_changer(peer.process, None)
                 .map_err(|error| ApiError::new(ErrorCode::Forbidden, error.to_string()))?;
-            question(core, peer.by())
+            let author = author(core, &peer);
+            question(core, &author)
         })
         .await
+    }
+}
+
+/// Who asks, for the audit, and to tell one person from another.
+fn author(core: &Core, peer: &Peer) -> Author {
+    Author {
+        actor: core.actor(peer.uid, peer.process),
+        login: peer.login,
     }
 }
 
@@ -148,8 +157,10 @@ impl Backend for DaemonBackend {
     }
 
     async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
-        self.change(peer, move |core, by| grants::issue(core, &request, by))
-            .await
+        self.change(peer, move |core, author| {
+            grants::issue(core, &request, author)
+        })
+        .await
     }
 
     async fn revoke_grant(
@@ -158,8 +169,8 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<Grant, ApiError> {
-        self.change(peer, move |core, by| {
-            grants::revoke(core, &name, removal, by)
+        self.change(peer, move |core, author| {
+            grants::revoke(core, &name, removal, author)
         })
         .await
     }
@@ -199,8 +210,8 @@ impl Backend for DaemonBackend {
 
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
-        self.change(peer, move |core, by| {
-            core.create(Kind::EgressDeny, &text, by)
+        self.change(peer, move |core, author| {
+            core.create(Kind::EgressDeny, &text, author)
                 .map_err(policy::change_error)?;
             let denies = core.denies();
             let found = denies
@@ -219,8 +230,8 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<(), ApiError> {
-        self.change(peer, move |core, by| {
-            core.remove(Kind::EgressDeny, &name, by, removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(Kind::EgressDeny, &name, author, removal.why)
                 .map(drop)
                 .map_err(policy::change_error)
         })
@@ -244,8 +255,8 @@ impl Backend for DaemonBackend {
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
-        self.change(peer, move |core, by| {
-            core.apply(&texts, by)
+        self.change(peer, move |core, author| {
+            core.apply(&texts, author)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -260,8 +271,8 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<ApplyResult, ApiError> {
         let kind = policy::kind(&kind)?;
-        self.change(peer, move |core, by| {
-            core.remove(kind, &name, by, removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(kind, &name, author, removal.why)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -278,12 +289,12 @@ impl Backend for DaemonBackend {
     }
 
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
-        let asked = tasks::request(request, peer)?;
-        self.ask(move |core| tasks::start(core, &asked)).await
+        self.ask(move |core| tasks::start(core, request, &peer))
+            .await
     }
 
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
-        self.ask(move |core| tasks::end(core, id, peer)).await
+        self.ask(move |core| tasks::end(core, id, &peer)).await
     }
 
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError> {

@@ -316,7 +316,7 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         map::EXES => (size_of::<ExeKey>(), size_of::<ExePath>()),
         map::NARROWED => (size_of::<NarrowKey>(), 4),
         map::PATHS => (size_of::<CgroupPath>(), 4),
-        map::USER_CLASSES => (4, 4),
+        map::PRESENT | map::USER_CLASSES => (4, 4),
         map::RULES => (size_of::<RuleKey>(), size_of::<RuleEntry>()),
         _ => return None,
     };

@@ -4,7 +4,7 @@
 //! switches all three maps. A revision that does not fit is taken back and the old one stays.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::PathBuf,
 };
 
@@ -15,6 +15,7 @@ use agent_common::{
     identity::IdentityId,
     name::{LabelKind, NameKey, NameNode},
     policy::{PolicyLookup, Posture, RuleEntry, RuleKey},
+    presence,
     process::NarrowKey,
     settings::{ActivePolicy, Slot, config},
     verdict::{Decision, decide},
@@ -72,6 +73,9 @@ fn names_matter(rules: &BTreeMap<(IdentityId, EndpointId), RuleEntry>) -> bool {
 pub struct PolicyMaps {
     config: Array<MapData, u64>,
     addresses: HashMap<MapData, AddressKey, Destination>,
+    present: Array<MapData, u32>,
+    /// Places of `PRESENT` that this agent has marked.
+    marked: HashSet<u32>,
     prefixes: LpmTrie<MapData, PrefixKey, Destination>,
     rules: HashMap<MapData, RuleKey, RuleEntry>,
     names: HashMap<MapData, NameKey, NameNode>,
@@ -107,6 +111,9 @@ impl PolicyMaps {
             config,
             addresses: HashMap::try_from(take(ebpf, map::ADDRESSES)?)
                 .map_err(|source| open(map::ADDRESSES, source))?,
+            present: Array::try_from(take(ebpf, map::PRESENT)?)
+                .map_err(|source| open(map::PRESENT, source))?,
+            marked: HashSet::new(),
             prefixes: LpmTrie::try_from(take(ebpf, map::PREFIXES)?)
                 .map_err(|source| open(map::PREFIXES, source))?,
             rules: HashMap::try_from(take(ebpf, map::RULES)?)
@@ -291,6 +298,14 @@ impl PolicyMaps {
         port: u16,
         destination: Destination,
     ) -> Result<(), KernelError> {
+        let place = presence::of_address(address, port.to_be());
+        if !self.marked.contains(&place) {
+            // Before the entry: the kernel looks at the mark first.
+            self.present
+                .set(place, 1, 0)
+                .map_err(|source| KernelError::map(map::PRESENT, "write", source))?;
+            self.marked.insert(place);
+        }
         self.addresses
             .insert(AddressKey::new(address, port.to_be(), slot), destination, 0)
             .map_err(|source| full_or(map::ADDRESSES, abi::MAX_ADDRESSES, source))

@@ -1,11 +1,11 @@
 //! Approval and rejection of grants that wait, and what is known of their lives.
 
 use super::{
-    ChangeError, Changed, Core,
+    Author, ChangeError, Changed, Core,
     lives::{Origin, entry},
 };
 use crate::{
-    policy::{Basis, By, Kind, Stage, Step},
+    policy::{Basis, Kind, Stage, Step},
     store::{StoreError, StoredLife},
 };
 
@@ -15,7 +15,7 @@ pub struct Decision {
     pub name: String,
     /// Start of the digest of the content that was looked at; `None`: whatever waits.
     pub digest: Option<String>,
-    pub by: By,
+    pub author: Author,
     pub reason: String,
 }
 
@@ -36,9 +36,8 @@ impl Core {
             Basis::Person
         };
         self.decide(decision, Step::Approve(basis))?;
-        let Decision {
-            name, by, reason, ..
-        } = decision;
+        let Decision { name, reason, .. } = decision;
+        let by = decision.author.by();
         if break_glass {
             tracing::warn!(
                 name,
@@ -49,8 +48,9 @@ impl Core {
         }
         let objects = self.objects().map_err(ChangeError::Invalid)?;
         let revision = self.build(objects, Origin::Files)?;
-        let changed = self.install_changed(revision)?;
-        self.settle_lives(Origin::Api(*by))?;
+        let origin = Origin::Api(&decision.author);
+        let (changed, _) = self.install_changed(revision, origin, None)?;
+        self.settle_lives(origin)?;
         tracing::info!(name, %by, reason, "grant approved");
         Ok(changed)
     }
@@ -62,9 +62,8 @@ impl Core {
     /// As [`Core::approve`].
     pub fn reject(&mut self, decision: &Decision) -> Result<(), ChangeError> {
         self.decide(decision, Step::Reject)?;
-        let Decision {
-            name, by, reason, ..
-        } = decision;
+        let Decision { name, reason, .. } = decision;
+        let by = decision.author.by();
         self.running.revision.set.hold(name, Stage::Rejected);
         tracing::info!(name, %by, reason, "grant rejected");
         Ok(())
@@ -74,7 +73,7 @@ impl Core {
         let Decision {
             name,
             digest,
-            by,
+            author,
             reason,
         } = decision;
         let Some(known) = self.lives.of(name) else {
@@ -87,7 +86,8 @@ impl Core {
         if digest.as_ref().is_some_and(is_other) {
             return Err(ChangeError::Other { name: name.clone() });
         }
-        self.take_step(name, entry(step, *by, reason))
+        let entry = entry(step, author.by(), reason);
+        self.take_step(name, entry, Origin::Api(author))
     }
 
     /// Everything that has happened to grants of this name, the oldest life first.

@@ -6,19 +6,22 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::{
     Core,
+    audit::{Author, entries},
     lives::{Origin, entry, removal, write},
     policy::{explain, lines},
     revision::{API_SOURCE, Admitting, Revision},
     sources::{self, Text},
 };
 use crate::{
+    audit::Entry,
     host::clock::now,
-    policy::{By, Change, Kind, Located, Object, RenderError, Stage, Step, StepError},
-    store::{StoreError, StoredObject},
+    policy::{Change, Kind, Located, Object, RenderError, Stage, Step, StepError},
+    store::{Store, StoreError, StoredObject},
 };
 
 /// How many names of installed objects a log line has.
@@ -83,15 +86,20 @@ impl Core {
     /// # Errors
     ///
     /// When it has mistakes, exists already, or finds no room.
-    pub fn create(&mut self, kind: Kind, text: &str, by: By) -> Result<Object, ChangeError> {
-        self.create_from(kind, text, Origin::Api(by))
+    pub fn create(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        author: &Author,
+    ) -> Result<Object, ChangeError> {
+        self.create_from(kind, text, Origin::Api(author))
     }
 
-    /// Installs a lease that hands on what `by` may.
-    pub(super) fn create_lease(&mut self, text: &str, by: By) -> Result<(), ChangeError> {
+    /// Installs a lease that hands on what its author may.
+    pub(super) fn create_lease(&mut self, text: &str, author: &Author) -> Result<(), ChangeError> {
         let kind = Kind::InvocationGrant;
         let lease = one(kind, text)?;
-        self.create_from(kind, text, Origin::Lease(by, lease.name()))
+        self.create_from(kind, text, Origin::Lease(author, lease.name()))
             .map(drop)
     }
 
@@ -116,7 +124,7 @@ impl Core {
             self.remove(
                 kind,
                 object.name(),
-                By::Agent,
+                &Author::agent(),
                 Some("another of its name was issued".to_owned()),
             )?;
         }
@@ -130,9 +138,9 @@ impl Core {
     ///
     /// When one of them has mistakes, stands in a file of the policy directory, or finds no room:
     /// then none is installed.
-    pub fn apply(&mut self, texts: &[Text], by: By) -> Result<Changed, ChangeError> {
+    pub fn apply(&mut self, texts: &[Text], author: &Author) -> Result<Changed, ChangeError> {
         let new = parse(texts)?;
-        self.put(new, texts, Origin::Api(by))
+        self.put(new, texts, Origin::Api(author))
     }
 
     /// What [`Core::apply`] would change.
@@ -166,7 +174,7 @@ impl Core {
         &mut self,
         kind: Kind,
         name: &str,
-        by: By,
+        author: &Author,
         why: Option<String>,
     ) -> Result<Changed, ChangeError> {
         match self.source(kind, name) {
@@ -180,10 +188,15 @@ impl Core {
             }
             Some(_) => {}
         }
-        let entry = entry(Step::Revoke, by, why.as_deref().unwrap_or_default());
+        let origin = Origin::Api(author);
+        let entry = entry(
+            Step::Revoke,
+            author.by(),
+            why.as_deref().unwrap_or_default(),
+        );
         let removed = removal(&entry);
         let gone = if kind == Kind::InvocationGrant {
-            self.end_life(name, entry)?
+            self.end_life(name, entry, origin)?
         } else {
             None
         };
@@ -192,14 +205,15 @@ impl Core {
             .into_iter()
             .filter(|object| (object.value.kind(), object.value.name()) != (kind, name))
             .collect();
-        let revision = self.build(left, Origin::Api(by))?;
-        let changed = self.install_changed(revision)?;
+        let revision = self.build(left, origin)?;
+        let (changed, entries) = self.install_changed(revision, origin, why.as_deref())?;
         self.store.at_once(|store| -> Result<(), StoreError> {
-            store.take_object(kind.name(), name, &removed)?;
-            write(store, gone.as_slice())
+            store.remove_object(kind.name(), name, &removed)?;
+            write(store, gone.as_slice())?;
+            audit_all(store, removed.at, &entries)
         })?;
         self.lives.follow(gone.into_iter().collect());
-        self.settle_lives(Origin::Api(by))?;
+        self.settle_lives(origin)?;
         tracing::info!(kind = kind.name(), name, by = removed.by, "object removed");
         Ok(changed)
     }
@@ -214,7 +228,7 @@ impl Core {
         self.ask_again(&objects)?;
         let revision = self.with(new, texts, origin)?;
         self.begin_lives(&revision, origin)?;
-        let changed = match self.install_changed(revision) {
+        let (changed, mut entries) = match self.install_changed(revision, origin, None) {
             Ok(changed) => changed,
             Err(error) => {
                 self.give_lives_up("the kernel side refused");
@@ -224,6 +238,7 @@ impl Core {
         let created_at = now().wall;
         let by = origin.by().to_string();
         let (moves, next) = self.moves_in_force(origin);
+        entries.extend(self.told(&self.running.revision, &moves, origin));
         self.store.at_once(|store| -> Result<(), ChangeError> {
             for object in &objects {
                 store.put_object(&StoredObject {
@@ -234,7 +249,8 @@ impl Core {
                     created_at,
                 })?;
             }
-            Ok(write(store, &moves)?)
+            write(store, &moves)?;
+            Ok(audit_all(store, created_at, &entries)?)
         })?;
         self.follow_lives(moves, next);
         let names: Vec<_> = objects.iter().take(MOST_LOGGED).map(Object::name).collect();
@@ -302,16 +318,23 @@ impl Core {
         Ok(revision)
     }
 
-    pub(super) fn install_changed(&mut self, revision: Revision) -> Result<Changed, ChangeError> {
+    pub(super) fn install_changed(
+        &mut self,
+        revision: Revision,
+        origin: Origin<'_>,
+        why: Option<&str>,
+    ) -> Result<(Changed, Vec<Entry>), ChangeError> {
         let changes = self.changes_by(&revision);
         let warnings = lines(&revision.warnings);
-        self.replace(revision).map_err(ChangeError::NotInstalled)?;
-        Ok(Changed {
+        let former = self.replace(revision).map_err(ChangeError::NotInstalled)?;
+        let entries = entries(&changes, &former.revision, &self.running, origin, why);
+        let changed = Changed {
             revision: self.running.number,
             changes,
             warnings,
             waiting: Vec::new(),
-        })
+        };
+        Ok((changed, entries))
     }
 
     /// Whether this is a grant that is over.
@@ -331,6 +354,17 @@ impl Core {
         let sources = &self.running.revision.sources;
         sources.get(&(kind, name.to_owned())).cloned()
     }
+}
+
+pub(super) fn audit_all(
+    store: &mut Store,
+    at: Timestamp,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    for entry in entries {
+        store.audit(at, entry)?;
+    }
+    Ok(())
 }
 
 /// The one object of `kind` that `text` describes.

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::{
     Input,
     addresses::{AddressBook, Wanted},
+    audit::{Prover, risky_endpoints},
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
@@ -33,6 +34,7 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
+    audit::Occasion,
     bpf::{Attached, Maps, detach_all, detach_programs, probe},
     config::Config,
     error_chain,
@@ -63,6 +65,7 @@ pub struct Core {
     pub(super) config: Config,
     pub(super) host: probe::Host,
     pub(super) store: Store,
+    pub(super) prover: Prover,
     pub(super) maps: Maps,
     pub(super) attached: Attached,
     pub(super) close_source: CloseSource,
@@ -133,6 +136,7 @@ impl Core {
         self.attached = Attached::none();
         self.take_events();
         self.drain();
+        self.record_stop();
         if self.config.detach_on_exit {
             match detach_all(&self.config.pin_dir) {
                 Ok(_) => tracing::info!("detached"),
@@ -168,6 +172,7 @@ impl Core {
             due.look = at + LOOK_EVERY;
             self.check_tasks();
             self.advance_lives();
+            self.prove(Occasion::Running);
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.narrowing.look(&self.running.revision.set) {
@@ -254,6 +259,8 @@ impl Core {
             self.reinstall("many workloads are gone whose rules are not");
         }
         self.note_pods(at.wall);
+        self.record_coverage();
+        self.record_tallies(false);
         self.labels.forget_names(self.workloads.labels());
         if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
             tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");
@@ -267,6 +274,8 @@ impl Core {
     /// Takes over what the kernel has counted since the last time.
     pub(super) fn drain(&mut self) {
         let at = now();
+        let risky = risky_endpoints(&self.running.revision);
+        let is_risky = |endpoint| risky.contains(&endpoint);
         let result = self
             .maps
             .counters
@@ -275,7 +284,7 @@ impl Core {
             .and_then(|rows| {
                 let clock = |boot_ns| at.wall_of(boot_ns);
                 self.store
-                    .drain(self.maps.generation, &rows, &clock, at.wall)
+                    .drain(self.maps.generation, &rows, &clock, &is_risky, at.wall)
                     .map_err(|error| error_chain(&error))
             });
         if let Err(error) = result {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::Author;
 use crate::{
     host::clock::now,
     policy::{By, End, Entry, GrantStanding, Kind, Life, PolicySet, Stage, Step, StepError},
@@ -37,9 +38,9 @@ pub(super) struct Known {
 pub(super) enum Origin<'o> {
     /// Whoever has written the files.
     Files,
-    Api(By),
+    Api(&'o Author),
     /// A task's lease of this name, within the right of whoever asks for it.
-    Lease(By, &'o str),
+    Lease(&'o Author, &'o str),
 }
 
 /// One change of a life.
@@ -56,10 +57,10 @@ impl Known {
 }
 
 impl Origin<'_> {
-    pub(super) const fn by(self) -> By {
+    pub(super) fn by(self) -> By {
         match self {
             Self::Files => By::Agent,
-            Self::Api(by) | Self::Lease(by, _) => by,
+            Self::Api(author) | Self::Lease(author, _) => author.by(),
         }
     }
 }
@@ -108,7 +109,7 @@ impl Lives {
             let gone = Move::Place(known.id, object.name.clone(), LifePlace::Gone);
             let removed = removal(known.life.last());
             store.at_once(|store| -> Result<(), StoreError> {
-                store.take_object(kind, &object.name, &removed)?;
+                store.remove_object(kind, &object.name, &removed)?;
                 write(store, std::slice::from_ref(&gone))
             })?;
             tracing::warn!(name = object.name, by = removed.by, "revocation completed");

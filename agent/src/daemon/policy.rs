@@ -6,11 +6,14 @@ use jiff::Timestamp;
 
 use super::{
     Core, StartError,
-    lives::{Lives, Origin},
+    audit::entries,
+    changes::audit_all,
+    lives::{Lives, Origin, write},
     revision::{API_SOURCE, Admitting, Revision, RevisionError, tables},
     sources::{self, Text},
 };
 use crate::{
+    audit::Entry,
     bpf::{KernelError, policy::PolicyTables},
     endpoint::Catalogue,
     error_chain,
@@ -62,8 +65,13 @@ impl Running {
         match built {
             Ok((texts, revision)) => {
                 let number = store.next_revision()?;
-                store.save_snapshot(&texts, number, at)?;
-                Ok((Self::new(revision, number, at), Vec::new()))
+                let running = Self::new(revision, number, at);
+                let entries = since_last(&texts, &running, store, at)?;
+                store.at_once(|store| -> Result<(), StoreError> {
+                    store.save_snapshot(&texts, number, at)?;
+                    audit_all(store, at, &entries)
+                })?;
+                Ok((running, Vec::new()))
             }
             Err(errors) => match store.snapshot()? {
                 Some(last) => {
@@ -133,19 +141,32 @@ impl Core {
         let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
         self.begin_lives(&revision, Origin::Files)
             .map_err(|error| vec![error_chain(&error)])?;
-        if let Err(errors) = self.replace(revision) {
-            self.give_lives_up("the kernel side refused");
-            return Err(errors);
-        }
-        self.settle_lives(Origin::Files)
-            .map_err(|error| vec![error_chain(&error)])?;
+        let changes = self.changes_by(&revision);
+        let former = match self.replace(revision) {
+            Ok(former) => former,
+            Err(errors) => {
+                self.give_lives_up("the kernel side refused");
+                return Err(errors);
+            }
+        };
+        let running = &self.running;
+        let mut entries = entries(&changes, &former.revision, running, Origin::Files, None);
+        let (moves, next) = self.moves_in_force(Origin::Files);
+        entries.extend(self.told(&running.revision, &moves, Origin::Files));
+        let (number, at) = (running.number, now().wall);
         self.store
-            .save_snapshot(&texts, self.running.number, now().wall)
-            .map_err(|error| vec![error_chain(&error)])
+            .at_once(|store| -> Result<(), StoreError> {
+                store.save_snapshot(&texts, number, at)?;
+                write(store, &moves)?;
+                audit_all(store, at, &entries)
+            })
+            .map_err(|error| vec![error_chain(&error)])?;
+        self.follow_lives(moves, next);
+        Ok(())
     }
 
-    /// Installs `revision`; if the kernel has no room for it, the former one stays.
-    pub(super) fn replace(&mut self, revision: Revision) -> Result<(), Vec<String>> {
+    /// Installs `revision` and returns the former one; if the kernel has no room, that one stays.
+    pub(super) fn replace(&mut self, revision: Revision) -> Result<Running, Vec<String>> {
         let at = now().wall;
         let number = self
             .store
@@ -160,7 +181,7 @@ impl Core {
             tracing::warn!(%warning, "policy");
         }
         crate::host::memory::give_back();
-        Ok(())
+        Ok(former)
     }
 
     /// The objects of the running files, and those of the API.
@@ -179,6 +200,34 @@ impl Core {
     pub(super) fn changes_by(&self, new: &Revision) -> Vec<Change> {
         diff(&self.running.revision.set, &new.set)
     }
+}
+
+/// What the files say that they did not say when they were read last.
+fn since_last(
+    texts: &[Text],
+    running: &Running,
+    store: &mut Store,
+    at: Timestamp,
+) -> Result<Vec<Entry>, StoreError> {
+    let last = store.snapshot()?.map(|last| last.files).unwrap_or_default();
+    if last == texts {
+        return Ok(Vec::new());
+    }
+    // Whether grants count is told by their lives.
+    let admitting = Admitting {
+        rules: &ApprovalRules::none(),
+        lives: &Lives::default(),
+        origin: Origin::Files,
+    };
+    // What another version kept and this one cannot read counts as nothing.
+    let former = build(&last, store, at, &admitting)
+        .or_else(|_| build(&[], store, at, &admitting))
+        .map_err(|errors| tracing::error!(?errors, "changes of policy files not recorded"));
+    let Ok(former) = former else {
+        return Ok(Vec::new());
+    };
+    let changes = diff(&former.set, &running.revision.set);
+    Ok(entries(&changes, &former, running, Origin::Files, None))
 }
 
 /// The revision of these files together with the objects of the API.

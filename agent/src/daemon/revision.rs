@@ -69,7 +69,9 @@ impl Admitting<'_> {
     fn life(&self, name: &str, digest: &str, now: Timestamp) -> Option<Life> {
         let known = self.lives.get(name, digest).cloned();
         match self.origin {
-            Origin::Lease(by, lease) if lease == name => known.or_else(|| Life::lease(by, now)),
+            Origin::Lease(author, lease) if lease == name => {
+                known.or_else(|| Life::lease(author.by(), now))
+            }
             Origin::Lease(..) | Origin::Files | Origin::Api(_) => known,
         }
     }

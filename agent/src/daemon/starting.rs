@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     Core, StartError,
     addresses::{AddressBook, Wanted},
+    audit::Prover,
     core::files_seen,
     labels::Labeller,
     latency::Latency,
@@ -43,6 +44,8 @@ impl Core {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
         let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let last_record = store.last_record()?;
+        let prover = Prover::start(&config.state_dir, &mut store)?;
         let scope = config
             .cgroup
             .clone()
@@ -93,6 +96,7 @@ impl Core {
             config,
             host,
             store,
+            prover,
             maps,
             running,
             lives,
@@ -131,6 +135,7 @@ impl Core {
             cgroup = %core.scope.display(),
             "in force"
         );
+        core.record_start(last_record.as_ref())?;
         crate::host::memory::give_back();
         Ok(core)
     }

@@ -135,6 +135,18 @@ impl Object {
         }
     }
 
+    /// A grant without annotations.
+    #[must_use]
+    pub fn of_grant(name: &str, grant: &InvocationGrant) -> Self {
+        Self {
+            metadata: Metadata {
+                name: name.to_owned(),
+                annotations: BTreeMap::new(),
+            },
+            spec: Spec::InvocationGrant(grant.clone()),
+        }
+    }
+
     #[must_use]
     pub fn name(&self) -> &str {
         &self.metadata.name

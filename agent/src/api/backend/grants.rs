@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use super::{
-    internal,
+    author, internal,
     policy::{change_error, document},
     subject,
 };
@@ -16,7 +16,7 @@ use crate::{
             Removal,
         },
     },
-    daemon::{Core, Decision, GrantView},
+    daemon::{Author, Core, Decision, GrantView},
     policy::{Basis, By, Entry, Kind},
     store::StoredLife,
 };
@@ -30,8 +30,12 @@ pub(super) fn list(core: &Core, include_ended: bool) -> Result<GrantList, ApiErr
     })
 }
 
-pub(super) fn issue(core: &mut Core, request: &GrantRequest, by: By) -> Result<Grant, ApiError> {
-    core.create(Kind::InvocationGrant, &grant_document(request), by)
+pub(super) fn issue(
+    core: &mut Core,
+    request: &GrantRequest,
+    author: &Author,
+) -> Result<Grant, ApiError> {
+    core.create(Kind::InvocationGrant, &grant_document(request), author)
         .map_err(change_error)?;
     running_grant(core, &request.name)
 }
@@ -40,9 +44,9 @@ pub(super) fn revoke(
     core: &mut Core,
     name: &str,
     removal: Removal,
-    by: By,
+    author: &Author,
 ) -> Result<Grant, ApiError> {
-    core.remove(Kind::InvocationGrant, name, by, removal.why)
+    core.remove(Kind::InvocationGrant, name, author, removal.why)
         .map_err(change_error)?;
     revoked_grant(core, name)
 }
@@ -87,7 +91,7 @@ fn checked(
     Ok(Decision {
         name,
         digest,
-        by: peer.by(),
+        author: author(core, peer),
         reason,
     })
 }

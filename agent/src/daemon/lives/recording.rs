@@ -6,10 +6,14 @@ use jiff::Timestamp;
 
 use super::{Known, Move, Origin, entry, write};
 use crate::{
+    audit::{self, Action, Actor, Target, Via},
     daemon::{
         ChangeError, Core, Waiting,
+        audit::owner,
+        changes::audit_all,
         revision::{API_SOURCE, Revision},
     },
+    host::clock::now,
     policy::{Basis, By, Entry, GrantStanding, Kind, Life, Object, Person, Stage, Step},
     store::{LifePlace, Store, StoreError},
 };
@@ -31,6 +35,8 @@ impl Core {
             return Ok(());
         }
         let requesters = Requesters::new(&self.store, revision, origin)?;
+        let sources = &revision.sources;
+        let at = now().wall;
         let begun = self.store.at_once(|store| -> Result<_, StoreError> {
             let mut begun = Vec::new();
             for standing in new {
@@ -39,6 +45,10 @@ impl Core {
                 let life = Life::replay(!standing.needs.is_empty(), &steps);
                 for step in &steps {
                     store.add_step(id, step)?;
+                    if is_decision(step, &standing, at) {
+                        let source = source_of(sources, standing.name);
+                        store.audit(at, &told(step, &standing, source, origin))?;
+                    }
                 }
                 // The steps are ours, and follow each other.
                 if let Ok(life) = life {
@@ -67,9 +77,7 @@ impl Core {
     /// Records that the running revision is in force.
     pub(in crate::daemon) fn settle_lives(&mut self, origin: Origin<'_>) -> Result<(), StoreError> {
         let (moves, next) = self.moves_in_force(origin);
-        if !moves.is_empty() {
-            self.store.at_once(|store| write(store, &moves))?;
-        }
+        self.record(&moves, origin)?;
         self.follow_lives(moves, next);
         Ok(())
     }
@@ -82,7 +90,7 @@ impl Core {
     /// Records that what was asked for did not come into force.
     pub(in crate::daemon) fn give_lives_up(&mut self, why: &str) {
         let moves = self.lives.give_up(why);
-        if let Err(error) = self.store.at_once(|store| write(store, &moves)) {
+        if let Err(error) = self.record(&moves, Origin::Files) {
             // The next start does it.
             tracing::error!(
                 error = crate::error_chain(&error),
@@ -99,7 +107,7 @@ impl Core {
             return;
         }
         let (moves, next) = self.lives.due(&self.running.revision.set, at);
-        match self.store.at_once(|store| write(store, &moves)) {
+        match self.record(&moves, Origin::Files) {
             Ok(()) => self.follow_lives(moves, next),
             Err(error) => {
                 tracing::error!(
@@ -116,13 +124,14 @@ impl Core {
         &mut self,
         name: &str,
         entry: Entry,
+        origin: Origin<'_>,
     ) -> Result<Option<Move>, ChangeError> {
         let Some(known) = self.lives.of(name) else {
             return Ok(None);
         };
         let gone = known.place(name, LifePlace::Gone);
         if !known.life.stage().is_over() {
-            self.take_step(name, entry)?;
+            self.take_step(name, entry, origin)?;
         }
         Ok(Some(gone))
     }
@@ -132,6 +141,7 @@ impl Core {
         &mut self,
         name: &str,
         entry: Entry,
+        origin: Origin<'_>,
     ) -> Result<(), ChangeError> {
         let step = self.lives.step(name, entry);
         let step = step.map_err(|error| ChangeError::Step {
@@ -139,9 +149,43 @@ impl Core {
             error,
         })?;
         let moves: Vec<_> = step.into_iter().collect();
-        self.store.at_once(|store| write(store, &moves))?;
+        self.record(&moves, origin)?;
         self.lives.follow(moves);
         Ok(())
+    }
+
+    /// Keeps steps together with what the audit is told of them.
+    fn record(&mut self, moves: &[Move], origin: Origin<'_>) -> Result<(), StoreError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let entries = self.told(&self.running.revision, moves, origin);
+        let at = now().wall;
+        self.store.at_once(|store| {
+            write(store, moves)?;
+            audit_all(store, at, &entries)
+        })
+    }
+
+    /// What the audit is told of steps.
+    pub(in crate::daemon) fn told(
+        &self,
+        revision: &Revision,
+        moves: &[Move],
+        origin: Origin<'_>,
+    ) -> Vec<audit::Entry> {
+        let steps = moves.iter().filter_map(|one| match one {
+            Move::Step(_, name, entry) => Some((name, entry)),
+            Move::Place(..) => None,
+        });
+        let entries = steps.map(|(name, entry)| {
+            let source = source_of(&revision.sources, name);
+            match revision.set.standing(name) {
+                Some(standing) => told(entry, &standing, source, origin),
+                None => told_of(entry, name, source, origin),
+            }
+        });
+        entries.collect()
     }
 
     /// Whoever applies a grant again that was rejected asks for it again.
@@ -154,7 +198,7 @@ impl Core {
         });
         let moves: Vec<_> = rejected.collect();
         if !moves.is_empty() {
-            self.store.at_once(|store| write(store, &moves))?;
+            self.record(&moves, Origin::Files)?;
             self.lives.follow(moves);
         }
         Ok(())
@@ -173,6 +217,97 @@ impl Core {
             })
         });
         waiting.collect()
+    }
+}
+
+fn source_of<'s>(sources: &'s BTreeMap<(Kind, String), String>, name: &str) -> &'s str {
+    let key = (Kind::InvocationGrant, name.to_owned());
+    sources.get(&key).map_or(API_SOURCE, String::as_str)
+}
+
+/// Whether the audit is told of a first step by itself: what needs nobody's approval is told when it
+/// is in force, and before only if that takes time.
+fn is_decision(entry: &Entry, standing: &GrantStanding<'_>, at: Timestamp) -> bool {
+    match entry.step {
+        Step::Approve(Basis::Rules) => standing.span.not_before.is_some_and(|start| at < start),
+        Step::Request => standing.held.is_some(),
+        Step::Approve(Basis::Lease | Basis::Person | Basis::BreakGlass)
+        | Step::Activate
+        | Step::Expire
+        | Step::Revoke
+        | Step::Reject => false,
+    }
+}
+
+fn told(
+    entry: &Entry,
+    standing: &GrantStanding<'_>,
+    source: &str,
+    origin: Origin<'_>,
+) -> audit::Entry {
+    let mut told = told_of(entry, standing.name, source, origin).with("digest", standing.digest);
+    if !standing.needs.is_empty() {
+        told = told.with("needs", standing.needs.to_vec());
+    }
+    if let Some(ticket) = &standing.grant.ticket {
+        told = told.with("ticket", ticket.as_str());
+    }
+    if entry.step == Step::Activate {
+        standing.grant.purpose.clone_into(&mut told.reason);
+    }
+    if matches!(entry.step, Step::Request | Step::Activate) {
+        let object = Object::of_grant(standing.name, standing.grant);
+        // One that cannot be rendered is still named.
+        if let Ok(yaml) = object.to_yaml() {
+            told = told.with("object", yaml);
+        }
+    }
+    told
+}
+
+/// Of a grant that is gone, or of any.
+fn told_of(entry: &Entry, name: &str, source: &str, origin: Origin<'_>) -> audit::Entry {
+    let action = match entry.step {
+        Step::Request => Action::GrantRequested,
+        Step::Approve(Basis::BreakGlass) => Action::BreakGlass,
+        Step::Approve(Basis::Rules | Basis::Lease | Basis::Person) => Action::GrantApproved,
+        Step::Activate => Action::GrantActivated,
+        Step::Expire => Action::GrantExpired,
+        Step::Revoke => Action::GrantRevoked,
+        Step::Reject => Action::GrantRejected,
+    };
+    let actor = match (entry.by, origin) {
+        (By::Person(_), Origin::Api(author) | Origin::Lease(author, _))
+            if author.by() == entry.by =>
+        {
+            author.actor.clone()
+        }
+        // Whoever has changed the policy has brought it into force.
+        (By::Agent, Origin::Api(author) | Origin::Lease(author, _))
+            if entry.step == Step::Activate =>
+        {
+            author.actor.clone()
+        }
+        (By::Agent, _) => Actor::agent(),
+        (By::Person(_), _) if source != API_SOURCE => owner(source),
+        (By::Person(person), _) => Actor {
+            via: Via::Api,
+            uid: Some(person.uid),
+            ..Actor::default()
+        },
+    };
+    let told = audit::Entry::new(
+        action,
+        actor,
+        Target::new(Kind::InvocationGrant.name(), name),
+    );
+    let told = told.because(entry.why.clone()).with("source", source);
+    match entry.by {
+        By::Person(Person {
+            uid: _,
+            login: Some(login),
+        }) => told.with("login", login),
+        By::Person(_) | By::Agent => told,
     }
 }
 
@@ -224,7 +359,7 @@ impl<'r> Requesters<'r> {
         match self.revision.sources.get(&key).map(String::as_str) {
             None | Some(API_SOURCE) => match self.origin {
                 Origin::Files => self.created.get(name).copied().unwrap_or(nobody(0)),
-                Origin::Api(by) | Origin::Lease(by, _) => by,
+                Origin::Api(author) | Origin::Lease(author, _) => author.by(),
             },
             // Of a file that is gone again nobody knows who wrote it.
             Some(file) => nobody(std::fs::metadata(file).map_or(0, |file| file.uid())),
