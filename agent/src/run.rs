@@ -18,6 +18,7 @@ use crate::{
     },
     config::{Config, LogFormat, Overrides},
     daemon,
+    host::fault,
 };
 
 /// Environment variable that sets what is logged, as in `weir=debug`.
@@ -52,6 +53,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
 
+    fault::announce();
     let socket = config.socket.clone();
     let listener = bind(&socket, config.socket_group)
         .with_context(|| format!("listen on `{}`", socket.display()))?;

@@ -5,6 +5,7 @@ use super::{
     lives::{Origin, entry},
 };
 use crate::{
+    host::fault,
     policy::{Basis, Kind, Stage, Step},
     store::{StoreError, StoredLife},
 };
@@ -36,6 +37,7 @@ impl Core {
             Basis::Person
         };
         self.decide(decision, Step::Approve(basis))?;
+        fault::point("approve-recorded");
         let Decision { name, reason, .. } = decision;
         let by = decision.author.by();
         if break_glass {
@@ -50,7 +52,9 @@ impl Core {
         let revision = self.build(objects, Origin::Files)?;
         let origin = Origin::Api(&decision.author);
         let (changed, _) = self.install_changed(revision, origin, None)?;
+        fault::point("approve-installed");
         self.settle_lives(origin)?;
+        fault::point("approve-kept");
         tracing::info!(name, %by, reason, "grant approved");
         Ok(changed)
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::Entry,
-    host::clock::now,
+    host::{clock::now, fault},
     policy::{Change, Kind, Located, Object, RenderError, Stage, Step, StepError},
     store::{Store, StoreError, StoredObject},
 };
@@ -200,6 +200,7 @@ impl Core {
         } else {
             None
         };
+        fault::point("revoke-recorded");
         let objects = self.objects().map_err(ChangeError::Invalid)?;
         let left = objects
             .into_iter()
@@ -207,12 +208,14 @@ impl Core {
             .collect();
         let revision = self.build(left, origin)?;
         let (changed, entries) = self.install_changed(revision, origin, why.as_deref())?;
+        fault::point("revoke-installed");
         self.store.at_once(|store| -> Result<(), StoreError> {
             store.remove_object(kind.name(), name, &removed)?;
             write(store, gone.as_slice())?;
             audit_all(store, removed.at, &entries)
         })?;
         self.lives.follow(gone.into_iter().collect());
+        fault::point("revoke-kept");
         self.settle_lives(origin)?;
         tracing::info!(kind = kind.name(), name, by = removed.by, "object removed");
         Ok(changed)
@@ -228,6 +231,7 @@ impl Core {
         self.ask_again(&objects)?;
         let revision = self.with(new, texts, origin)?;
         self.begin_lives(&revision, origin)?;
+        fault::point("issue-recorded");
         let (changed, mut entries) = match self.install_changed(revision, origin, None) {
             Ok(changed) => changed,
             Err(error) => {
@@ -235,6 +239,7 @@ impl Core {
                 return Err(error);
             }
         };
+        fault::point("issue-installed");
         let created_at = now().wall;
         let by = origin.by().to_string();
         let (moves, next) = self.moves_in_force(origin);
@@ -253,6 +258,7 @@ impl Core {
             Ok(audit_all(store, created_at, &entries)?)
         })?;
         self.follow_lives(moves, next);
+        fault::point("issue-kept");
         let names: Vec<_> = objects.iter().take(MOST_LOGGED).map(Object::name).collect();
         tracing::info!(objects = objects.len(), ?names, by, "objects installed");
         let waiting = self.waiting(&objects);
