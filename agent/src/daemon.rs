@@ -19,6 +19,7 @@ mod grouping;
 mod installing;
 mod labels;
 mod latency;
+mod live;
 mod lives;
 mod naming;
 mod narrowing;
@@ -31,6 +32,7 @@ mod revision;
 mod rights;
 pub mod sources;
 mod starting;
+mod sweeping;
 mod tasks;
 mod telling;
 mod who;
@@ -74,6 +76,7 @@ use crate::{
         checkpoints::CheckpointError,
         priority,
         resolver::{self, Answer},
+        sockets::Connection,
     },
     kube::{Update, run as follow_pods},
     store::StoreError,
@@ -122,6 +125,8 @@ enum Input {
     Cgroups(Vec<CgroupRecord>),
     Resolved(Answer),
     Pods(Update),
+    /// All connections of the host.
+    Connections(Vec<Connection>),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -211,6 +216,9 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     }
     if let Some(ring) = core.maps.refusals.take() {
         ending::start(ring, core.ended.clone()).map_err(StartError::Thread)?;
+    }
+    if let Some(jobs) = core.live.received.take() {
+        sweeping::start(jobs, inputs.clone(), core.ended.clone()).map_err(StartError::Thread)?;
     }
     let thread = thread::Builder::new()
         .name("weir-core".to_owned())
