@@ -18,8 +18,8 @@ use crate::{
     endpoint::{Catalogue, Endpoint, Plane, Risk, Source},
     identity::{Identity, Labels, LocalUser},
     policy::{
-        ClockAnchor, EgressDeny, End, InvocationGrant, NamePattern, Numbers, Parts, PolicySet,
-        PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
+        ClockAnchor, EgressDeny, End, InvocationGrant, Limits, NamePattern, Numbers, Parts,
+        PolicySet, PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
     },
 };
 
@@ -330,6 +330,7 @@ fn grant() -> impl Strategy<Value = Grant> {
                 purpose: "x".to_owned(),
                 ticket: None,
                 validity,
+                limits: Limits::default(),
                 requires_approval: false,
             };
             Grant {
