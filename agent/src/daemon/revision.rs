@@ -253,7 +253,10 @@ fn limits(revision: &Revision, at: &Now) -> BTreeMap<RuleId, Limit> {
                 let number = revision.numbers.grants.get(object.name())?;
                 Some((*number, grant.limits.compile(unix_ns)))
             }
-            _ => None,
+            Spec::ModelEndpoint(_)
+            | Spec::InvocationGrant(_)
+            | Spec::EgressDeny(_)
+            | Spec::Posture(_) => None,
         })
         .collect()
 }
