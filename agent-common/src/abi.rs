@@ -4,7 +4,7 @@
 //! pins of another version replaces them instead of reading them wrongly.
 
 /// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {
@@ -22,6 +22,7 @@ pub mod map {
     pub const IDENTITIES: &str = "IDENTITIES";
     pub const INSPECTED: &str = "INSPECTED";
     pub const LEARNED: &str = "LEARNED";
+    pub const LIVE: &str = "LIVE";
     pub const LOSSES: &str = "LOSSES";
     pub const NAMES: &str = "NAMES";
     pub const NARROWED: &str = "NARROWED";
@@ -29,6 +30,7 @@ pub mod map {
     pub const ORDINARY: &str = "ORDINARY";
     pub const PATHS: &str = "PATHS";
     pub const PREFIXES: &str = "PREFIXES";
+    pub const PRESENT: &str = "PRESENT";
     pub const PROCESSES: &str = "PROCESSES";
     pub const REFUSALS: &str = "REFUSALS";
     pub const RESOLVERS: &str = "RESOLVERS";
@@ -37,7 +39,7 @@ pub mod map {
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 25] = [
+    pub const ALL: [&str; 27] = [
         ADDRESSES,
         ARGUMENTS,
         CGROUPS,
@@ -50,6 +52,7 @@ pub mod map {
         IDENTITIES,
         INSPECTED,
         LEARNED,
+        LIVE,
         LOSSES,
         NAMES,
         NARROWED,
@@ -57,6 +60,7 @@ pub mod map {
         ORDINARY,
         PATHS,
         PREFIXES,
+        PRESENT,
         PROCESSES,
         REFUSALS,
         RESOLVERS,

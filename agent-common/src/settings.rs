@@ -100,6 +100,8 @@ layout!(Settings, size = 28, align = 4);
 pub struct Offsets {
     pub sock_cookie: u32,
     pub sock_cgroup: u32,
+    /// Not an offset: 1 where the verifier lets the programs follow pointers from socket and task.
+    pub is_typed: u32,
     pub sock_family: u32,
     pub sock_daddr: u32,
     pub sock_v6_daddr: u32,
@@ -134,6 +136,10 @@ pub struct Offsets {
     pub task_signal: u32,
     pub task_flags: u32,
     pub task_mm: u32,
+    pub task_cgroups: u32,
+    pub task_cred: u32,
+    pub cred_user: u32,
+    pub css_set_cgroup: u32,
     pub signal_live: u32,
     pub mm_arg_start: u32,
     pub mm_arg_end: u32,
@@ -156,13 +162,14 @@ pub struct Offsets {
     pub mount_root: u32,
 }
 
-layout!(Offsets, size = 220, align = 4);
+layout!(Offsets, size = 240, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
     pub const ZERO: Self = Self {
         sock_cookie: 0,
         sock_cgroup: 0,
+        is_typed: 0,
         sock_family: 0,
         sock_daddr: 0,
         sock_v6_daddr: 0,
@@ -196,6 +203,10 @@ impl Offsets {
         task_signal: 0,
         task_flags: 0,
         task_mm: 0,
+        task_cgroups: 0,
+        task_cred: 0,
+        cred_user: 0,
+        css_set_cgroup: 0,
         signal_live: 0,
         mm_arg_start: 0,
         mm_arg_end: 0,
@@ -235,8 +246,11 @@ pub mod config {
     pub const CLOSE_ID: u32 = 1;
     /// Random number of this set of maps: counters of another set start again from zero.
     pub const GENERATION: u32 = 2;
+    /// Counts changes after which a connection may not be entitled any more; never 0 while an agent
+    /// has installed a policy.
+    pub const EPOCH: u32 = 3;
     /// Number of words.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// The first word of `CONFIG`: one word of which only the lowest byte is used, so that a reader never

@@ -19,10 +19,10 @@ use crate::{
     caller::{self, Caller},
     context::{self, Target},
     events,
-    found::{self, Judgement},
+    found::{Judgement, Known},
     inspection,
     kernel::atomic_add,
-    maps,
+    live, maps,
 };
 
 #[inline(always)]
@@ -58,9 +58,9 @@ pub fn judge(
     let wanted = unsafe { &mut (*place).target };
     target(ctx, wanted);
     let target = &*wanted;
-    let is_known = found::is_known(active, target);
+    let known = Known::about(active, target);
     let is_observing = maps::mode() == Mode::Observe as u32;
-    if !is_known && (is_observing || !active.names_matter) {
+    if known.is_nothing() && (is_observing || !active.names_matter) {
         return Verdict::Allow;
     }
     // SAFETY: members of a value that is ours, and with these all of them.
@@ -68,17 +68,18 @@ pub fn judge(
         (&raw mut (*place).kind).write(kind);
         (&raw mut (*place).is_udp).write(context::is_udp(ctx));
         (&raw mut (*place).flags).write(0);
-        (&raw mut (*place).caller).write(Caller::NOBODY);
         (&raw mut (*place).cookie).write(0);
         (&raw mut (*place).now_ns).write(now_ns());
+        let caller = &mut *(&raw mut (*place).caller).cast();
+        caller::identify(ctx, active.to_raw(), caller);
         attempt.assume_init_mut()
     };
-    caller::identify(ctx, active.to_raw(), &mut attempt.caller);
-    if !is_known {
+    if known.is_nothing() {
         return inspection::of_unknown(ctx, attempt, active.slot);
     }
     let caller = &attempt.caller;
-    let judgement = Judgement::of_caller(&attempt.target, active.slot, caller, attempt.now_ns);
+    let (target, now_ns) = (&attempt.target, attempt.now_ns);
+    let judgement = Judgement::of_caller(target, known, active.slot, caller, now_ns);
     conclude(ctx, attempt, &judgement, active)
 }
 
@@ -115,7 +116,15 @@ fn conclude(
     if judgement.is_ambiguous() {
         attempt.flags = Event::SHARED;
     }
-    account(attempt, decision)
+    let verdict = account(attempt, decision);
+    if maps::ends_connections()
+        && verdict as u32 == Verdict::Allow as u32
+        && matches!(attempt.kind, EventKind::Connect)
+        && let Some(live) = context::socket(ctx).and_then(maps::watch)
+    {
+        live::keep(live, attempt, &decision);
+    }
+    verdict
 }
 
 /// Makes a verdict of a decision, counts it and tells the agent. Not inlined: its stack is free
@@ -127,7 +136,11 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {
-        EventKind::Connect | EventKind::Close | EventKind::Foreign | EventKind::Send => true,
+        EventKind::Connect
+        | EventKind::Close
+        | EventKind::Foreign
+        | EventKind::Send
+        | EventKind::Cut => true,
         EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {

@@ -1,5 +1,7 @@
 //! Who calls, and whose socket it is.
 
+use core::mem::MaybeUninit;
+
 use agent_common::{identity::IdentityId, process::NarrowKey, settings::ActivePolicy};
 use aya_ebpf::{EbpfContext, bindings::bpf_sock_addr, programs::SockAddrContext};
 
@@ -26,22 +28,11 @@ impl Caller {
     pub fn is_foreign(&self) -> bool {
         self.maker != self.identity
     }
-
-    /// Before [`identify`].
-    pub const NOBODY: Self = Self {
-        cgroup: 0,
-        pid: 0,
-        user: 0,
-        identity: IdentityId::UNKNOWN,
-        maker: IdentityId::UNKNOWN,
-        maker_cgroup: 0,
-        is_narrowed: 0,
-    };
 }
 
 /// Finds out who calls. Not inlined, and with a number to return: see `found::judge`.
 #[inline(never)]
-pub fn identify(ctx: &SockAddrContext, active: u64, caller: &mut Caller) -> u32 {
+pub fn identify(ctx: &SockAddrContext, active: u64, caller: &mut MaybeUninit<Caller>) -> u32 {
     let cgroup = task::cgroup();
     let maker_cgroup = maker_cgroup(ctx.as_ptr().cast(), cgroup);
     identify_both(cgroup, maker_cgroup, active, caller);
@@ -50,15 +41,31 @@ pub fn identify(ctx: &SockAddrContext, active: u64, caller: &mut Caller) -> u32 
 
 /// Who calls from `cgroup`, on a socket that was made in `maker_cgroup`.
 #[inline(always)]
-pub fn identify_both(cgroup: u64, maker_cgroup: u64, active: u64, caller: &mut Caller) {
-    caller.cgroup = cgroup;
-    caller.pid = task::process_id();
-    caller.user = process::user();
-    caller.maker_cgroup = maker_cgroup;
-    let identity = identity_of_caller(cgroup, maker_cgroup, active, caller.pid, caller.user);
-    caller.identity = IdentityId::from_raw(identity as u32);
-    caller.is_narrowed = (identity >> 32) as u32 ^ identity as u32;
-    caller.maker = IdentityId::from_raw(identity_of_maker(maker_cgroup, cgroup, identity));
+pub fn identify_both(
+    cgroup: u64,
+    maker_cgroup: u64,
+    active: u64,
+    caller: &mut MaybeUninit<Caller>,
+) {
+    let (pid, user) = (task::process_id(), task::user());
+    let identity = identity_of_caller(cgroup, maker_cgroup, active, pid, user);
+    let maker = if maker_cgroup == cgroup {
+        identity as u32
+    } else {
+        identity_of_maker(maker_cgroup, identity)
+    };
+    let caller = caller.as_mut_ptr();
+    // Field by field: zeroes beforehand would be a call to `memset`.
+    // SAFETY: members of a value that is ours, and with these all of them.
+    unsafe {
+        (&raw mut (*caller).cgroup).write(cgroup);
+        (&raw mut (*caller).pid).write(pid);
+        (&raw mut (*caller).user).write(user);
+        (&raw mut (*caller).identity).write(IdentityId::from_raw(identity as u32));
+        (&raw mut (*caller).maker).write(IdentityId::from_raw(maker));
+        (&raw mut (*caller).maker_cgroup).write(maker_cgroup);
+        (&raw mut (*caller).is_narrowed).write((identity >> 32) as u32 ^ identity as u32);
+    }
 }
 
 // Global functions: see `found::decide_set`.
@@ -70,8 +77,15 @@ extern "C" fn maker_cgroup(ctx: *mut bpf_sock_addr, own: u64) -> u64 {
     if !maps::sees_makers() {
         return own;
     }
-    let socket = context::socket(&SockAddrContext::new(ctx)).and_then(kernel::address_of);
-    socket.and_then(cgroup::of_socket).unwrap_or(own)
+    let Some(socket) = context::socket(&SockAddrContext::new(ctx)) else {
+        return own;
+    };
+    if let Some(maker) = cgroup::of_tcp_socket(socket) {
+        return maker;
+    }
+    kernel::address_of(socket)
+        .and_then(cgroup::of_socket)
+        .unwrap_or(own)
 }
 
 /// The identity in the low half; in the high half that of the cgroup, without regard to the process.
@@ -104,13 +118,10 @@ extern "C" fn identity_of_caller(
     u64::from(of_cgroup.to_raw()) << 32 | u64::from(identity.to_raw())
 }
 
-/// The identity of the cgroup that a socket was made in: the caller's, if both cgroups have the same.
+/// The identity of another cgroup, that a socket was made in: the caller's, if both cgroups have the same.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn identity_of_maker(maker_cgroup: u64, cgroup: u64, caller: u64) -> u32 {
-    if maker_cgroup == cgroup {
-        return caller as u32;
-    }
+extern "C" fn identity_of_maker(maker_cgroup: u64, caller: u64) -> u32 {
     match maps::identity_of_cgroup(maker_cgroup) {
         Some(maker) if maker.to_raw() == (caller >> 32) as u32 => caller as u32,
         Some(maker) => maker.to_raw(),

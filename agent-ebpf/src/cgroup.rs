@@ -9,11 +9,14 @@ use agent_common::{
     cgroup::{CgroupRecord, PATH_LEN},
     settings::Offsets,
 };
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use aya_ebpf::{
+    bindings::bpf_sock,
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_skc_to_tcp_sock},
+};
 
 use crate::{
     attempt::now_ns,
-    kernel::{offset, read},
+    kernel::{follow, offset, read},
     maps,
 };
 
@@ -123,6 +126,45 @@ unsafe fn id(cgroup: *const u8) -> Option<u64> {
     unsafe {
         let node: *const u8 = read(cgroup, offset!(cgroup_kn))?;
         read(node, offset!(kernfs_node_id))
+    }
+}
+
+/// As [`of_socket`], of a TCP socket whose type the verifier knows: its members are read without a
+/// helper. `None` for any other, and on older kernels.
+#[inline(always)]
+pub fn of_tcp_socket(socket: *mut bpf_sock) -> Option<u64> {
+    if !maps::is_typed() {
+        return None;
+    }
+    // SAFETY: the kernel's own pointer to a socket; the offsets come from the running kernel's BTF,
+    // and the verifier checks the types that they lead through.
+    unsafe {
+        let tcp = bpf_skc_to_tcp_sock(socket.cast());
+        if tcp.is_null() {
+            return None;
+        }
+        typed_id(follow(tcp.cast(), offset!(sock_cgroup)))
+    }
+}
+
+/// Id of a cgroup that the verifier knows as one.
+///
+/// # Safety
+///
+/// `cgroup` is null, or a pointer that the kernel has handed in.
+#[inline(always)]
+pub unsafe fn typed_id(cgroup: *mut u8) -> Option<u64> {
+    if cgroup.is_null() {
+        return None;
+    }
+    // SAFETY: the offsets come from the running kernel's BTF, and the verifier checks the types.
+    unsafe {
+        let node: *mut u8 = follow(cgroup, offset!(cgroup_kn));
+        if node.is_null() {
+            return None;
+        }
+        let id = node.wrapping_add(offset!(kernfs_node_id)).cast::<u64>();
+        Some(id.read_volatile())
     }
 }
 

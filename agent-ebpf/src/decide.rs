@@ -11,7 +11,7 @@ use agent_common::{
     learned::{Learned, LearnedKey, MAX_PER_ADDRESS},
     policy::Posture,
     settings::Slot,
-    verdict::{Decision, Judge, decide, decide_endpoint},
+    verdict::{self, Decision, Judge, decide, decide_endpoint},
 };
 
 use crate::maps;
@@ -41,14 +41,6 @@ pub extern "C" fn decide_set(
 ) -> u64 {
     let endpoints =
         [first, first >> 32, second, second >> 32].map(|word| EndpointId::from_raw(word as u32));
-    // Nearly every address has one endpoint. A network has none where it only keeps a shorter one
-    // from reaching further: a hole.
-    if endpoints[1] == EndpointId::ANY {
-        if endpoints[0] == EndpointId::ANY {
-            return Decision::UNGOVERNED.packed();
-        }
-        return decide_one(identity, endpoints[0].to_raw(), slot, now_ns);
-    }
     let judge = LivePolicy { slot };
     let identity = IdentityId::from_raw(identity);
     let destination = Destination {
@@ -133,6 +125,17 @@ pub extern "C" fn decide_one(identity: u32, endpoint: u32, slot: u32, now_ns: u6
     };
     let identity = IdentityId::from_raw(identity);
     decide_endpoint(&rules, identity, EndpointId::from_raw(endpoint), now_ns).packed()
+}
+
+/// See [`verdict::holds_until`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn holds_until(identity: u32, endpoint: u32, slot: u32, now_ns: u64) -> u64 {
+    let rules = maps::Rules {
+        slot: Slot::from_raw(slot),
+    };
+    let identity = IdentityId::from_raw(identity);
+    verdict::holds_until(&rules, identity, EndpointId::from_raw(endpoint), now_ns)
 }
 
 /// What happens to `identity` where no endpoint is known: the posture and flags of its entry.

@@ -16,8 +16,8 @@ use crate::{
     caller::Caller,
     context::Target,
     flight::UNDECIDED,
-    found::Judgement,
-    maps, packet, refusal,
+    found::{Judgement, Known},
+    live, maps, packet, refusal,
 };
 
 /// The name is judged, but the flight may go on to another one.
@@ -46,8 +46,9 @@ extern "C" fn judge_address(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         return 0;
     }
     let target = target(inspected);
-    let (slot, caller) = (maps::active_policy().slot, caller(inspected));
-    let decision = Judgement::of_caller(&target, slot, &caller, now_ns()).decision;
+    let (active, caller) = (maps::active_policy(), caller(inspected));
+    let known = Known::about(active, &target);
+    let decision = Judgement::of_caller(&target, known, active.slot, &caller, now_ns()).decision;
     inspected.address_packed = decision.packed();
     inspected.address_endpoint = decision.endpoint().to_raw();
     1
@@ -100,8 +101,13 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
     let verdict = account(&attempt, decision);
     if verdict as u32 == Verdict::Deny as u32 {
         inspected.state = State::Refused as u32;
-        refusal::report(skb, inspected);
+        refusal::report(skb, inspected.pid, false);
         return Verdict::Deny as u32;
+    }
+    if maps::ends_connections()
+        && let Some(live) = packet::socket(skb).and_then(maps::watch)
+    {
+        live::keep(live, &attempt, &decision);
     }
     pass(skb, watches)
 }

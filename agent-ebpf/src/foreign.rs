@@ -3,6 +3,8 @@
 //! Counted and told once for each socket and sender. A connection whose verdict depends on a name
 //! is left to the look at its first flight.
 
+use core::mem::MaybeUninit;
+
 use agent_common::{
     event::EventKind,
     foreign::ForeignUse,
@@ -13,10 +15,9 @@ use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_get_socket_cookie};
 
 use crate::{
     attempt::{Attempt, account, now_ns},
-    caller::{self, Caller},
-    cgroup,
+    caller, cgroup,
     context::Target,
-    found::{self, Judgement},
+    found::{Judgement, Known},
     maps, peer, refusal, task,
 };
 
@@ -76,21 +77,24 @@ fn judge(sock: *mut bpf_sock, cgroups: Cgroups, always: bool) -> Verdict {
         return Verdict::Allow;
     };
     // A datagram with an address of its own was judged by it.
-    if target.port == 0 || !found::is_known(active, &target) {
+    let known = Known::about(active, &target);
+    if target.port == 0 || known.is_nothing() {
         return Verdict::Allow;
     }
-    let mut attempt = Attempt {
+    let Cgroups { caller, maker } = cgroups;
+    let mut told = MaybeUninit::uninit();
+    caller::identify_both(caller, maker, active.to_raw(), &mut told);
+    let attempt = Attempt {
         kind: EventKind::Send,
         target,
         is_udp: protocol == peer::IPPROTO_UDP,
         flags: 0,
-        caller: Caller::NOBODY,
+        // SAFETY: `identify_both` has written all of it.
+        caller: unsafe { told.assume_init() },
         // SAFETY: the kernel's own pointer to a socket.
         cookie: unsafe { bpf_get_socket_cookie(sock.cast()) },
         now_ns: now_ns(),
     };
-    let Cgroups { caller, maker } = cgroups;
-    caller::identify_both(caller, maker, active.to_raw(), &mut attempt.caller);
     if !attempt.caller.is_foreign() {
         return Verdict::Allow;
     }
@@ -105,6 +109,7 @@ fn judge(sock: *mut bpf_sock, cgroups: Cgroups, always: bool) -> Verdict {
     }
     let judgement = Judgement::of_caller(
         &attempt.target,
+        known,
         active.slot,
         &attempt.caller,
         attempt.now_ns,

@@ -8,6 +8,7 @@ use agent_common::{
     identity::IdentityId,
     learned::{Learned, LearnedKey, MAX_PER_ADDRESS},
     policy::{RuleEntry, RuleId},
+    presence,
     settings::{ActivePolicy, Slot},
     verdict::{Decision, Reason},
 };
@@ -15,31 +16,61 @@ use agent_common::{
 use crate::{
     caller::Caller,
     context::Target,
-    decide::{ALONE, DECISION, INDEX_SHIFT, OTHERS, SEVERAL, decide_learned, decide_set, unnamed},
+    decide::{
+        ALONE, DECISION, INDEX_SHIFT, OTHERS, SEVERAL, decide_learned, decide_one, decide_set,
+        unnamed,
+    },
     maps,
 };
 
-/// False when nothing is known about the target: by far the most frequent case.
-#[inline(always)]
-pub fn is_known(active: ActivePolicy, target: &Target) -> bool {
-    let Target { address, port } = *target;
-    let slot = active.slot;
-    if maps::destination_of_address(&AddressKey::new(address, port, slot)).is_some() {
-        return true;
-    }
-    let (high, low) = address.halves();
-    if active.has_any_port && by_address(high, low, ANY_PORT.into(), slot as u32).is_some() {
-        return true;
-    }
-    if active.has_prefixes {
-        if by_network(high, low, port.into(), slot as u32).is_some() {
-            return true;
+/// Which tables may say something about a target.
+#[derive(Clone, Copy)]
+pub struct Known(u32);
+
+impl Known {
+    /// An address, at its port, at every port.
+    const ADDRESS: u32 = 1;
+    const ADDRESS_ANY_PORT: u32 = 2;
+    const LEARNED: u32 = 4;
+    const NETWORK: u32 = 8;
+    const NETWORK_ANY_PORT: u32 = 16;
+    /// An ordinary name.
+    const ORDINARY: u32 = 32;
+
+    #[inline(always)]
+    pub fn about(active: ActivePolicy, target: &Target) -> Self {
+        let Target { address, port } = *target;
+        let mut known = 0;
+        if maps::may_be_present(presence::of_address(address, port)) {
+            known |= Self::ADDRESS;
         }
-        if active.has_any_port && by_network(high, low, ANY_PORT.into(), slot as u32).is_some() {
-            return true;
+        if active.has_any_port && maps::may_be_present(presence::of_address(address, ANY_PORT)) {
+            known |= Self::ADDRESS_ANY_PORT;
         }
+        if maps::inspects() && maps::may_be_present(presence::of_learned(address)) {
+            known |= Self::LEARNED;
+        }
+        if known != 0 && maps::may_be_present(presence::of_ordinary(address)) {
+            known |= Self::ORDINARY;
+        }
+        if active.has_prefixes {
+            let (high, low) = address.halves();
+            let slot = active.slot as u32;
+            if by_network(high, low, port.into(), slot).is_some() {
+                known |= Self::NETWORK;
+            }
+            if active.has_any_port && by_network(high, low, ANY_PORT.into(), slot).is_some() {
+                known |= Self::NETWORK_ANY_PORT;
+            }
+        }
+        Self(known)
     }
-    maps::inspects() && learned_at(high, low, 0).is_some()
+
+    /// By far the most frequent case.
+    #[inline(always)]
+    pub fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// What policy says about everything that is known about a target.
@@ -55,9 +86,15 @@ impl Judgement {
     const NETWORK_REFUSES: u32 = 4;
 
     #[inline(always)]
-    pub fn of(target: &Target, slot: Slot, identity: IdentityId, now_ns: u64) -> Self {
+    pub fn of(
+        target: &Target,
+        known: Known,
+        slot: Slot,
+        identity: IdentityId,
+        now_ns: u64,
+    ) -> Self {
         let (high, low) = target.address.halves();
-        let at = u64::from(target.port) | (slot as u64) << 16;
+        let at = u64::from(target.port) | (slot as u64) << 16 | u64::from(known.0) << KNOWN_SHIFT;
         let word = judge(high, low, at, identity.to_raw(), now_ns);
         Self {
             decision: Decision::from_word(word),
@@ -67,12 +104,18 @@ impl Judgement {
 
     /// As [`Judgement::of`]; where another workload made the socket, both have to be entitled.
     #[inline(always)]
-    pub fn of_caller(target: &Target, slot: Slot, caller: &Caller, now_ns: u64) -> Self {
-        let mut own = Self::of(target, slot, caller.identity, now_ns);
+    pub fn of_caller(
+        target: &Target,
+        known: Known,
+        slot: Slot,
+        caller: &Caller,
+        now_ns: u64,
+    ) -> Self {
+        let mut own = Self::of(target, known, slot, caller.identity, now_ns);
         if !caller.is_foreign() {
             return own;
         }
-        let maker = Self::of(target, slot, caller.maker, now_ns);
+        let maker = Self::of(target, known, slot, caller.maker, now_ns);
         own.marks |= maker.marks;
         let is_governed = own.decision.is_governed() || maker.decision.is_governed();
         let is_refused = !maker.decision.is_entitled()
@@ -106,7 +149,10 @@ impl Judgement {
     }
 }
 
-/// A [`Judgement`] in one word. `at` is port and slot. Whoever calls has found out already that
+/// Where [`Known`] begins in a word that starts with port and slot.
+const KNOWN_SHIFT: u32 = 17;
+
+/// A [`Judgement`] in one word. `at` is port, slot and [`Known`]. Whoever calls has found out already that
 /// something is known; looking it up again is cheaper than what the verifier makes of handing it
 /// over. A global function: see `decide`.
 #[unsafe(no_mangle)]
@@ -124,23 +170,33 @@ extern "C" fn judge(high: u64, low: u64, at: u64, identity: u32, now_ns: u64) ->
         first: EndpointId::ANY,
         marks: 0,
     };
-    if let Some(destination) = by_address(high, low, port.into(), who.slot) {
+    let known = (at >> KNOWN_SHIFT) as u32;
+    if known & Known::ADDRESS != 0
+        && let Some(destination) = by_address(high, low, port.into(), who.slot)
+    {
         weigh(&mut weighed, destination, &who);
     }
-    if let Some(destination) = by_address(high, low, ANY_PORT.into(), who.slot) {
+    if known & Known::ADDRESS_ANY_PORT != 0
+        && let Some(destination) = by_address(high, low, ANY_PORT.into(), who.slot)
+    {
         weigh(&mut weighed, destination, &who);
     }
-    if maps::inspects() {
+    if known & Known::LEARNED != 0 {
         weigh_learned(&mut weighed, high, low, at, &who);
     }
     let is_told = weighed.marks & (OTHERS_ANSWER | NOBODY_ELSE) != 0;
-    if weighed.named.is_governed() && !is_told && is_ordinary(high, low, now_ns) != 0 {
+    let may_be_ordinary = known & Known::ORDINARY != 0 && !is_told;
+    if may_be_ordinary && weighed.named.is_governed() && is_ordinary(high, low, now_ns) != 0 {
         weighed.marks |= OTHERS_ANSWER;
     }
-    if let Some(destination) = by_network(high, low, port.into(), who.slot) {
+    if known & Known::NETWORK != 0
+        && let Some(destination) = by_network(high, low, port.into(), who.slot)
+    {
         weigh_network(&mut weighed, destination, &who);
     }
-    if let Some(destination) = by_network(high, low, ANY_PORT.into(), who.slot) {
+    if known & Known::NETWORK_ANY_PORT != 0
+        && let Some(destination) = by_network(high, low, ANY_PORT.into(), who.slot)
+    {
         weigh_network(&mut weighed, destination, &who);
     }
     let mut marks = 0;
@@ -232,6 +288,11 @@ fn decide_destination(destination: &Destination, who: &Who) -> Decision {
     let [first, second, third, fourth] = destination.endpoints;
     let pair = |a: EndpointId, b: EndpointId| u64::from(a.to_raw()) | u64::from(b.to_raw()) << 32;
     let (high, low) = (pair(first, second), pair(third, fourth));
+    if second == EndpointId::ANY && first != EndpointId::ANY {
+        // Nearly every address.
+        let packed = decide_one(who.identity.to_raw(), first.to_raw(), who.slot, who.now_ns);
+        return Decision::from_packed(packed, first);
+    }
     let answer = decide_set(high, low, who.identity.to_raw(), who.slot, who.now_ns);
     // By offset: the verifier would follow each of four branches.
     let index = black_box((answer >> INDEX_SHIFT) as usize) & 3;

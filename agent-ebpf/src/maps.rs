@@ -2,9 +2,10 @@
 
 mod cgroup;
 mod foreign;
+mod live;
 mod process;
 
-pub use self::{cgroup::*, foreign::*, process::*};
+pub use self::{cgroup::*, foreign::*, live::*, process::*};
 
 use core::mem::offset_of;
 
@@ -21,6 +22,7 @@ use agent_common::{
     name::{NameKey, NameNode},
     open::OpenConnection,
     policy::{PolicyLookup, RuleEntry, RuleKey},
+    presence,
     settings::{ActivePolicy, Offsets, Settings, Slot, config, resolver},
 };
 use aya_ebpf::{
@@ -47,6 +49,8 @@ static ADDRESSES: HashMap<AddressKey, Destination> =
 #[map]
 static PREFIXES: LpmTrie<PrefixKey, Destination> =
     LpmTrie::with_max_entries(2 * abi::MAX_PREFIXES, 0);
+#[map]
+static PRESENT: Array<u32> = Array::with_max_entries(presence::COUNT, 0);
 #[map]
 static RULES: HashMap<RuleKey, RuleEntry> =
     HashMap::with_max_entries(2 * abi::MAX_RULES, BPF_F_NO_PREALLOC);
@@ -127,6 +131,12 @@ pub fn sees_makers() -> bool {
     constant(&OFFSETS, offset_of!(Offsets, kernfs_node_id)) != 0
 }
 
+/// Whether the verifier lets the programs follow pointers from a socket and from a task.
+#[inline(always)]
+pub fn is_typed() -> bool {
+    constant(&OFFSETS, offset_of!(Offsets, is_typed)) != 0
+}
+
 /// Whether first flights are looked at.
 #[inline(always)]
 pub fn inspects() -> bool {
@@ -162,6 +172,12 @@ pub fn active_policy() -> ActivePolicy {
         Some(raw) => ActivePolicy::from_raw(*raw),
         None => ActivePolicy::from_raw(0),
     }
+}
+
+/// False if nothing is known at a place of [`presence`].
+#[inline(always)]
+pub fn may_be_present(place: u32) -> bool {
+    PRESENT.get(place).is_some_and(|mark| *mark != 0)
 }
 
 #[inline(always)]
@@ -279,10 +295,19 @@ pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
     unsafe { LEARNED.get(key) }
 }
 
+#[inline(always)]
+fn mark_present(place: u32) {
+    if let Some(mark) = PRESENT.get_ptr_mut(place) {
+        // SAFETY: a valid pointer to a map value of one word, which is never unmarked.
+        unsafe { mark.write_volatile(1) };
+    }
+}
+
 /// Puts `learned` at `key` if that place is free, has expired or says the same already.
 #[inline(always)]
 pub fn put_learned(key: &LearnedKey, learned: &Learned, is_hint: bool, now_ns: u64) -> bool {
     let Some(known) = LEARNED.get_ptr_mut(key) else {
+        mark_present(presence::of_learned(key.address));
         // Another processor may have taken the place in between: then try the next one.
         return LEARNED.insert(key, learned, u64::from(BPF_NOEXIST)).is_ok();
     };
@@ -332,6 +357,7 @@ pub fn remember_ordinary(address: &Address, expires_ns: u64) {
         }
         return;
     }
+    mark_present(presence::of_ordinary(*address));
     let _ = ORDINARY.insert(address, expires_ns, u64::from(BPF_ANY));
 }
 

@@ -7,7 +7,7 @@ use agent_common::{
     settings::Offsets,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_get_current_uid_gid, bpf_probe_read_kernel_str, bpf_probe_read_user,
+    bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user,
 };
 
 use crate::{
@@ -43,7 +43,7 @@ pub fn forked(parent: *const u8, child: *const u8) {
         (*process).end_ns = 0;
         (*process).cgroup = task::cgroup();
         (*process).parent = parent_id;
-        (*process).user = user();
+        (*process).user = task::user();
         if known.is_none() {
             tell_comm(process);
         }
@@ -76,7 +76,7 @@ pub fn executed(task: *const u8, binary: *const u8) {
         (*process).exe = exe;
         (*process).exec_ns = now_ns;
         (*process).cgroup = task::cgroup();
-        (*process).user = user();
+        (*process).user = task::user();
         (*process).flags = if tell_script(id, binary, now_ns) {
             Process::SCRIPT
         } else {
@@ -135,13 +135,6 @@ fn parent(task: *const u8) -> u32 {
 fn start(task: *const u8) -> u64 {
     // SAFETY: the offsets come from the running kernel's BTF.
     unsafe { read(task, offset!(task_start)) }.unwrap_or(0)
-}
-
-/// Real user of the caller.
-#[inline(always)]
-pub fn user() -> u32 {
-    // SAFETY: no arguments.
-    unsafe { bpf_get_current_uid_gid() as u32 }
 }
 
 /// # Safety

@@ -17,6 +17,7 @@ mod grouping;
 mod installing;
 mod labels;
 mod latency;
+mod live;
 mod naming;
 mod narrowing;
 mod pods;
@@ -29,6 +30,7 @@ mod rights;
 mod searching;
 pub mod sources;
 mod starting;
+mod sweeping;
 mod tasks;
 mod telling;
 mod who;
@@ -68,6 +70,7 @@ use crate::{
         cgroups::{CgroupWatcher, Change},
         priority,
         resolver::{self, Answer},
+        sockets::Connection,
     },
     kube::{Update, run as follow_pods},
     store::StoreError,
@@ -116,6 +119,8 @@ enum Input {
     Found(searching::Found),
     Resolved(Answer),
     Pods(Update),
+    /// All connections of the host.
+    Connections(Vec<Connection>),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -205,6 +210,9 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     }
     if let Some(ring) = core.maps.refusals.take() {
         ending::start(ring, core.ended.clone()).map_err(StartError::Thread)?;
+    }
+    if let Some(jobs) = core.live.received.take() {
+        sweeping::start(jobs, inputs.clone(), core.ended.clone()).map_err(StartError::Thread)?;
     }
     let thread = thread::Builder::new()
         .name("weir-core".to_owned())

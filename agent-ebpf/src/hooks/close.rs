@@ -19,7 +19,7 @@ use crate::{
     attempt::{count_close, now_ns},
     cgroup,
     context::Target,
-    found::{self, Judgement},
+    found::{Judgement, Known},
     kernel::{offset, read},
     maps, peer,
 };
@@ -95,7 +95,8 @@ struct Decided {
 #[inline(always)]
 fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
     let active = maps::active_policy();
-    if !found::is_known(active, target) {
+    let known = Known::about(active, target);
+    if known.is_nothing() {
         return None;
     }
     let identity = match cgroup::of_socket(sock).and_then(maps::identity_of_cgroup) {
@@ -104,7 +105,7 @@ fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
         None if maps::is_scoped() => return None,
         None => IdentityId::UNKNOWN,
     };
-    let judgement = Judgement::of(target, active.slot, identity, now_ns());
+    let judgement = Judgement::of(target, known, active.slot, identity, now_ns());
     let decision = judgement.decision;
     if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous() {
         return None;

@@ -8,8 +8,12 @@ use std::{collections::HashMap, fs, io, path::Path};
 use agent_common::settings::Offsets;
 use thiserror::Error;
 
+use super::probe;
+
 /// Where the kernel publishes its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Since then every hook may ask for the calling task by its type, and follow what it points to.
+const TYPED_SINCE: (u32, u32) = (6, 1);
 
 #[derive(Debug, Error)]
 pub enum BtfError {
@@ -47,7 +51,10 @@ pub struct KernelTypes {
 ///
 /// When the kernel has no type information.
 pub fn kernel_types() -> Result<KernelTypes, BtfError> {
-    Ok(types(&Btf::read(Path::new(KERNEL_BTF))?))
+    let mut types = types(&Btf::read(Path::new(KERNEL_BTF))?);
+    let is_typed = types.sockets.is_ok() && probe::version() >= TYPED_SINCE;
+    types.offsets.is_typed = u32::from(is_typed);
+    Ok(types)
 }
 
 fn types(btf: &Btf) -> KernelTypes {
@@ -94,6 +101,10 @@ fn socket_offsets(btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
         shared_info_flags: flags?,
         shared_info_is_old: u32::from(is_old),
         task_flags: btf.offset("task_struct", "flags")?,
+        task_cgroups: btf.offset("task_struct", "cgroups")?,
+        task_cred: btf.offset("task_struct", "cred")?,
+        cred_user: btf.offset("cred", "uid")?,
+        css_set_cgroup: btf.offset("css_set", "dfl_cgrp")?,
         ..*offsets
     };
     Ok(())

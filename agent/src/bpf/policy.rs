@@ -4,7 +4,7 @@
 //! switches all three maps. A revision that does not fit is taken back and the old one stays.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::PathBuf,
 };
 
@@ -15,6 +15,7 @@ use agent_common::{
     identity::IdentityId,
     name::{LabelKind, NameKey, NameNode},
     policy::{PolicyLookup, Posture, RuleEntry, RuleKey},
+    presence,
     process::NarrowKey,
     settings::{ActivePolicy, Slot, config},
     verdict::{Decision, decide},
@@ -72,11 +73,16 @@ fn names_matter(rules: &BTreeMap<(IdentityId, EndpointId), RuleEntry>) -> bool {
 pub struct PolicyMaps {
     config: Array<MapData, u64>,
     addresses: HashMap<MapData, AddressKey, Destination>,
+    present: Array<MapData, u32>,
+    /// Places of `PRESENT` that this agent has marked.
+    marked: HashSet<u32>,
     prefixes: LpmTrie<MapData, PrefixKey, Destination>,
     rules: HashMap<MapData, RuleKey, RuleEntry>,
     names: HashMap<MapData, NameKey, NameNode>,
     narrowed: HashMap<MapData, NarrowKey, IdentityId>,
     active: ActivePolicy,
+    /// See [`config::EPOCH`].
+    epoch: u64,
     /// What the live slot holds but for single addresses, which come and go between revisions.
     live: PolicyTables,
 }
@@ -103,10 +109,16 @@ impl PolicyMaps {
         let raw = config
             .get(&config::ACTIVE_POLICY, 0)
             .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
+        let epoch = config
+            .get(&config::EPOCH, 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
         Ok(Self {
             config,
             addresses: HashMap::try_from(take(ebpf, map::ADDRESSES)?)
                 .map_err(|source| open(map::ADDRESSES, source))?,
+            present: Array::try_from(take(ebpf, map::PRESENT)?)
+                .map_err(|source| open(map::PRESENT, source))?,
+            marked: HashSet::new(),
             prefixes: LpmTrie::try_from(take(ebpf, map::PREFIXES)?)
                 .map_err(|source| open(map::PREFIXES, source))?,
             rules: HashMap::try_from(take(ebpf, map::RULES)?)
@@ -116,6 +128,7 @@ impl PolicyMaps {
             narrowed: HashMap::try_from(take(ebpf, map::NARROWED)?)
                 .map_err(|source| open(map::NARROWED, source))?,
             active: ActivePolicy::from_raw(raw),
+            epoch,
             live: PolicyTables::default(),
         })
     }
@@ -135,6 +148,7 @@ impl PolicyMaps {
         }
         let former = self.active.slot;
         self.activate(tables.active(slot))?;
+        self.judge_again()?;
         self.live = tables.clone();
         // Until no program works with the former slot any more, it has to stay as it is; where
         // the kernel cannot tell, it stays until the next revision needs it.
@@ -272,6 +286,18 @@ impl PolicyMaps {
             .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))
     }
 
+    /// Lets the kernel judge every live connection again, each at its next packet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn judge_again(&mut self) -> Result<(), KernelError> {
+        self.epoch += 1;
+        self.config
+            .set(config::EPOCH, self.epoch, 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "write", source))
+    }
+
     fn put_rule(&mut self, key: RuleKey, entry: &RuleEntry) -> Result<(), KernelError> {
         self.rules
             .insert(key, entry, 0)
@@ -291,6 +317,14 @@ impl PolicyMaps {
         port: u16,
         destination: Destination,
     ) -> Result<(), KernelError> {
+        let place = presence::of_address(address, port.to_be());
+        if !self.marked.contains(&place) {
+            // Before the entry: the kernel looks at the mark first.
+            self.present
+                .set(place, 1, 0)
+                .map_err(|source| KernelError::map(map::PRESENT, "write", source))?;
+            self.marked.insert(place);
+        }
         self.addresses
             .insert(AddressKey::new(address, port.to_be(), slot), destination, 0)
             .map_err(|source| full_or(map::ADDRESSES, abi::MAX_ADDRESSES, source))

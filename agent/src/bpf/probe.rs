@@ -30,10 +30,7 @@ pub struct Host {
 ///
 /// The first thing that is missing, with what to do about it.
 pub fn check() -> Result<Host, KernelError> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_err(|source| KernelError::io(Path::new("/proc/sys/kernel/osrelease"), source))?
-        .trim()
-        .to_owned();
+    let kernel = release()?;
     check_kernel(&kernel)?;
     check_capabilities()?;
     Ok(Host {
@@ -42,12 +39,26 @@ pub fn check() -> Result<Host, KernelError> {
     })
 }
 
-fn check_kernel(release: &str) -> Result<(), KernelError> {
+fn release() -> Result<String, KernelError> {
+    let path = Path::new("/proc/sys/kernel/osrelease");
+    let release = fs::read_to_string(path).map_err(|source| KernelError::io(path, source))?;
+    Ok(release.trim().to_owned())
+}
+
+/// Major and minor number of the running kernel; zeroes if they cannot be read.
+pub(super) fn version() -> (u32, u32) {
+    release().map_or((0, 0), |release| numbers(&release))
+}
+
+fn numbers(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= MIN_KERNEL {
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn check_kernel(release: &str) -> Result<(), KernelError> {
+    if numbers(release) >= MIN_KERNEL {
         return Ok(());
     }
     let (major, minor) = MIN_KERNEL;

@@ -67,6 +67,7 @@ impl Chores {
 impl Core {
     /// Does one thing, if anything is due.
     pub(super) fn do_what_is_due(&mut self, chores: &mut Chores) {
+        self.end_expired_flows();
         let at = Instant::now();
         if self.tasks_are_unchecked() {
             self.check_tasks();

@@ -25,6 +25,7 @@ use super::{
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
+    live::LiveFlows,
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
@@ -80,6 +81,7 @@ pub struct Core {
     pub(super) named_addresses: Wanted,
     pub(super) telling: Telling,
     pub(super) narrowing: Narrowing,
+    pub(super) live: LiveFlows,
     /// Paths of executables that were running before the hooks were attached.
     pub(super) known_exes: KnownExes,
     /// Identities that are gone since the policy was installed, with rules left in the kernel.
@@ -162,6 +164,7 @@ impl Core {
             Input::Found(found) => self.found(found),
             Input::Resolved(answer) => self.learn(&answer),
             Input::Pods(update) => self.take_pods(update),
+            Input::Connections(found) => self.judge_connections(&found),
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
@@ -227,6 +230,7 @@ impl Core {
         if events.is_empty() {
             return 0;
         }
+        self.note_flows(&events);
         let at = now();
         let processes = ProcessReader {
             maps: &self.maps.processes,
