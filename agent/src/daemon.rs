@@ -6,7 +6,10 @@
 
 mod address_map;
 mod addresses;
+mod approving;
+mod audit;
 mod births;
+mod changers;
 mod changes;
 mod chores;
 mod core;
@@ -18,6 +21,7 @@ mod installing;
 mod labels;
 mod latency;
 mod live;
+mod lives;
 mod naming;
 mod narrowing;
 mod pods;
@@ -48,10 +52,13 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
-    changes::{ChangeError, Changed},
+    approving::Decision,
+    audit::Author,
+    changers::ChangerError,
+    changes::{ChangeError, Changed, Waiting},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
-    grants::{GrantState, GrantView},
+    grants::GrantView,
     latency::LatencyView,
     pods::KubernetesView,
     policy::check_files,
@@ -68,6 +75,7 @@ use crate::{
     config::Config,
     host::{
         cgroups::{CgroupWatcher, Change},
+        checkpoints::CheckpointError,
         priority,
         resolver::{self, Answer},
         sockets::Connection,
@@ -89,6 +97,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("prove the audit")]
+    Checkpoints(#[from] CheckpointError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error("read the policy directory `{path}`")]

@@ -3,13 +3,16 @@
 //! One module per outside world; nothing here decides anything.
 
 pub mod cgroups;
+pub mod checkpoints;
 pub mod clock;
 pub mod containers;
 pub mod executable;
+pub mod fault;
 pub mod incarnation;
 pub mod memory;
 pub mod name_servers;
 mod net_namespace;
+pub mod peer;
 pub mod priority;
 pub mod process;
 pub mod resolver;

@@ -1,12 +1,13 @@
 //! Weir's agent: layers downward only.
 //!
 //! `cli` → `api` → `daemon` → adapters (`bpf`, `store`, `host`, `kube`, `config`) → pure domain
-//! (`policy`, `identity`, `endpoint`, `usage`). Domain code has no clock, no I/O, no tokio and no
-//! aya.
+//! (`policy`, `identity`, `endpoint`, `usage`, `audit`). Domain code has no clock, no I/O, no tokio
+//! and no aya.
 
 #![deny(unsafe_code)]
 
 pub mod api;
+pub mod audit;
 pub mod bpf;
 pub mod cli;
 pub mod config;

@@ -5,19 +5,23 @@
 //! clock or a file, and nothing decides about a connection: that is
 //! [`agent_common::verdict::decide`].
 
+mod approval;
 mod compile;
 mod diff;
 mod error;
 mod explain;
 mod lease;
+mod lifecycle;
 mod object;
 mod parse;
 mod render;
+mod roles;
 mod set;
 mod subject;
 mod validity;
 mod windows;
 
+pub use approval::ApprovalRules;
 pub use compile::{
     ClockAnchor, CompileError, CompiledPolicy, Compiler, Entries, Numbers, PrefixRow, Selection,
     Selections, check_addresses, compile, earlier,
@@ -28,11 +32,16 @@ pub use explain::{
     Considered, ExplainError, Explanation, PostureSource, Rights, State, explain, rights,
 };
 pub use lease::entitled_until;
+pub use lifecycle::{
+    Approval, BREAK_GLASS, Basis, By, Entry, Life, NotAnother, Person, Stage, Step, StepError,
+    stage_of,
+};
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };
 pub use parse::parse;
 pub use render::RenderError;
-pub use set::{BuildOptions, Built, OnExpired, PolicySet};
+pub use roles::{Role, RoleRules};
+pub use set::{BuildOptions, Built, GrantStanding, OnExpired, PolicySet};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
 pub use validity::{End, Span, Validity};

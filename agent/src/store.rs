@@ -1,19 +1,23 @@
-//! What must survive: names and their numbers, objects made over the API, usage, events, pods.
+//! What must survive: names and their numbers, objects made over the API, usage, events, pods, the
+//! audit.
 //!
 //! An embedded SQLite database with a write-ahead log. A killed process loses nothing that was
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
 //! daemon is the only writer. Nothing here reads a clock.
 
+mod audit;
 mod checkpoint;
 mod counters;
 mod error;
 mod events;
 mod labels;
+mod lives;
 mod names;
 mod objects;
 mod pods;
 mod process_usage;
 mod schema;
+mod tallies;
 mod tasks;
 
 use std::path::Path;
@@ -21,21 +25,25 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use self::{checkpoint::Checkpoints, error::Attempt};
 pub use self::{
+    audit::{AuditFilter, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
+    lives::{LifePlace, StoredLife},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
     tasks::StoredTask,
 };
+use self::{checkpoint::Checkpoints, error::Attempt};
 use crate::error_chain;
 
 pub struct Store {
     connection: Connection,
     /// Ends after the connection.
     _checkpoints: Option<Checkpoints>,
+    /// End of the audit as this agent left it; `None` before it has added anything.
+    audit_tail: Option<Tail>,
 }
 
 impl Store {
@@ -55,6 +63,7 @@ impl Store {
             .ok();
         Ok(Self {
             connection,
+            audit_tail: None,
             _checkpoints: checkpoints,
         })
     }
@@ -75,9 +84,13 @@ impl Store {
         self.connection
             .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .attempt(what)?;
+        let audit_tail = self.audit_tail;
         let result = work(self);
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.connection.execute_batch(end).attempt(what);
+        if result.is_err() || ended.is_err() {
+            self.audit_tail = audit_tail;
+        }
         let relaxed = self.connection.execute_batch("PRAGMA synchronous = NORMAL");
         let done = result?;
         ended?;

@@ -10,6 +10,7 @@ mod e2e {
     mod enforcement;
     mod first_flight;
     mod foreign;
+    mod grants;
     mod identities;
     mod kubernetes;
     mod lifecycle;

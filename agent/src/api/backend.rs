@@ -1,6 +1,7 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
 mod explain;
+mod grants;
 mod metrics;
 mod policy;
 mod rights;
@@ -12,7 +13,7 @@ mod who;
 
 pub(crate) use self::views::{endpoint, matches};
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -22,27 +23,32 @@ use super::{
     server::{Backend, Peer},
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
-        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
+        GrantRequest, IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights,
+        RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
+        UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
-    daemon::{Core, Handle, Place, Question, Stopped, Subject},
+    daemon::{Author, Core, Handle, Place, Question, Stopped, Subject},
     error_chain,
-    policy::Kind,
+    policy::{Kind, RoleRules},
 };
 
 /// The daemon behind the API.
 #[derive(Clone)]
 pub struct DaemonBackend {
     handle: Handle,
+    roles: Arc<RoleRules>,
 }
 
 impl DaemonBackend {
     #[must_use]
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub fn new(handle: Handle, roles: RoleRules) -> Self {
+        Self {
+            handle,
+            roles: Arc::new(roles),
+        }
     }
 
     async fn ask<T: Send + 'static>(
@@ -53,6 +59,31 @@ impl DaemonBackend {
             Ok(answer) => answer,
             Err(Stopped) => Err(ApiError::new(ErrorCode::Unavailable, Stopped.to_string())),
         }
+    }
+}
+
+impl DaemonBackend {
+    /// As [`Self::ask`], for what changes the policy: not from a workload that is governed.
+    async fn change<T: Send + 'static>(
+        &self,
+        peer: Peer,
+        question: impl FnOnce(&mut Core, &Author) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.ask(move |core| {
+            core.check_changer(peer.process, None)
+                .map_err(|error| ApiError::new(ErrorCode::Forbidden, error.to_string()))?;
+            let author = author(core, &peer);
+            question(core, &author)
+        })
+        .await
+    }
+}
+
+/// Who asks, for the audit, and to tell one person from another.
+fn author(core: &Core, peer: &Peer) -> Author {
+    Author {
+        actor: core.actor(peer.uid, peer.process),
+        login: peer.login,
     }
 }
 
@@ -71,6 +102,10 @@ fn bad(message: impl Into<String>) -> ApiError {
 
 #[async_trait]
 impl Backend for DaemonBackend {
+    fn roles(&self) -> &RoleRules {
+        &self.roles
+    }
+
     async fn status(&self) -> Result<Status, ApiError> {
         self.ask(|core| {
             let view = core
@@ -117,23 +152,13 @@ impl Backend for DaemonBackend {
     }
 
     async fn grants(&self, include_ended: bool) -> Result<GrantList, ApiError> {
-        self.ask(move |core| {
-            let grants = core
-                .grants(include_ended)
-                .map_err(|error| internal("list grants", &error))?;
-            Ok(GrantList {
-                grants: grants.into_iter().map(policy::grant).collect(),
-            })
-        })
-        .await
+        self.ask(move |core| grants::list(core, include_ended))
+            .await
     }
 
     async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
-        let text = policy::grant_document(&request);
-        self.ask(move |core| {
-            core.create(Kind::InvocationGrant, &text, &peer.name())
-                .map_err(policy::change_error)?;
-            policy::running_grant(core, &request.name)
+        self.change(peer, move |core, author| {
+            grants::issue(core, &request, author)
         })
         .await
     }
@@ -144,12 +169,34 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<Grant, ApiError> {
-        self.ask(move |core| {
-            core.remove(Kind::InvocationGrant, &name, &peer.name(), removal.why)
-                .map_err(policy::change_error)?;
-            policy::revoked_grant(core, &name)
+        self.change(peer, move |core, author| {
+            grants::revoke(core, &name, removal, author)
         })
         .await
+    }
+
+    async fn grant_history(&self, name: String) -> Result<GrantHistory, ApiError> {
+        self.ask(move |core| grants::history(core, &name)).await
+    }
+
+    async fn approve_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
+        peer: Peer,
+    ) -> Result<Grant, ApiError> {
+        self.ask(move |core| grants::approve(core, name, decision, &peer))
+            .await
+    }
+
+    async fn reject_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
+        peer: Peer,
+    ) -> Result<Grant, ApiError> {
+        self.ask(move |core| grants::reject(core, name, decision, &peer))
+            .await
     }
 
     async fn denies(&self) -> Result<RuleList, ApiError> {
@@ -163,8 +210,8 @@ impl Backend for DaemonBackend {
 
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
-        self.ask(move |core| {
-            core.create(Kind::EgressDeny, &text, &peer.name())
+        self.change(peer, move |core, author| {
+            core.create(Kind::EgressDeny, &text, author)
                 .map_err(policy::change_error)?;
             let denies = core.denies();
             let found = denies
@@ -183,8 +230,8 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<(), ApiError> {
-        self.ask(move |core| {
-            core.remove(Kind::EgressDeny, &name, &peer.name(), removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(Kind::EgressDeny, &name, author, removal.why)
                 .map(drop)
                 .map_err(policy::change_error)
         })
@@ -208,8 +255,8 @@ impl Backend for DaemonBackend {
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
-        self.ask(move |core| {
-            core.apply(&texts, &peer.name())
+        self.change(peer, move |core, author| {
+            core.apply(&texts, author)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -224,8 +271,8 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<ApplyResult, ApiError> {
         let kind = policy::kind(&kind)?;
-        self.ask(move |core| {
-            core.remove(kind, &name, &peer.name(), removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(kind, &name, author, removal.why)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -242,12 +289,12 @@ impl Backend for DaemonBackend {
     }
 
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
-        let asked = tasks::request(request, peer)?;
-        self.ask(move |core| tasks::start(core, &asked)).await
+        self.ask(move |core| tasks::start(core, request, &peer))
+            .await
     }
 
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
-        self.ask(move |core| tasks::end(core, id, peer)).await
+        self.ask(move |core| tasks::end(core, id, &peer)).await
     }
 
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError> {

@@ -5,6 +5,7 @@
 
 mod event;
 mod explain;
+mod life;
 mod policy;
 mod rights;
 mod status;
@@ -18,6 +19,7 @@ pub use self::{
         ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
         Who,
     },
+    life::{GrantDecision, GrantHistory, GrantLife, GrantStep, WaitingGrant},
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
@@ -26,7 +28,8 @@ pub use self::{
     },
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
-        Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency, RefusedConnections, Status,
+        BrokenGlass, Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency,
+        RefusedConnections, Status,
     },
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},

@@ -7,6 +7,7 @@ use std::{
 
 use super::{Core, core::files_seen};
 use crate::{
+    audit::Occasion,
     error_chain,
     host::{clock::now, name_servers},
 };
@@ -43,6 +44,7 @@ enum Chore {
     Rename,
     ForgetCgroups,
     NotePods,
+    RecordAudit,
     ForgetNames,
     ExpectPaths,
     BelieveNameServers,
@@ -51,11 +53,12 @@ enum Chore {
     ForgetProcesses(Vec<u32>),
 }
 
-const SWEEP: [Chore; 8] = [
+const SWEEP: [Chore; 9] = [
     Chore::SearchInstead,
     Chore::Rename,
     Chore::ForgetCgroups,
     Chore::NotePods,
+    Chore::RecordAudit,
     Chore::ForgetNames,
     Chore::ExpectPaths,
     Chore::BelieveNameServers,
@@ -109,6 +112,8 @@ impl Core {
 
     fn look(&mut self) {
         self.check_tasks();
+        self.advance_lives();
+        self.prove(Occasion::Running);
         if files_seen(&self.config.policy_dir) != self.files_seen {
             self.reload();
         } else if self.narrowing.look(&self.running.revision.set) {
@@ -132,6 +137,10 @@ impl Core {
             Chore::Rename => self.rename(&at),
             Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
             Chore::NotePods => self.note_pods(at.wall),
+            Chore::RecordAudit => {
+                self.record_coverage();
+                self.record_tallies(false);
+            }
             Chore::ForgetNames => self.labels.forget_names(self.workloads.labels()),
             Chore::ExpectPaths => {
                 if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {

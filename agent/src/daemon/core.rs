@@ -21,11 +21,13 @@ use tokio::sync::watch;
 use super::{
     Input,
     addresses::{AddressBook, Wanted},
+    audit::{Prover, risky_endpoints},
     chores::Chores,
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
     live::LiveFlows,
+    lives::Lives,
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
@@ -61,6 +63,7 @@ pub struct Core {
     pub(super) config: Config,
     pub(super) host: probe::Host,
     pub(super) store: Store,
+    pub(super) prover: Prover,
     pub(super) maps: Maps,
     pub(super) attached: Attached,
     pub(super) close_source: CloseSource,
@@ -72,6 +75,7 @@ pub struct Core {
     /// Resolvers whose answers the kernel believes.
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
+    pub(super) lives: Lives,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,
@@ -127,6 +131,7 @@ impl Core {
         self.attached = Attached::none();
         self.take_all_events();
         self.drain();
+        self.record_stop();
         if self.config.detach_on_exit {
             match detach_all(&self.config.pin_dir) {
                 Ok(_) => tracing::info!("detached"),
@@ -207,6 +212,8 @@ impl Core {
     /// Takes over what the kernel has counted since the last time.
     pub(super) fn drain(&mut self) {
         let at = now();
+        let risky = risky_endpoints(&self.running.revision);
+        let is_risky = |endpoint| risky.contains(&endpoint);
         let result = self
             .maps
             .counters
@@ -215,7 +222,7 @@ impl Core {
             .and_then(|rows| {
                 let clock = |boot_ns| at.wall_of(boot_ns);
                 self.store
-                    .drain(self.maps.generation, &rows, &clock, at.wall)
+                    .drain(self.maps.generation, &rows, &clock, &is_risky, at.wall)
                     .map_err(|error| error_chain(&error))
             });
         if let Err(error) = result {

@@ -10,18 +10,22 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Core, StartError,
-    revision::{API_SOURCE, Revision, RevisionError, tables},
+    audit::entries,
+    changes::audit_all,
+    lives::{Lives, Origin, write},
+    revision::{API_SOURCE, Admitting, Revision, RevisionError, tables},
     sources::{self, Text},
 };
 use crate::{
+    audit::Entry,
     bpf::{KernelError, policy::PolicyTables},
     endpoint::Catalogue,
     error_chain,
-    host::clock::{Now, now},
+    host::clock::{Now, boot_ns, now},
     identity::Identity,
     policy::{
-        BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired, PolicyError,
-        PolicySet, diff, earlier, parse,
+        ApprovalRules, BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired,
+        PolicyError, PolicySet, diff, earlier, parse,
     },
     store::{Store, StoreError},
 };
@@ -36,6 +40,8 @@ pub(super) struct Running {
     refill_at_ns: Option<u64>,
     /// What the kernel's copy was made with, and when. `None` before the first.
     compiled: Option<(Compiler, Now)>,
+    /// The instant from which the kernel's copy counts its times.
+    anchor: Now,
 }
 
 /// What the kernel looks up for one identity.
@@ -50,7 +56,14 @@ impl Running {
     pub(super) fn first(
         directory: &Path,
         store: &mut Store,
+        rules: &ApprovalRules,
+        lives: &Lives,
     ) -> Result<(Self, Vec<String>), StartError> {
+        let admitting = Admitting {
+            rules,
+            lives,
+            origin: Origin::Files,
+        };
         let at = now().wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
@@ -58,14 +71,19 @@ impl Running {
         })?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors));
         let built = texts.and_then(|texts| {
-            let revision = build(&texts, store, at)?;
+            let revision = build(&texts, store, at, &admitting)?;
             Ok((texts, revision))
         });
         match built {
             Ok((texts, revision)) => {
                 let number = store.next_revision()?;
-                store.save_snapshot(&texts, number, at)?;
-                Ok((Self::new(revision, number, at), Vec::new()))
+                let running = Self::new(revision, number, at);
+                let entries = since_last(&texts, &running, store, at)?;
+                store.at_once(|store| -> Result<(), StoreError> {
+                    store.save_snapshot(&texts, number, at)?;
+                    audit_all(store, at, &entries)
+                })?;
+                Ok((running, Vec::new()))
             }
             Err(errors) => match store.snapshot()? {
                 Some(last) => {
@@ -74,7 +92,8 @@ impl Running {
                         revision = last.revision,
                         "policy has mistakes: the last good revision runs"
                     );
-                    let revision = build(&last.files, store, at).map_err(StartError::Policy)?;
+                    let revision = build(&last.files, store, at, &admitting);
+                    let revision = revision.map_err(StartError::Policy)?;
                     Ok((
                         Self::new(revision, last.revision, last.installed_at),
                         errors,
@@ -92,7 +111,13 @@ impl Running {
             installed_at,
             refill_at_ns: None,
             compiled: None,
+            anchor: now(),
         }
+    }
+
+    /// Wall time as the kernel counts it: it does not jump when the clock is set.
+    pub(super) fn wall_of_kernel(&self) -> Timestamp {
+        self.anchor.wall_of(boot_ns())
     }
 
     pub(super) fn needs_refill(&self, now_ns: u64) -> bool {
@@ -112,6 +137,7 @@ impl Running {
             .map_err(unsuitable)?;
         self.refill_at_ns = compiled.refill_at_ns;
         self.compiled = Some((compiler, *at));
+        self.anchor = *at;
         Ok(tables(&compiled, &self.revision))
     }
 
@@ -146,15 +172,40 @@ impl Core {
         let files = sources::list(&self.config.policy_dir)
             .map_err(|error| vec![format!("{}: {error}", self.config.policy_dir.display())])?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors))?;
-        let revision = build(&texts, &mut self.store, now().wall)?;
-        self.replace(revision)?;
+        let admitting = Admitting {
+            rules: &self.config.approval,
+            lives: &self.lives,
+            origin: Origin::Files,
+        };
+        let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        self.begin_lives(&revision, Origin::Files)
+            .map_err(|error| vec![error_chain(&error)])?;
+        let changes = self.changes_by(&revision);
+        let former = match self.replace(revision) {
+            Ok(former) => former,
+            Err(errors) => {
+                self.give_lives_up("the kernel side refused");
+                return Err(errors);
+            }
+        };
+        let running = &self.running;
+        let mut entries = entries(&changes, &former.revision, running, Origin::Files, None);
+        let (moves, next) = self.moves_in_force(Origin::Files);
+        entries.extend(self.told(&running.revision, &moves, Origin::Files));
+        let (number, at) = (running.number, now().wall);
         self.store
-            .save_snapshot(&texts, self.running.number, now().wall)
-            .map_err(|error| vec![error_chain(&error)])
+            .at_once(|store| -> Result<(), StoreError> {
+                store.save_snapshot(&texts, number, at)?;
+                write(store, &moves)?;
+                audit_all(store, at, &entries)
+            })
+            .map_err(|error| vec![error_chain(&error)])?;
+        self.follow_lives(moves, next);
+        Ok(())
     }
 
-    /// Installs `revision`; if the kernel has no room for it, the former one stays.
-    pub(super) fn replace(&mut self, revision: Revision) -> Result<(), Vec<String>> {
+    /// Installs `revision` and returns the former one; if the kernel has no room, that one stays.
+    pub(super) fn replace(&mut self, revision: Revision) -> Result<Running, Vec<String>> {
         let at = now().wall;
         let number = self
             .store
@@ -169,7 +220,7 @@ impl Core {
             tracing::warn!(%warning, "policy");
         }
         crate::host::memory::give_back();
-        Ok(())
+        Ok(former)
     }
 
     /// The objects of the running files, and those of the API.
@@ -190,11 +241,44 @@ impl Core {
     }
 }
 
+/// What the files say that they did not say when they were read last.
+fn since_last(
+    texts: &[Text],
+    running: &Running,
+    store: &mut Store,
+    at: Timestamp,
+) -> Result<Vec<Entry>, StoreError> {
+    let last = store.snapshot()?.map(|last| last.files).unwrap_or_default();
+    if last == texts {
+        return Ok(Vec::new());
+    }
+    // Whether grants count is told by their lives.
+    let admitting = Admitting {
+        rules: &ApprovalRules::none(),
+        lives: &Lives::default(),
+        origin: Origin::Files,
+    };
+    // What another version kept and this one cannot read counts as nothing.
+    let former = build(&last, store, at, &admitting)
+        .or_else(|_| build(&[], store, at, &admitting))
+        .map_err(|errors| tracing::error!(?errors, "changes of policy files not recorded"));
+    let Ok(former) = former else {
+        return Ok(Vec::new());
+    };
+    let changes = diff(&former.set, &running.revision.set);
+    Ok(entries(&changes, &former, running, Origin::Files, None))
+}
+
 /// The revision of these files together with the objects of the API.
-fn build(texts: &[Text], store: &mut Store, at: Timestamp) -> Result<Revision, Vec<String>> {
+fn build(
+    texts: &[Text],
+    store: &mut Store,
+    at: Timestamp,
+    admitting: &Admitting<'_>,
+) -> Result<Revision, Vec<String>> {
     let mut objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     objects.extend(api_objects(store)?);
-    Revision::build(objects, store, at).map_err(explain)
+    Revision::build(objects, store, at, admitting).map_err(explain)
 }
 
 fn api_objects(store: &Store) -> Result<Vec<Located<Object>>, Vec<String>> {
@@ -245,6 +329,8 @@ pub(super) fn check_texts(
         now: at,
         on_expired: OnExpired::Refuse,
         issued_at: &|_, _| at,
+        approval: &ApprovalRules::none(),
+        life: &|_, _| None,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     built

@@ -14,14 +14,17 @@ use agent_common::{
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::addresses::HostUse;
+use super::{
+    addresses::HostUse,
+    lives::{Lives, Origin},
+};
 use crate::{
     bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     policy::{
-        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind, Located, Numbers,
-        Object, OnExpired, PolicyError, PolicySet, Selections,
+        ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
+        Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -39,6 +42,14 @@ pub(super) struct Revision {
     names: NameTable,
 }
 
+/// What decides which grants count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitting<'a> {
+    pub(super) rules: &'a ApprovalRules,
+    pub(super) lives: &'a Lives,
+    pub(super) origin: Origin<'a>,
+}
+
 /// Source of objects that were made over the API.
 pub(super) const API_SOURCE: &str = "api";
 
@@ -53,20 +64,34 @@ pub enum RevisionError {
     Store(#[from] StoreError),
 }
 
+impl Admitting<'_> {
+    fn life(&self, name: &str, digest: &str, now: Timestamp) -> Option<Life> {
+        let known = self.lives.get(name, digest).cloned();
+        match self.origin {
+            Origin::Lease(author, lease) if lease == name => {
+                known.or_else(|| Life::lease(author.by(), now))
+            }
+            Origin::Lease(..) | Origin::Files | Origin::Api(_) => known,
+        }
+    }
+}
+
 impl Revision {
     /// Checks `objects` together and gives every name its number.
     pub(super) fn build(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
-        store.at_once(|store| Self::build_with(objects, store, now))
+        store.at_once(|store| Self::build_with(objects, store, now, admitting))
     }
 
     fn build_with(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         let sources = objects
             .iter()
@@ -92,6 +117,8 @@ impl Revision {
                 now,
                 on_expired: OnExpired::Warn,
                 issued_at: &issued_at,
+                approval: admitting.rules,
+                life: &|name, digest| admitting.life(name, digest, now),
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
         };
@@ -208,6 +235,7 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
         ports: revision.ports(),
+        limits: BTreeMap::new(),
         narrowed: Narrowed::new(),
     }
 }

@@ -14,10 +14,12 @@ use tokio::sync::watch;
 use super::{
     Core, Input, StartError,
     addresses::{AddressBook, Wanted},
+    audit::Prover,
     core::files_seen,
     labels::Labeller,
     latency::Latency,
     live::LiveFlows,
+    lives::{Lives, Origin},
     narrowing::Narrowing,
     pods::Pods,
     policy::Running,
@@ -45,6 +47,8 @@ impl Core {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
         let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let last_record = store.last_record()?;
+        let prover = Prover::start(&config.state_dir, &mut store)?;
         let scope = config
             .cgroup
             .clone()
@@ -67,7 +71,9 @@ impl Core {
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
-        let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
+        let lives = Lives::recover(&mut store)?;
+        let (running, policy_errors) =
+            Running::first(&config.policy_dir, &mut store, &config.approval, &lives)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
             close_source: loaded.close_source,
@@ -95,8 +101,10 @@ impl Core {
             config,
             host,
             store,
+            prover,
             maps,
             running,
+            lives,
             policy_errors,
             hosts,
             scope,
@@ -107,12 +115,15 @@ impl Core {
         core.expect_known_identities()?;
         core.search_now();
         core.narrowing.look(&core.running.revision.set);
+        let revision = core.running.revision.clone();
+        core.begin_lives(&revision, Origin::Files)?;
         core.install()
             .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
         for (cgroup, identity) in core.workloads.cgroups() {
             core.maps.identities.set(cgroup, identity)?;
         }
         core.maps.paths.replace(&core.workloads.expected())?;
+        core.settle_lives(Origin::Files)?;
         core.believe_name_servers();
         core.is_in_force = true;
         core.attached = loaded.attach()?;
@@ -129,6 +140,7 @@ impl Core {
             cgroup = %core.scope.display(),
             "in force"
         );
+        core.record_start(last_record.as_ref())?;
         crate::host::memory::give_back();
         Ok(core)
     }

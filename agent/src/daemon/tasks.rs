@@ -19,6 +19,7 @@ use thiserror::Error;
 pub use self::ending::TaskEnded;
 use super::{ChangeError, Core};
 use crate::{
+    audit::{Action, Actor, Entry, Target},
     host::{
         clock::{boot_id, now},
         incarnation::Incarnation,
@@ -56,6 +57,7 @@ pub struct TaskRequest {
     /// Cgroup that the caller has made, as a path below its own. `None`: make one and move the
     /// caller there.
     pub cgroup: Option<String>,
+    pub actor: Actor,
     pub uid: u32,
     pub caller: Incarnation,
 }
@@ -137,14 +139,7 @@ impl Tasks {
                 tasks.by_cgroup.insert(task.stored.cgroup_id, task);
                 continue;
             }
-            let removal = Removed {
-                by: "agent".to_owned(),
-                at: now().wall,
-                why: Some("its cgroup is gone".to_owned()),
-            };
-            let name = lease_name(&stored.id);
-            store.remove_object(Kind::InvocationGrant.name(), &name, &removal)?;
-            store.remove_task(&stored.id)?;
+            store.at_once(|store| end_stale(store, &stored))?;
         }
         Ok(tasks)
     }
@@ -170,6 +165,36 @@ impl Tasks {
     fn by_id(&self, id: &str) -> Option<&Task> {
         self.by_cgroup.values().find(|task| task.stored.id == id)
     }
+}
+
+/// Ends the lease of a task whose cgroup is gone.
+fn end_stale(store: &mut Store, stored: &StoredTask) -> Result<(), StoreError> {
+    let why = "its cgroup is gone";
+    let agent = Actor::agent();
+    let at = now().wall;
+    let removal = Removed {
+        by: agent.name(),
+        at,
+        why: Some(why.to_owned()),
+    };
+    let (kind, name) = (Kind::InvocationGrant.name(), lease_name(&stored.id));
+    if store.remove_object(kind, &name, &removal)?.is_some() {
+        let target = Target::new(kind, &name);
+        let revoked = Entry::new(Action::GrantRevoked, agent.clone(), target).because(why);
+        store.audit(at, &revoked)?;
+    }
+    if !stored.is_over {
+        store.audit(at, &told(Action::TaskEnded, stored, &agent, why))?;
+    }
+    store.remove_task(&stored.id).map(drop)
+}
+
+fn told(action: Action, task: &StoredTask, actor: &Actor, why: &str) -> Entry {
+    Entry::new(action, actor.clone(), Target::new("task", &task.id))
+        .because(why)
+        .with("cgroup", task.cgroup.as_str())
+        .with("uid", task.uid)
+        .with("grant", lease_name(&task.id))
 }
 
 impl Task {

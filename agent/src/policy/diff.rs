@@ -119,13 +119,17 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
         endpoints,
         planes,
         purpose,
+        ticket,
         validity,
+        requires_approval,
     } = old;
     vec![
         ("spec.subjects", *subjects != new.subjects),
         ("spec.endpoints", *endpoints != new.endpoints),
         ("spec.planes", *planes != new.planes),
         ("spec.purpose", *purpose != new.purpose),
+        ("spec.ticket", *ticket != new.ticket),
+        ("spec.approval", *requires_approval != new.requires_approval),
         (
             "spec.notBefore",
             validity.not_before != new.validity.not_before,

@@ -37,7 +37,11 @@ pub struct InvocationGrant {
     pub endpoints: Vec<String>,
     pub planes: BTreeSet<Plane>,
     pub purpose: String,
+    /// What it refers to in a tracker of changes.
+    pub ticket: Option<String>,
     pub validity: Validity,
+    /// Another person must approve it, whatever rules say.
+    pub requires_approval: bool,
 }
 
 /// Refuses the subjects whatever grants say.
@@ -128,6 +132,18 @@ impl Object {
             Spec::InvocationGrant(_) => Kind::InvocationGrant,
             Spec::EgressDeny(_) => Kind::EgressDeny,
             Spec::Posture(_) => Kind::Posture,
+        }
+    }
+
+    /// A grant without annotations.
+    #[must_use]
+    pub fn of_grant(name: &str, grant: &InvocationGrant) -> Self {
+        Self {
+            metadata: Metadata {
+                name: name.to_owned(),
+                annotations: BTreeMap::new(),
+            },
+            spec: Spec::InvocationGrant(grant.clone()),
         }
     }
 

@@ -105,6 +105,10 @@ struct SpecWire<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<&'o str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<&'o str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_after: Option<String>,
@@ -166,7 +170,9 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         endpoints,
         planes,
         purpose,
+        ticket,
         validity,
+        requires_approval,
     } = grant;
     let (not_after, ttl) = match validity.end {
         End::Never => (None, None),
@@ -178,6 +184,8 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         endpoints: endpoints.iter().map(String::as_str).collect(),
         planes: plane_names(planes),
         purpose: Some(purpose),
+        ticket: ticket.as_deref(),
+        approval: requires_approval.then_some("required"),
         not_before: validity.not_before.map(|instant| instant.to_string()),
         not_after,
         ttl,

@@ -10,8 +10,8 @@ use agent_common::{
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{Store, StoreError, error::Attempt, from_sql, micros, timestamp, to_sql};
-use crate::usage::UsageRow;
+use super::{Store, StoreError, error::Attempt, from_sql, micros, tallies, timestamp, to_sql};
+use crate::{audit::tally, usage::UsageRow};
 
 /// The columns of the counts, in the order of [`Counts::to_array`].
 const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, datagrams_allowed, \
@@ -27,7 +27,8 @@ impl Store {
     /// One transaction moves both the usage and the mark up to which it was taken over, so a kill
     /// at any instant neither loses nor doubles a count. `generation` is the random number of a
     /// set of maps; the marks of other sets are dropped, because their maps are gone. `clock` turns
-    /// instants of the boot clock into wall time.
+    /// instants of the boot clock into wall time. What the audit has to tell of is added to its
+    /// tallies; `is_risky` says of which endpoints every invocation is told.
     ///
     /// # Errors
     ///
@@ -37,6 +38,7 @@ impl Store {
         generation: u64,
         rows: &[(CounterKey, Counters)],
         clock: &dyn Fn(u64) -> Timestamp,
+        is_risky: &dyn Fn(EndpointId) -> bool,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let what = "take over counters";
@@ -56,6 +58,8 @@ impl Store {
                 continue;
             }
             add_usage(&transaction, minute, key, &delta, clock).attempt(what)?;
+            let tally = tally(&delta.counts, is_risky(key.endpoint));
+            tallies::add(&transaction, key, &tally, now).attempt(what)?;
             set_watermark(&transaction, generation, key, &counters.counts).attempt(what)?;
             changed += 1;
         }

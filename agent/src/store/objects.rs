@@ -71,21 +71,12 @@ impl Store {
         self.rows(&sql, object)
     }
 
-    /// Moves an object to the history; `None` if there is none.
+    /// Moves an object to the history; `None` if there is none. Only within [`Store::at_once`].
     ///
     /// # Errors
     ///
-    /// When the database fails: then it is still there.
+    /// When the database fails.
     pub fn remove_object(
-        &mut self,
-        kind: &str,
-        name: &str,
-        removal: &Removed,
-    ) -> Result<Option<StoredObject>, StoreError> {
-        self.at_once(|store| store.move_to_history(kind, name, removal))
-    }
-
-    fn move_to_history(
         &mut self,
         kind: &str,
         name: &str,
@@ -168,11 +159,12 @@ impl Store {
             .attempt("number a revision")
     }
 
-    /// Keeps the files of a revision without mistakes in place of the former ones.
+    /// Keeps the files of a revision without mistakes in place of the former ones. Only within
+    /// [`Store::at_once`].
     ///
     /// # Errors
     ///
-    /// When the database fails: then the former ones stay.
+    /// When the database fails.
     pub fn save_snapshot(
         &mut self,
         files: &[(String, String)],
@@ -180,25 +172,24 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let what = "keep the policy files";
-        let transaction = self.connection.transaction().attempt(what)?;
-        transaction
+        self.connection
             .execute("DELETE FROM snapshot_file", [])
             .attempt(what)?;
         for (position, (name, text)) in files.iter().enumerate() {
-            transaction
+            self.connection
                 .execute(
                     "INSERT INTO snapshot_file (position, name, text) VALUES (?1, ?2, ?3)",
                     params![position as i64, name, text],
                 )
                 .attempt(what)?;
         }
-        transaction
+        self.connection
             .execute(
                 "UPDATE revision SET snapshot = ?1, installed_at = ?2",
                 params![super::to_sql(revision), micros(now)],
             )
-            .attempt(what)?;
-        transaction.commit().attempt(what)
+            .map(drop)
+            .attempt(what)
     }
 
     /// The files kept last; `None` if no revision ever ran.

@@ -64,15 +64,15 @@ impl Store {
             .attempt("keep a task")
     }
 
-    /// Forgets a task; one that is not there is no error.
+    /// Forgets a task; `false` if there is none.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub fn remove_task(&mut self, id: &str) -> Result<(), StoreError> {
+    pub fn remove_task(&mut self, id: &str) -> Result<bool, StoreError> {
         self.connection
             .execute("DELETE FROM task WHERE id = ?1", [id])
-            .map(drop)
+            .map(|removed| removed > 0)
             .attempt("forget a task")
     }
 

@@ -82,7 +82,9 @@ fn drain(
     rows: &[(CounterKey, Counters)],
     at: Timestamp,
 ) -> u64 {
-    store.drain(generation, rows, &|_| at, at).expect("a drain")
+    store
+        .drain(generation, rows, &|_| at, &|_| false, at)
+        .expect("a drain")
 }
 
 fn total(store: &Store) -> (u64, u64) {
@@ -130,7 +132,7 @@ fn a_drain_that_fails_takes_over_nothing() {
         .execute_batch("ALTER TABLE usage RENAME TO away")
         .expect("sabotage");
     let rows = [(key(1), counters(9, 90))];
-    assert!(store.drain(7, &rows, &|_| NOW, NOW).is_err());
+    assert!(store.drain(7, &rows, &|_| NOW, &|_| false, NOW).is_err());
     store
         .connection
         .execute_batch("ALTER TABLE away RENAME TO usage")

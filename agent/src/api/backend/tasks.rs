@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// What the daemon is asked for. The document of the lease has the same checks as a file.
-pub(super) fn request(request: TaskRequest, peer: Peer) -> Result<daemon::TaskRequest, ApiError> {
+fn request(
+    core: &Core,
+    request: TaskRequest,
+    peer: &Peer,
+) -> Result<daemon::TaskRequest, ApiError> {
     let caller = peer.process.ok_or_else(|| {
         bad("the process that asks is not there, or in a pid namespace that the agent cannot see")
     })?;
@@ -39,13 +43,19 @@ pub(super) fn request(request: TaskRequest, peer: Peer) -> Result<daemon::TaskRe
         lease: policy::document(Kind::InvocationGrant, &lease_name(&id), spec),
         id,
         cgroup,
+        actor: core.actor(peer.uid, peer.process),
         uid: peer.uid,
         caller,
     })
 }
 
-pub(super) fn start(core: &mut Core, asked: &daemon::TaskRequest) -> Result<TaskStarted, ApiError> {
-    let view = core.start_task(asked).map_err(task_error)?;
+pub(super) fn start(
+    core: &mut Core,
+    asked: TaskRequest,
+    peer: &Peer,
+) -> Result<TaskStarted, ApiError> {
+    let asked = request(core, asked, peer)?;
+    let view = core.start_task(&asked).map_err(task_error)?;
     Ok(TaskStarted {
         id: view.id,
         cgroup: view.cgroup,
@@ -55,8 +65,9 @@ pub(super) fn start(core: &mut Core, asked: &daemon::TaskRequest) -> Result<Task
     })
 }
 
-pub(super) fn end(core: &mut Core, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
-    let ended = core.end_task(&id, peer.uid).map_err(task_error)?;
+pub(super) fn end(core: &mut Core, id: String, peer: &Peer) -> Result<TaskEnded, ApiError> {
+    let actor = core.actor(peer.uid, peer.process);
+    let ended = core.end_task(&id, &actor).map_err(task_error)?;
     Ok(TaskEnded {
         id,
         processes_left: ended.processes_left as u64,

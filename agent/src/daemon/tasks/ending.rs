@@ -2,12 +2,14 @@
 
 use std::io::ErrorKind;
 
-use super::{Core, Task, TaskError, lease_name};
+use super::{Core, Task, TaskError, lease_name, told};
 use crate::{
+    audit::{Action, Actor},
+    daemon::Author,
     error_chain,
     host::{clock::now, task_cgroup},
     policy::Kind,
-    store::StoredTask,
+    store::{StoreError, StoredTask},
 };
 
 /// A task that was ended on request.
@@ -32,16 +34,19 @@ impl Core {
     /// # Errors
     ///
     /// When there is none, or it is another user's.
-    pub fn end_task(&mut self, id: &str, uid: u32) -> Result<TaskEnded, TaskError> {
+    pub fn end_task(&mut self, id: &str, actor: &Actor) -> Result<TaskEnded, TaskError> {
         let Some(task) = self.tasks.by_id(id) else {
             return Err(TaskError::NotFound(id.to_owned()));
         };
-        if uid != 0 && uid != task.stored.uid {
+        if !actor
+            .uid
+            .is_some_and(|uid| uid == 0 || uid == task.stored.uid)
+        {
             return Err(TaskError::Foreign(id.to_owned()));
         }
         let (cgroup, caller) = (task.stored.cgroup_id, task.stored.pid);
         let directory = task.directory(&self.host.cgroup_root);
-        self.end_lease(cgroup, "the task has ended")?;
+        self.end_lease(cgroup, actor, "the task has ended")?;
         let left = task_cgroup::processes(&directory);
         let left = left.into_iter().filter(|pid| *pid != caller).count();
         self.remove_cgroup(cgroup);
@@ -105,7 +110,7 @@ impl Core {
         let Some(lease) = set.grant(&lease_name(&task.stored.id)) else {
             return false;
         };
-        if task.stored.uid == 0 {
+        if task.stored.uid == 0 && !self.needs_right(lease) {
             return true;
         }
         let directory = task.directory(&self.host.cgroup_root);
@@ -121,13 +126,13 @@ impl Core {
     }
 
     fn end_or_tell(&mut self, cgroup: u64, why: &'static str) {
-        if let Err(error) = self.end_lease(cgroup, why) {
+        if let Err(error) = self.end_lease(cgroup, &Actor::agent(), why) {
             // The next look tries again.
             tracing::error!(error = error_chain(&error), cgroup, "lease not ended");
         }
     }
 
-    fn end_lease(&mut self, cgroup: u64, why: &str) -> Result<(), TaskError> {
+    fn end_lease(&mut self, cgroup: u64, actor: &Actor, why: &str) -> Result<(), TaskError> {
         let Some(task) = self.tasks.by_cgroup.get(&cgroup) else {
             return Ok(());
         };
@@ -135,11 +140,20 @@ impl Core {
             is_over: true,
             ..task.stored.clone()
         };
+        let ended = (!task.stored.is_over).then(|| told(Action::TaskEnded, &over, actor, why));
         let name = lease_name(&over.id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
-            self.remove(Kind::InvocationGrant, &name, "agent", Some(why.to_owned()))?;
+            let author = Author {
+                actor: actor.clone(),
+                login: None,
+            };
+            self.remove(Kind::InvocationGrant, &name, &author, Some(why.to_owned()))?;
         }
-        self.store.put_task(&over)?;
+        let at = now().wall;
+        self.store.at_once(|store| -> Result<(), StoreError> {
+            store.put_task(&over)?;
+            ended.map_or(Ok(()), |ended| store.audit(at, &ended).map(drop))
+        })?;
         if let Some(task) = self.tasks.by_cgroup.get_mut(&cgroup) {
             task.stored = over;
         }

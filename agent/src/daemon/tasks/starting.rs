@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use agent_common::destination::Destination;
 use jiff::SignedDuration;
 
-use super::{MOST_TASKS, Task, TaskError, TaskRequest, TaskView, lease_name};
+use super::{MOST_TASKS, Task, TaskError, TaskRequest, TaskView, lease_name, told};
 use crate::{
-    daemon::{ChangeError, Core, changes},
+    audit::{Action, Actor, Entry, Outcome, Target},
+    daemon::{Author, ChangeError, Core, changes},
     error_chain,
     host::{
         cgroups::path_below,
@@ -16,8 +17,8 @@ use crate::{
         process, task_cgroup,
     },
     identity::Identity,
-    policy::{End, InvocationGrant, Kind, Object, Spec},
-    store::StoredTask,
+    policy::{ApprovalRules, End, InvocationGrant, Kind, Object, Spec},
+    store::{StoreError, StoredTask},
 };
 
 /// Where a task is going to be.
@@ -39,6 +40,7 @@ impl Core {
             id,
             lease,
             cgroup,
+            actor,
             uid,
             caller,
         } = request;
@@ -61,12 +63,12 @@ impl Core {
             pid_start_ns: caller.start_ns,
             is_over: false,
         };
-        match self.set_up(stored, &lease, &place, *caller) {
+        match self.set_up(stored, &lease, &place, *caller, actor) {
             Ok(()) => self
                 .task(id)
                 .ok_or_else(|| TaskError::NotFound(id.to_owned())),
             Err(error) => {
-                self.take_back(id, &place);
+                self.take_back(id, &place, actor);
                 Err(error)
             }
         }
@@ -94,7 +96,7 @@ impl Core {
         let Spec::InvocationGrant(lease) = &mut object.spec else {
             return Err(ChangeError::Unexpected(Kind::InvocationGrant).into());
         };
-        if uid == 0 {
+        if uid == 0 && self.is_free_for_root(lease, above)? {
             return Ok(object);
         }
         let at = now();
@@ -111,6 +113,25 @@ impl Core {
             lease.validity.end = End::At(end);
         }
         Ok(object)
+    }
+
+    /// Whether root may lease this without a right of its own: not from a workload that is governed,
+    /// and nothing that another person would have to approve.
+    fn is_free_for_root(&self, lease: &InvocationGrant, above: &Path) -> Result<bool, TaskError> {
+        let labels = &self.identity_in(above)?.labels;
+        let governing = self.running.revision.set.governs(labels, now().wall);
+        Ok(governing.is_none() && !self.needs_right(lease))
+    }
+
+    /// Whether another person would have to approve this, were it no lease.
+    pub(super) fn needs_right(&self, lease: &InvocationGrant) -> bool {
+        let rules = ApprovalRules {
+            // A lease ends with its task.
+            longest: None,
+            ..self.config.approval.clone()
+        };
+        let catalogue = self.running.revision.set.catalogue();
+        !rules.needs(lease, catalogue, now().wall).is_empty()
     }
 
     /// Until when whatever the user `uid` runs in the cgroup `above` may itself call all that `lease`
@@ -206,14 +227,20 @@ impl Core {
         lease: &Object,
         place: &Place,
         caller: Incarnation,
+        actor: &Actor,
     ) -> Result<(), TaskError> {
-        self.store.put_task(&stored)?;
-        let by = match stored.uid {
-            0 => "root".to_owned(),
-            uid => format!("uid {uid}"),
-        };
+        let begun = told(Action::TaskBegun, &stored, actor, purpose(lease));
+        let at = now().wall;
+        self.store.at_once(|store| {
+            store.put_task(&stored)?;
+            store.audit(at, &begun)
+        })?;
         let text = lease.to_yaml().map_err(ChangeError::from)?;
-        self.create(Kind::InvocationGrant, &text, &by)?;
+        let author = Author {
+            actor: actor.clone(),
+            login: None,
+        };
+        self.create_lease(&text, &author)?;
         let path = stored.cgroup.clone();
         let task = Task {
             stored,
@@ -229,16 +256,29 @@ impl Core {
     }
 
     /// After a start that failed half-way.
-    fn take_back(&mut self, id: &str, place: &Place) {
+    fn take_back(&mut self, id: &str, place: &Place, actor: &Actor) {
         self.tasks.by_cgroup.remove(&place.cgroup);
+        let why = "the task did not start";
         let name = lease_name(id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
-            let why = Some("the task did not start".to_owned());
-            if let Err(error) = self.remove(Kind::InvocationGrant, &name, "agent", why) {
+            let why = Some(why.to_owned());
+            if let Err(error) = self.remove(Kind::InvocationGrant, &name, &Author::agent(), why) {
                 tracing::error!(error = error_chain(&error), name, "lease not removed");
             }
         }
-        if let Err(error) = self.store.remove_task(id) {
+        let at = now().wall;
+        let target = Target::new("task", id);
+        let ended = Entry::new(Action::TaskEnded, actor.clone(), target)
+            .because(why)
+            .ended(Outcome::Failed);
+        let forgotten = self.store.at_once(|store| -> Result<(), StoreError> {
+            // One that did not come so far was not told of.
+            if store.remove_task(id)? {
+                store.audit(at, &ended)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = forgotten {
             tracing::error!(error = error_chain(&error), id, "task not forgotten");
         }
         if !place.is_made {
@@ -254,5 +294,12 @@ impl Core {
             // Whoever has been moved there already is left where it is, without the right.
             let _ = task_cgroup::remove(&place.directory);
         }
+    }
+}
+
+fn purpose(lease: &Object) -> &str {
+    match &lease.spec {
+        Spec::InvocationGrant(grant) => &grant.purpose,
+        Spec::ModelEndpoint(_) | Spec::EgressDeny(_) | Spec::Posture(_) => "",
     }
 }

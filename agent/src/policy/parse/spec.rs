@@ -29,11 +29,13 @@ const GRANT: Allowed = Allowed {
         "endpoints",
         "planes",
         "purpose",
+        "ticket",
+        "approval",
         "notBefore",
         "notAfter",
         "ttl",
     ],
-    unenforceable: &["limits", "approval"],
+    unenforceable: &["limits"],
 };
 
 const DENY: Allowed = Allowed {
@@ -167,13 +169,22 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
     let purpose = reader
         .required(&fields, "purpose", "say why the subjects may do this")
         .and_then(|field| value::words(reader, field));
+    let ticket = fields
+        .get("ticket")
+        .and_then(|field| value::words(reader, field));
+    let requires_approval = fields
+        .get("approval")
+        .and_then(|field| reader.word(field, &[()], |()| "required"))
+        .is_some();
     let validity = validity(reader, &fields);
     Some(InvocationGrant {
         subjects,
         endpoints,
         planes,
         purpose: purpose?,
+        ticket,
         validity,
+        requires_approval,
     })
 }
 

@@ -268,14 +268,11 @@ fn parts_of_subjects_have_their_forms() {
 #[test]
 fn what_this_version_cannot_enforce_is_refused() {
     let cannot = "is a known field, but this version cannot enforce it: remove it";
-    for field in ["limits", "approval"] {
-        let new = format!("{field}: {{}}\n  purpose:");
-        check_grant(
-            "purpose:",
-            &new,
-            &format!("p.yaml:9:3: spec.{field}: {cannot}"),
-        );
-    }
+    check_grant(
+        "purpose:",
+        "limits: {}\n  purpose:",
+        &format!("p.yaml:9:3: spec.limits: {cannot}"),
+    );
     check_kind(
         "Posture",
         "{default: true, ungranted: deny, rawSockets: deny}",

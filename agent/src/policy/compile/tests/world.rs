@@ -328,9 +328,17 @@ fn grant() -> impl Strategy<Value = Grant> {
                 endpoints,
                 planes,
                 purpose: "x".to_owned(),
+                ticket: None,
                 validity,
+                requires_approval: false,
             };
-            Grant { grant, span }
+            Grant {
+                grant,
+                span,
+                is_over: false,
+                digest: String::new(),
+                needs: Vec::new(),
+            }
         },
     )
 }
