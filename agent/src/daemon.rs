@@ -14,6 +14,7 @@ mod changes;
 mod core;
 mod ending;
 mod explain;
+mod findings;
 mod grants;
 mod grouping;
 mod installing;
@@ -53,7 +54,7 @@ pub use self::{
     approving::Decision,
     audit::Author,
     changers::ChangerError,
-    changes::{ChangeError, Changed, Waiting},
+    changes::{ChangeError, Changed, Checked, Waiting},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,

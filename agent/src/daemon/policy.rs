@@ -1,11 +1,11 @@
 //! The running revision: where it comes from, and how another takes its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::{
-    Core, StartError,
+    Checked, Core, StartError,
     audit::entries,
     changes::audit_all,
     lives::{Lives, Origin, write},
@@ -15,13 +15,14 @@ use super::{
 use crate::{
     audit::Entry,
     bpf::{KernelError, policy::PolicyTables},
+    config::Config,
     endpoint::Catalogue,
     error_chain,
     host::clock::{Now, boot_ns, now},
     identity::Identity,
     policy::{
         ApprovalRules, BuildOptions, Change, Located, Object, OnExpired, PolicyError, PolicySet,
-        diff, parse,
+        Separation, diff, parse,
     },
     store::{Store, StoreError},
 };
@@ -42,16 +43,17 @@ impl Running {
     /// The policy to start with: the files, or, if they have mistakes, what ran last; then with
     /// the mistakes.
     pub(super) fn first(
-        directory: &Path,
+        config: &Config,
         store: &mut Store,
-        rules: &ApprovalRules,
         lives: &Lives,
     ) -> Result<(Self, Vec<String>), StartError> {
         let admitting = Admitting {
-            rules,
+            rules: &config.approval,
             lives,
             origin: Origin::Files,
+            separation: config.separation_of_duties,
         };
+        let directory = config.policy_dir.as_path();
         let at = now().wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
@@ -137,8 +139,10 @@ impl Core {
             rules: &self.config.approval,
             lives: &self.lives,
             origin: Origin::Files,
+            separation: self.config.separation_of_duties,
         };
         let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        self.check_duties(&revision)?;
         self.begin_lives(&revision, Origin::Files)
             .map_err(|error| vec![error_chain(&error)])?;
         let changes = self.changes_by(&revision);
@@ -218,6 +222,7 @@ fn since_last(
         rules: &ApprovalRules::none(),
         lives: &Lives::default(),
         origin: Origin::Files,
+        separation: Separation::Report,
     };
     // What another version kept and this one cannot read counts as nothing.
     let former = build(&last, store, at, &admitting)
@@ -270,7 +275,7 @@ pub(super) fn lines(errors: &[PolicyError]) -> Vec<String> {
 /// # Errors
 ///
 /// Every mistake, one line each.
-pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<(usize, Vec<String>), Vec<String>> {
+pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<Checked, Vec<String>> {
     let texts = sources::read(files).map_err(|errors| lines(&errors))?;
     check_texts(&texts, at)
 }
@@ -280,10 +285,7 @@ pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<(usize, Vec<Strin
 /// # Errors
 ///
 /// Every mistake, one line each.
-pub(super) fn check_texts(
-    texts: &[Text],
-    at: Timestamp,
-) -> Result<(usize, Vec<String>), Vec<String>> {
+pub(super) fn check_texts(texts: &[Text], at: Timestamp) -> Result<Checked, Vec<String>> {
     let objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     let n_objects = objects.len();
     let options = BuildOptions {
@@ -292,9 +294,14 @@ pub(super) fn check_texts(
         issued_at: &|_, _| at,
         approval: &ApprovalRules::none(),
         life: &|_, _| None,
+        separation: Separation::Report,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     built
-        .map(|built| (n_objects, lines(&built.warnings)))
+        .map(|built| Checked {
+            n_objects,
+            warnings: lines(&built.warnings),
+            findings: built.set.duties().iter().map(ToString::to_string).collect(),
+        })
         .map_err(|errors| lines(&errors))
 }

@@ -26,7 +26,8 @@ use crate::{
     identity::Identity,
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Kind, Life,
-        Located, Numbers, Object, OnExpired, PolicyError, PolicySet, compile, compile_identity,
+        Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Separation, compile,
+        compile_identity,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -49,6 +50,7 @@ pub(super) struct Admitting<'a> {
     pub(super) rules: &'a ApprovalRules,
     pub(super) lives: &'a Lives,
     pub(super) origin: Origin<'a>,
+    pub(super) separation: Separation,
 }
 
 /// Source of objects that were made over the API.
@@ -120,6 +122,7 @@ impl Revision {
                 issued_at: &issued_at,
                 approval: admitting.rules,
                 life: &|name, digest| admitting.life(name, digest, now),
+                separation: admitting.separation,
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
         };
