@@ -23,8 +23,8 @@ mod windows;
 
 pub use approval::ApprovalRules;
 pub use compile::{
-    ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, Selection, Selections,
-    check_addresses, compile, compile_identity,
+    ClockAnchor, CompileError, CompiledPolicy, Compiler, Entries, Numbers, PrefixRow, Selection,
+    Selections, check_addresses, compile, earlier,
 };
 pub use diff::{Change, What, diff};
 pub use error::{PolicyError, Position};

@@ -6,6 +6,7 @@
 //! daemon is the only writer. Nothing here reads a clock.
 
 mod audit;
+mod checkpoint;
 mod counters;
 mod error;
 mod events;
@@ -24,7 +25,6 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use self::error::Attempt;
 pub use self::{
     audit::{AuditFilter, Tail, verify_audit},
     error::StoreError,
@@ -35,9 +35,13 @@ pub use self::{
     pods::StoredPod,
     tasks::StoredTask,
 };
+use self::{checkpoint::Checkpoints, error::Attempt};
+use crate::error_chain;
 
 pub struct Store {
     connection: Connection,
+    /// Ends after the connection.
+    _checkpoints: Option<Checkpoints>,
     /// End of the audit as this agent left it; `None` before it has added anything.
     audit_tail: Option<Tail>,
 }
@@ -50,9 +54,17 @@ impl Store {
     /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        schema::open(path).map(|connection| Self {
+        let mut connection = schema::open(path)?;
+        let checkpoints = Checkpoints::start(&mut connection, path)
+            .inspect_err(|error| {
+                let error = error_chain(error);
+                tracing::warn!(error, "changes of the store wait for the disk");
+            })
+            .ok();
+        Ok(Self {
             connection,
             audit_tail: None,
+            _checkpoints: checkpoints,
         })
     }
 

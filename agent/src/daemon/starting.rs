@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use agent_common::abi::program;
@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
 
 use super::{
-    Core, StartError,
+    Core, Input, StartError,
     addresses::{AddressBook, Wanted},
     audit::Prover,
     core::files_seen,
@@ -24,6 +24,7 @@ use super::{
     pods::Pods,
     policy::Running,
     processes::KnownExes,
+    searching::Searching,
     tasks::Tasks,
     telling::Telling,
     workloads::Workloads,
@@ -41,6 +42,7 @@ impl Core {
     pub(super) fn start(
         config: Config,
         hosts: watch::Sender<BTreeSet<String>>,
+        inputs: mpsc::Sender<Input>,
     ) -> Result<Self, StartError> {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
@@ -92,6 +94,7 @@ impl Core {
             n_left_rules: 0,
             naming: Latency::default(),
             hears_of_cgroups: false,
+            searching: Searching::new(inputs),
             is_in_force: false,
             started_at: now().wall,
             config,
@@ -109,7 +112,7 @@ impl Core {
         core.forget_stale_cgroups()?;
         core.remember_addresses()?;
         core.expect_known_identities()?;
-        core.rescan();
+        core.search_now();
         core.narrowing.look(&core.running.revision.set);
         let revision = core.running.revision.clone();
         core.begin_lives(&revision, Origin::Files)?;
@@ -127,7 +130,7 @@ impl Core {
             .iter()
             .all(|hook| core.attached.covers(hook));
         if core.attached.covers(program::EXITED) {
-            core.forget_ended_processes();
+            core.forget_those_that_ended(&core.maps.processes.numbers());
             core.adopt_processes();
         }
         tracing::info!(

@@ -118,7 +118,8 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::Ech
         | Reason::Quic
         | Reason::Undecidable
-        | Reason::ForeignSocket => false,
+        | Reason::ForeignSocket
+        | Reason::LimitReached => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;

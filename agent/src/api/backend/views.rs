@@ -189,6 +189,7 @@ const fn meaning(loss: Loss) -> &'static str {
         Loss::ProcessMapFull => {
             "processes whose executable is unknown: rules about executables do not select them"
         }
+        Loss::LimitMapFull => "uses of limited grants that could not be counted: they were refused",
         Loss::LiveUnwatched => {
             "allowed connections that the kernel cannot end: the agent ends them if their right goes"
         }
