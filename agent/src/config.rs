@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::{
     host::peer::group_numbers,
-    policy::{ApprovalRules, RoleRules},
+    policy::{ApprovalRules, RoleRules, Separation},
 };
 
 pub use self::kubernetes::{Kubernetes, PodSource};
@@ -62,6 +62,8 @@ pub struct Config {
     pub lsm: Lsm,
     /// Which grants need a second person.
     pub approval: ApprovalRules,
+    /// What becomes of a subject that may both manage and invoke.
+    pub separation_of_duties: Separation,
     /// Who may do what over the API.
     pub roles: RoleRules,
 }
@@ -106,6 +108,7 @@ impl Default for Config {
             watch_sends: false,
             lsm: Lsm::Off,
             approval: ApprovalRules::default(),
+            separation_of_duties: Separation::Report,
             roles: RoleRules::default(),
         }
     }
@@ -165,6 +168,7 @@ struct File {
     lsm: Option<Lsm>,
     approval: approval::Table,
     roles: roles::Table,
+    separation_of_duties: Option<SeparationName>,
     socket_group: Option<String>,
 }
 
@@ -174,6 +178,22 @@ enum FileMode {
     Observe,
     Shadow,
     Enforce,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SeparationName {
+    Report,
+    Refuse,
+}
+
+impl From<SeparationName> for Separation {
+    fn from(name: SeparationName) -> Self {
+        match name {
+            SeparationName::Report => Self::Report,
+            SeparationName::Refuse => Self::Refuse,
+        }
+    }
 }
 
 impl From<FileMode> for Mode {
@@ -242,6 +262,7 @@ impl Config {
             approval: _,
             roles: _,
             socket_group: _,
+            separation_of_duties,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -274,6 +295,8 @@ impl Config {
             lsm: lsm.unwrap_or(defaults.lsm),
             approval: defaults.approval,
             roles: defaults.roles,
+            separation_of_duties: separation_of_duties
+                .map_or(defaults.separation_of_duties, Separation::from),
             socket_group: None,
         }
     }

@@ -44,6 +44,6 @@ pub use object::{
 pub use parse::parse;
 pub use render::RenderError;
 pub use roles::{Role, RoleRules};
-pub use set::{BuildOptions, Built, GrantStanding, OnExpired, PolicySet};
+pub use set::{BuildOptions, Built, Finding, GrantStanding, OnExpired, PolicySet, Separation};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
 pub use validity::{End, Span, Validity};

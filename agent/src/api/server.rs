@@ -192,7 +192,11 @@ pub fn bind(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     if group.is_some() {
-        chown(path, None, group)?;
+        chown(path, None, group).map_err(|error| {
+            let message = "cannot give it to `socket_group`: let the agent be a member, as with \
+                           SupplementaryGroups= in its unit";
+            io::Error::new(error.kind(), message)
+        })?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)

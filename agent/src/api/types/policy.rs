@@ -289,6 +289,9 @@ pub struct CheckReport {
     /// `FILE:LINE:COLUMN: FIELD: message`.
     pub errors: Vec<String>,
     pub warnings: Vec<String>,
+    /// What policy allows and is still worth a look.
+    #[serde(default)]
+    pub findings: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

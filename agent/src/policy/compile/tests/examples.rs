@@ -15,7 +15,7 @@ use super::{
 use crate::{
     endpoint::Catalogue,
     identity::{Identity, Labels},
-    policy::{ApprovalRules, BuildOptions, OnExpired, PolicySet, Span, explain, parse},
+    policy::{ApprovalRules, BuildOptions, OnExpired, PolicySet, Separation, Span, explain, parse},
 };
 
 fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
@@ -27,6 +27,7 @@ fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
         issued_at: &issued_at,
         approval: &ApprovalRules::none(),
         life: &|_, _| None,
+        separation: Separation::Report,
     };
     PolicySet::build(objects, catalogue, &options)
         .unwrap_or_else(|errors| panic!("{errors:?}"))
