@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod audit;
 mod deny;
 mod endpoints;
 mod events;
@@ -61,6 +62,7 @@ enum Command {
     Identities(identities::Args),
     Explain(explain::Args),
     Who(who::Args),
+    Audit(audit::Args),
     Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
@@ -134,6 +136,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Identities(args) => ask(args.run(&client, out)),
         Command::Explain(args) => ask(args.run(&client, out)),
         Command::Who(args) => ask(args.run(&client, out)),
+        Command::Audit(args) => ask(args.run(&client, out)),
         Command::Run(args) => args.run(&client),
     }
 }

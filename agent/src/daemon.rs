@@ -45,6 +45,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    audit::{VerifyError, verify_audit},
     changes::{ChangeError, Changed},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},

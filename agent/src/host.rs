@@ -9,6 +9,7 @@ pub mod containers;
 pub mod executable;
 pub mod incarnation;
 pub mod memory;
+pub mod name;
 pub mod name_servers;
 mod net_namespace;
 pub mod priority;

@@ -1,5 +1,6 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
+mod audit;
 mod explain;
 mod metrics;
 mod policy;
@@ -10,7 +11,10 @@ mod usage;
 mod views;
 mod who;
 
-pub(crate) use self::views::{endpoint, matches};
+pub(crate) use self::{
+    audit::{expected, verification},
+    views::{endpoint, matches},
+};
 
 use std::net::SocketAddr;
 
@@ -21,7 +25,8 @@ use super::{
     metrics::MetricsSnapshot,
     server::{Backend, Peer},
     types::{
-        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
+        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
         PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
         Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
@@ -268,6 +273,18 @@ impl Backend for DaemonBackend {
     async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError> {
         let subject = rights::subject(query)?;
         self.ask(move |core| rights::rights(core, subject)).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<AuditList, ApiError> {
+        self.ask(|core| audit::list(core, query)).await
+    }
+
+    async fn export_audit(&self, query: AuditExportQuery) -> Result<AuditExport, ApiError> {
+        self.ask(move |core| audit::export(core, &query)).await
+    }
+
+    async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
+        audit::verify(self, query).await
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {

@@ -16,7 +16,8 @@ use tokio::net::UnixStream;
 use super::{
     error::{ApiError, ErrorBody},
     types::{
-        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
+        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
         PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
         Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery,
@@ -173,6 +174,18 @@ impl Client {
     pub async fn end_task(&self, id: &str) -> Answer<TaskEnded> {
         let path = format!("/v1/tasks/{}", escaped(id));
         self.send(Method::DELETE, &path, &()).await
+    }
+
+    pub async fn audit(&self, query: &AuditQuery) -> Answer<AuditList> {
+        self.get("/v1/audit", query).await
+    }
+
+    pub async fn export_audit(&self, query: &AuditExportQuery) -> Answer<AuditExport> {
+        self.get("/v1/audit/export", query).await
+    }
+
+    pub async fn verify_audit(&self, query: &AuditVerifyQuery) -> Answer<AuditVerification> {
+        self.get("/v1/audit/verify", query).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {

@@ -5,6 +5,7 @@
     reason = "utoipa's macros expand to qualified names"
 )]
 
+mod audit;
 mod tasks;
 mod who;
 
@@ -81,6 +82,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(diff))
         .routes(routes!(apply))
         .routes(routes!(remove_object))
+        .merge(audit::documented())
         .merge(tasks::documented())
         .merge(who::documented())
 }

@@ -3,6 +3,7 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC. A number that is not known is `null`,
 //! never 0, and where a number is not exact, a field beside it says how it was obtained.
 
+mod audit;
 mod event;
 mod explain;
 mod policy;
@@ -13,6 +14,10 @@ mod usage;
 mod who;
 
 pub use self::{
+    audit::{
+        AuditActor, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditRecord,
+        AuditVerification, AuditVerifyQuery,
+    },
     event::{Event, EventList, EventQuery},
     explain::{
         ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,

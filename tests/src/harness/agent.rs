@@ -250,6 +250,15 @@ fn report(log: &str) {
     );
 }
 
+/// Runs `weir ARGS` without any agent.
+pub(super) fn run(args: &[&str]) -> Output {
+    Output::of(
+        Command::new(binary())
+            .env("WEIR_SOCKET", "/nonexistent")
+            .args(args),
+    )
+}
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub struct Output {

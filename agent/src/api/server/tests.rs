@@ -125,6 +125,15 @@ impl Backend for Fake {
     async fn rights(&self, _: RightsQuery) -> Result<Rights, ApiError> {
         refuse()
     }
+    async fn audit(&self, _: AuditQuery) -> Result<AuditList, ApiError> {
+        refuse()
+    }
+    async fn export_audit(&self, _: AuditExportQuery) -> Result<AuditExport, ApiError> {
+        refuse()
+    }
+    async fn verify_audit(&self, _: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
+        refuse()
+    }
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(MetricsSnapshot::default())
     }
