@@ -9,6 +9,7 @@ mod action;
 mod checkpoint;
 mod controls;
 mod entry;
+mod json;
 mod ocsf;
 mod record;
 mod tally;

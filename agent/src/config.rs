@@ -51,6 +51,17 @@ pub struct Config {
     pub watch_sends: bool,
     /// Whether such a send is judged before it leaves.
     pub lsm: Lsm,
+    /// Where records of the audit are told besides the store.
+    pub audit: Audit,
+}
+
+/// Places outside the state directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    pub journald: bool,
+    /// One JSON object a line, only ever added.
+    pub file: Option<PathBuf>,
 }
 
 /// Use of the kernel's security modules.
@@ -91,6 +102,7 @@ impl Default for Config {
             arguments: false,
             watch_sends: false,
             lsm: Lsm::Off,
+            audit: Audit::default(),
         }
     }
 }
@@ -147,6 +159,7 @@ struct File {
     arguments: Option<bool>,
     watch_sends: Option<bool>,
     lsm: Option<Lsm>,
+    audit: Audit,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -214,6 +227,7 @@ impl Config {
             arguments,
             watch_sends,
             lsm,
+            audit,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -244,6 +258,7 @@ impl Config {
             arguments: arguments.unwrap_or(defaults.arguments),
             watch_sends: watch_sends.unwrap_or(defaults.watch_sends),
             lsm: lsm.unwrap_or(defaults.lsm),
+            audit,
         }
     }
 }

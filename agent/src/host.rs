@@ -7,6 +7,7 @@ pub mod checkpoints;
 pub mod clock;
 pub mod containers;
 pub mod executable;
+pub mod forward;
 pub mod incarnation;
 pub mod memory;
 pub mod name;

@@ -3,9 +3,10 @@
 //! Rights and rules are managed entities, invocations are API activity, the agent itself is an
 //! application. What the schema has no place for stands in `unmapped`.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Actor, Outcome, Record, controls, hex};
+use super::{Action, Actor, Outcome, Record, hex};
 
 const VERSION: &str = "1.5.0";
 /// `(class, category)`.
@@ -35,7 +36,7 @@ pub fn ocsf(record: &Record, host: &str) -> Value {
         "time": record.at.as_millisecond(),
         "status_id": status,
         "status": status_name,
-        "message": message(record),
+        "message": record.sentence(),
         "metadata": {
             "version": VERSION,
             "product": product(),
@@ -43,30 +44,32 @@ pub fn ocsf(record: &Record, host: &str) -> Value {
             "uid": record.seq.to_string(),
             "sequence": record.seq,
         },
-        "actor": actor(&record.actor),
         "unmapped": {
             "seq": record.seq,
             "hash": hex(&record.hash),
             "via": record.actor.via.name(),
+            "by": record.actor.name(),
             "cgroup": record.actor.cgroup,
-            "controls": action.map_or_else(Vec::new, |action| {
-                controls(action).iter().map(super::Control::name).collect()
-            }),
+            "controls": record.controls(),
             "details": details,
         },
     });
     let more = match (class, category) {
         ENTITY_MANAGEMENT => json!({
+            "actor": actor(&record.actor),
             "entity": {"name": record.target.name, "type": record.target.kind},
             "comment": record.reason,
             "src_endpoint": {"hostname": host},
         }),
         API_ACTIVITY => json!({
+            "actor": actor(&record.actor),
             "api": {"operation": "invoke", "service": {"name": record.target.name}},
             "src_endpoint": {"hostname": host},
             "dst_endpoint": {"svc_name": record.target.name},
             "status_detail": record.reason,
             "count": details.get("count").cloned().unwrap_or_else(|| json!(1)),
+            "start_time": since(&details).unwrap_or(record.at).as_millisecond(),
+            "end_time": record.at.as_millisecond(),
         }),
         _ => json!({"app": product()}),
     };
@@ -74,6 +77,11 @@ pub fn ocsf(record: &Record, host: &str) -> Value {
         event.extend(more);
     }
     event
+}
+
+/// When what a record adds up began.
+fn since(details: &Value) -> Option<Timestamp> {
+    details.get("since")?.as_str()?.parse().ok()
 }
 
 const fn classify(action: Option<Action>) -> ((u32, u32), u32) {
@@ -134,23 +142,6 @@ fn product() -> Value {
     json!({"name": "Weir", "vendor_name": "Weir", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn message(record: &Record) -> String {
-    let Record {
-        action,
-        target,
-        reason,
-        actor,
-        ..
-    } = record;
-    let who = actor.name();
-    let what = format!("{action} {} {} by {who}", target.kind, target.name);
-    if reason.is_empty() {
-        what
-    } else {
-        format!("{what}: {reason}")
-    }
-}
-
 /// One of these has to be there: a user, a process or the name of an application.
 fn actor(actor: &Actor) -> Value {
     let mut told = Map::new();
@@ -174,8 +165,6 @@ fn actor(actor: &Actor) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::audit::{Entry, Row, Target, Via};
 

@@ -3,6 +3,7 @@
 //! A change of state is recorded in the transaction that keeps it: `store.audit` within
 //! `store.at_once`. What changes nothing in the store is recorded by [`Core::audit`].
 
+mod forwarding;
 mod life;
 mod proof;
 mod reading;

@@ -170,6 +170,7 @@ impl Core {
             due.look = at + LOOK_EVERY;
             self.check_tasks();
             self.prove(Occasion::Running);
+            self.forward();
             if files_seen(&self.config.policy_dir) != self.files_seen {
                 self.reload();
             } else if self.narrowing.look(&self.running.revision.set) {

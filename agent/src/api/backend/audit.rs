@@ -11,7 +11,7 @@ use crate::{
             AuditVerification, AuditVerifyQuery,
         },
     },
-    audit::{Action, Control, Hash, Known, Record, controls, hex, ocsf, parse_hex},
+    audit::{Action, Hash, Known, Record, hex, ocsf, parse_hex},
     daemon::{Core, VerifyError, verify_audit},
     host::name,
     store::AuditFilter,
@@ -64,11 +64,7 @@ pub(super) fn export(core: &Core, query: &AuditExportQuery) -> Result<AuditExpor
     let is_all = records.len() < PORTION as usize;
     let next = records.last().map(|last| last.seq).filter(|_| !is_all);
     let events = match query.format.as_str() {
-        "jsonl" => records
-            .iter()
-            .map(|one| serde_json::to_value(record(one)))
-            .collect::<Result<_, _>>()
-            .map_err(|error| internal("export the audit", &error))?,
+        "jsonl" => records.iter().map(Record::json).collect(),
         "ocsf" => {
             let host = name::host();
             records.iter().map(|record| ocsf(record, &host)).collect()
@@ -84,8 +80,6 @@ fn records(core: &Core, filter: &AuditFilter) -> Result<Vec<Record>, ApiError> {
 }
 
 fn record(record: &Record) -> AuditRecord {
-    let action = Action::from_name(&record.action);
-    let controls = action.map_or(&[][..], controls);
     let actor = &record.actor;
     AuditRecord {
         seq: record.seq,
@@ -105,7 +99,7 @@ fn record(record: &Record) -> AuditRecord {
         name: record.target.name.clone(),
         reason: record.reason.clone(),
         details: serde_json::from_str(&record.details).unwrap_or_default(),
-        controls: controls.iter().map(Control::name).collect(),
+        controls: record.controls(),
         hash: hex(&record.hash),
     }
 }

@@ -56,6 +56,7 @@ impl Core {
             tracing::error!(error = error_chain(&error), "stop not recorded");
         }
         self.prove(Occasion::Stop);
+        self.forward();
     }
 
     pub(in crate::daemon) fn record_coverage(&mut self) {

@@ -1,5 +1,7 @@
 //! When checkpoints are made, and what a start finds that is not as it was left.
 
+use std::{collections::BTreeSet, path::Path};
+
 use super::super::{Core, StartError};
 use crate::{
     audit::{Action, Actor, Checkpoint, Entry, GENESIS, Hash, Occasion, Target},
@@ -16,13 +18,17 @@ pub(in crate::daemon) struct Prover {
     proven: u64,
     /// Records that a former agent could not prove any more.
     pub(super) n_unproven: u64,
+    /// The last record of the former agents.
+    pub(super) found: u64,
+    /// Places outside that could not be told.
+    pub(super) failing: BTreeSet<String>,
 }
 
 impl Prover {
     /// Proves what is there before anything is added, so that whatever comes behind a stop and
     /// before the next start is not ours.
     pub(in crate::daemon) fn start(
-        directory: &std::path::Path,
+        directory: &Path,
         store: &mut Store,
     ) -> Result<Self, StartError> {
         let (mut checkpoints, last) = Checkpoints::open(directory)?;
@@ -40,6 +46,8 @@ impl Prover {
         Ok(Self {
             checkpoints,
             proven: seq,
+            found: seq,
+            failing: BTreeSet::new(),
             n_unproven: seq.saturating_sub(last.map_or(0, |last| last.seq)),
         })
     }
