@@ -22,6 +22,7 @@ pub mod map {
     pub const IDENTITIES: &str = "IDENTITIES";
     pub const INSPECTED: &str = "INSPECTED";
     pub const LEARNED: &str = "LEARNED";
+    pub const LIVE: &str = "LIVE";
     pub const LOSSES: &str = "LOSSES";
     pub const NAMES: &str = "NAMES";
     pub const NARROWED: &str = "NARROWED";
@@ -38,7 +39,7 @@ pub mod map {
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 26] = [
+    pub const ALL: [&str; 27] = [
         ADDRESSES,
         ARGUMENTS,
         CGROUPS,
@@ -51,6 +52,7 @@ pub mod map {
         IDENTITIES,
         INSPECTED,
         LEARNED,
+        LIVE,
         LOSSES,
         NAMES,
         NARROWED,

@@ -19,6 +19,8 @@ pub enum EventKind {
     Foreign = 4,
     /// Data was sent on a connection that another workload had made: the first of each sender.
     Send = 5,
+    /// A connection that had been let through was ended: its right is gone.
+    Cut = 6,
 }
 
 impl EventKind {
@@ -30,6 +32,7 @@ impl EventKind {
             3 => Some(Self::Close),
             4 => Some(Self::Foreign),
             5 => Some(Self::Send),
+            6 => Some(Self::Cut),
             _ => None,
         }
     }
@@ -42,6 +45,7 @@ impl EventKind {
             Self::Close => "close",
             Self::Foreign => "foreign",
             Self::Send => "send",
+            Self::Cut => "cut",
         }
     }
 }

@@ -24,10 +24,12 @@ pub enum Loss {
     CgroupRingFull = 8,
     /// `PROCESSES` was full: the process's executable is not known.
     ProcessMapFull = 9,
+    /// A socket had no room for what is needed to end its connection later.
+    LiveUnwatched = 10,
 }
 
 impl Loss {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EventRingFull,
         Self::CounterMapFull,
         Self::IdentityMapFull,
@@ -38,6 +40,7 @@ impl Loss {
         Self::AnswerUnread,
         Self::CgroupRingFull,
         Self::ProcessMapFull,
+        Self::LiveUnwatched,
     ];
 
     /// Number of entries of `LOSSES`.
@@ -56,6 +59,7 @@ impl Loss {
             Self::AnswerUnread => "dns-answer-unread",
             Self::CgroupRingFull => "cgroup-ring-full",
             Self::ProcessMapFull => "process-map-full",
+            Self::LiveUnwatched => "live-unwatched",
         }
     }
 }

@@ -246,8 +246,11 @@ pub mod config {
     pub const CLOSE_ID: u32 = 1;
     /// Random number of this set of maps: counters of another set start again from zero.
     pub const GENERATION: u32 = 2;
+    /// Counts changes after which a connection may not be entitled any more; never 0 while an agent
+    /// has installed a policy.
+    pub const EPOCH: u32 = 3;
     /// Number of words.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// The first word of `CONFIG`: one word of which only the lowest byte is used, so that a reader never

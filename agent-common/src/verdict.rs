@@ -8,7 +8,7 @@ mod word;
 use crate::{
     destination::{Destination, EndpointId},
     identity::IdentityId,
-    policy::{PolicyLookup, Posture, RuleEntry, RuleId},
+    policy::{PolicyLookup, Posture, RuleEntry, RuleId, Window},
     settings::Mode,
 };
 
@@ -316,6 +316,36 @@ pub fn decide_endpoint(
     };
     let (reason, rule) = judge(entry, now_ns);
     Decision::new(reason, rule, endpoint)
+}
+
+/// Until when [`decide_endpoint`] says that the identity may reach the endpoint: an instant at which
+/// to ask again, [`Window::FOREVER`] if nothing ends it, 0 if it may not.
+#[inline(always)]
+pub fn holds_until(
+    policy: &impl PolicyLookup,
+    identity: IdentityId,
+    endpoint: EndpointId,
+    now_ns: u64,
+) -> u64 {
+    let Some(entry) = find(policy, identity, endpoint) else {
+        return if endpoint.is_denied_prefix() {
+            Window::FOREVER
+        } else {
+            0
+        };
+    };
+    if !entry.deny_rule.is_none() {
+        return 0;
+    }
+    if matches!(entry.posture(), Posture::Allow) {
+        return Window::FOREVER;
+    }
+    for window in &entry.windows {
+        if window.not_before_ns <= now_ns && now_ns < window.not_after_ns {
+            return window.not_after_ns;
+        }
+    }
+    0
 }
 
 /// The most specific entry: identity before endpoint, either before neither.

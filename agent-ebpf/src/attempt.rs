@@ -22,7 +22,7 @@ use crate::{
     found::{Judgement, Known},
     inspection,
     kernel::atomic_add,
-    maps,
+    live, maps,
 };
 
 #[inline(always)]
@@ -116,7 +116,15 @@ fn conclude(
     if judgement.is_ambiguous() {
         attempt.flags = Event::SHARED;
     }
-    account(attempt, decision)
+    let verdict = account(attempt, decision);
+    if maps::ends_connections()
+        && verdict as u32 == Verdict::Allow as u32
+        && matches!(attempt.kind, EventKind::Connect)
+        && let Some(live) = context::socket(ctx).and_then(maps::watch)
+    {
+        live::keep(live, attempt, &decision);
+    }
+    verdict
 }
 
 /// Makes a verdict of a decision, counts it and tells the agent. Not inlined: its stack is free
@@ -128,7 +136,11 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {
-        EventKind::Connect | EventKind::Close | EventKind::Foreign | EventKind::Send => true,
+        EventKind::Connect
+        | EventKind::Close
+        | EventKind::Foreign
+        | EventKind::Send
+        | EventKind::Cut => true,
         EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {

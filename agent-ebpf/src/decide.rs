@@ -11,7 +11,7 @@ use agent_common::{
     learned::{Learned, LearnedKey, MAX_PER_ADDRESS},
     policy::Posture,
     settings::Slot,
-    verdict::{Decision, Judge, decide, decide_endpoint},
+    verdict::{self, Decision, Judge, decide, decide_endpoint},
 };
 
 use crate::maps;
@@ -125,6 +125,17 @@ pub extern "C" fn decide_one(identity: u32, endpoint: u32, slot: u32, now_ns: u6
     };
     let identity = IdentityId::from_raw(identity);
     decide_endpoint(&rules, identity, EndpointId::from_raw(endpoint), now_ns).packed()
+}
+
+/// See [`verdict::holds_until`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn holds_until(identity: u32, endpoint: u32, slot: u32, now_ns: u64) -> u64 {
+    let rules = maps::Rules {
+        slot: Slot::from_raw(slot),
+    };
+    let identity = IdentityId::from_raw(identity);
+    verdict::holds_until(&rules, identity, EndpointId::from_raw(endpoint), now_ns)
 }
 
 /// What happens to `identity` where no endpoint is known: the posture and flags of its entry.

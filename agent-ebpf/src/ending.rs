@@ -17,7 +17,7 @@ use crate::{
     context::Target,
     flight::UNDECIDED,
     found::{Judgement, Known},
-    maps, packet, refusal,
+    live, maps, packet, refusal,
 };
 
 /// The name is judged, but the flight may go on to another one.
@@ -101,8 +101,13 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
     let verdict = account(&attempt, decision);
     if verdict as u32 == Verdict::Deny as u32 {
         inspected.state = State::Refused as u32;
-        refusal::report(skb, inspected);
+        refusal::report(skb, inspected.pid, false);
         return Verdict::Deny as u32;
+    }
+    if maps::ends_connections()
+        && let Some(live) = packet::socket(skb).and_then(maps::watch)
+    {
+        live::keep(live, &attempt, &decision);
     }
     pass(skb, watches)
 }

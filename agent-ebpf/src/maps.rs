@@ -2,9 +2,10 @@
 
 mod cgroup;
 mod foreign;
+mod live;
 mod process;
 
-pub use self::{cgroup::*, foreign::*, process::*};
+pub use self::{cgroup::*, foreign::*, live::*, process::*};
 
 use core::mem::offset_of;
 

@@ -5,10 +5,13 @@
 
 use core::{ffi::c_void, hint::black_box, ptr::read_volatile};
 
+use agent_common::address::Address;
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
     helpers::generated::{bpf_sk_fullsock, bpf_skb_load_bytes},
 };
+
+use crate::context::Target;
 
 pub const TCP: u32 = 6;
 pub const UDP: u32 = 17;
@@ -98,6 +101,33 @@ pub fn socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
         }
         let full = bpf_sk_fullsock(socket);
         (!full.is_null()).then_some(full)
+    }
+}
+
+/// What the socket of a packet is connected to.
+#[inline(always)]
+pub fn peer(skb: *mut __sk_buff) -> Target {
+    const AF_INET: u32 = 2;
+    // SAFETY: the kernel hands in a valid context, of which each field is read once and by itself.
+    unsafe {
+        let family = read_volatile(&raw const (*skb).family);
+        let v4 = read_volatile(&raw const (*skb).remote_ip4);
+        let v6 = &raw const (*skb).remote_ip6;
+        let words = [
+            read_volatile(&raw const (*v6)[0]),
+            read_volatile(&raw const (*v6)[1]),
+            read_volatile(&raw const (*v6)[2]),
+            read_volatile(&raw const (*v6)[3]),
+        ];
+        let address = if family == AF_INET {
+            Address::from_v4(v4)
+        } else {
+            Address::from_v6(words)
+        };
+        Target {
+            address,
+            port: (u32::from_be(read_volatile(&raw const (*skb).remote_port)) as u16).to_be(),
+        }
     }
 }
 

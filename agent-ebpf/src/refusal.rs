@@ -1,9 +1,6 @@
 //! Tells the agent which connection to end, at once.
 
-use agent_common::{
-    inspected::{Inspected, Refusal},
-    loss::Loss,
-};
+use agent_common::{inspected::Refusal, loss::Loss};
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_get_socket_cookie};
 use core::ptr::read_volatile;
 
@@ -17,7 +14,7 @@ const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const AF_INET: u32 = 2;
 
 #[inline(always)]
-pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
+pub fn report(skb: *mut __sk_buff, pid: u32, is_udp: bool) {
     let interface = match packet::socket(skb) {
         // SAFETY: a full socket, whose member is read once.
         Some(socket) => unsafe { read_volatile(&raw const (*socket).bound_dev_if) },
@@ -50,8 +47,12 @@ pub fn report(skb: *mut __sk_buff, inspected: &Inspected) {
         (&raw mut (*place).local_port).write(local_port as u16);
         (&raw mut (*place).remote_port).write(u32::from_be(remote_port) as u16);
         (&raw mut (*place).family).write(family as u16);
-        (&raw mut (*place).protocol).write(peer::IPPROTO_TCP);
-        (&raw mut (*place).pid).write(inspected.pid);
+        (&raw mut (*place).protocol).write(if is_udp {
+            peer::IPPROTO_UDP
+        } else {
+            peer::IPPROTO_TCP
+        });
+        (&raw mut (*place).pid).write(pid);
         (&raw mut (*place).interface).write(interface);
     }
     entry.submit(BPF_RB_FORCE_WAKEUP);

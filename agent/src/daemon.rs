@@ -17,6 +17,7 @@ mod grouping;
 mod installing;
 mod labels;
 mod latency;
+mod live;
 mod naming;
 mod narrowing;
 mod pods;
@@ -28,6 +29,7 @@ mod revision;
 mod rights;
 pub mod sources;
 mod starting;
+mod sweeping;
 mod tasks;
 mod telling;
 mod who;
@@ -69,6 +71,7 @@ use crate::{
         checkpoints::CheckpointError,
         priority,
         resolver::{self, Answer},
+        sockets::Connection,
     },
     kube::{Update, run as follow_pods},
     store::StoreError,
@@ -117,6 +120,8 @@ enum Input {
     Cgroups(Vec<CgroupRecord>),
     Resolved(Answer),
     Pods(Update),
+    /// All connections of the host.
+    Connections(Vec<Connection>),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -206,6 +211,9 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
     }
     if let Some(ring) = core.maps.refusals.take() {
         ending::start(ring, core.ended.clone()).map_err(StartError::Thread)?;
+    }
+    if let Some(jobs) = core.live.received.take() {
+        sweeping::start(jobs, inputs.clone(), core.ended.clone()).map_err(StartError::Thread)?;
     }
     let thread = thread::Builder::new()
         .name("weir-core".to_owned())

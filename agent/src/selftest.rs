@@ -6,6 +6,7 @@
 
 mod addresses;
 mod foreign;
+mod live;
 mod names;
 mod sandbox;
 mod wire;
@@ -51,7 +52,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 24] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -91,6 +92,26 @@ const CHECKS: [Check; 20] = [
         "a grant ends by itself",
         Mode::Enforce,
         addresses::grant_expires,
+    ),
+    check(
+        "observe mode cuts no live connection",
+        Mode::Observe,
+        live::observe_cuts_nothing,
+    ),
+    check(
+        "a live connection ends with its grant",
+        Mode::Enforce,
+        live::expiry_cuts,
+    ),
+    check(
+        "a live connection ends when its grant is revoked",
+        Mode::Enforce,
+        live::revocation_cuts,
+    ),
+    check(
+        "a live connection with a name ends when its grant is revoked",
+        Mode::Enforce,
+        live::revocation_cuts_named,
     ),
     check(
         "an unknown child cgroup inherits its parent",

@@ -17,6 +17,7 @@ mod e2e {
     mod names;
     mod objects;
     mod policy;
+    mod revocation;
     mod tasks;
     mod who;
 

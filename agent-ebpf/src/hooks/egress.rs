@@ -8,7 +8,7 @@
 use agent_common::{inspected::State, verdict::Verdict};
 use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 
-use crate::{ending, flight, maps, packet, quic, sharing};
+use crate::{ending, flight, live, maps, packet, quic, sharing};
 
 #[cgroup_skb(egress)]
 pub fn egress(ctx: SkBuffContext) -> i32 {
@@ -20,6 +20,9 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn judge(skb: *mut __sk_buff) -> Verdict {
+    if !live::passes(skb) {
+        return flight::unreadable();
+    }
     let Some(socket) = packet::any_socket(skb) else {
         return Verdict::Allow;
     };

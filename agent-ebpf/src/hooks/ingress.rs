@@ -1,13 +1,14 @@
 //! `cgroup_skb/ingress`: before a packet is queued to its socket.
 //!
 //! Kernel: `sk_filter_trim_cap`, 4.10 and later. It runs before the receiver can read, so what an
-//! answer of the DNS tells is known when the receiver connects. It lets every packet pass.
+//! answer of the DNS tells is known when the receiver connects. Return 0: the packet is dropped, which
+//! happens only to connections whose right is gone.
 
 use aya_ebpf::{bindings::__sk_buff, macros::cgroup_skb, programs::SkBuffContext};
 
-use agent_common::{address::Address, loss::Loss, settings::Offsets};
+use agent_common::{address::Address, loss::Loss, settings::Offsets, verdict::Verdict};
 
-use crate::{dns, kernel, maps, packet};
+use crate::{dns, flight, kernel, live, maps, packet};
 
 const DNS_PORT: u32 = 53;
 const UDP_HEADER: u32 = 8;
@@ -19,6 +20,9 @@ const MAX_MESSAGES: u32 = 8;
 #[cgroup_skb(ingress)]
 pub fn ingress(ctx: SkBuffContext) -> i32 {
     let skb = ctx.skb.skb;
+    if !live::passes(skb) && matches!(flight::unreadable(), Verdict::Deny) {
+        return DROP;
+    }
     if is_plainly_foreign(skb) {
         return PASS;
     }
@@ -27,6 +31,7 @@ pub fn ingress(ctx: SkBuffContext) -> i32 {
 }
 
 const PASS: i32 = 1;
+const DROP: i32 = 0;
 
 /// Whether the receiver is in the agent's network namespace. Unknown counts as no.
 #[inline(always)]

@@ -81,6 +81,8 @@ pub struct PolicyMaps {
     names: HashMap<MapData, NameKey, NameNode>,
     narrowed: HashMap<MapData, NarrowKey, IdentityId>,
     active: ActivePolicy,
+    /// See [`config::EPOCH`].
+    epoch: u64,
     /// What the live slot holds but for single addresses, which come and go between revisions.
     live: PolicyTables,
 }
@@ -107,6 +109,9 @@ impl PolicyMaps {
         let raw = config
             .get(&config::ACTIVE_POLICY, 0)
             .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
+        let epoch = config
+            .get(&config::EPOCH, 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "read", source))?;
         Ok(Self {
             config,
             addresses: HashMap::try_from(take(ebpf, map::ADDRESSES)?)
@@ -123,6 +128,7 @@ impl PolicyMaps {
             narrowed: HashMap::try_from(take(ebpf, map::NARROWED)?)
                 .map_err(|source| open(map::NARROWED, source))?,
             active: ActivePolicy::from_raw(raw),
+            epoch,
             live: PolicyTables::default(),
         })
     }
@@ -142,6 +148,7 @@ impl PolicyMaps {
         }
         let former = self.active.slot;
         self.activate(tables.active(slot))?;
+        self.judge_again()?;
         self.live = tables.clone();
         // Until no program works with the former slot any more, it has to stay as it is; where
         // the kernel cannot tell, it stays until the next revision needs it.
@@ -277,6 +284,18 @@ impl PolicyMaps {
         let key = AddressKey::new(address, port.to_be(), self.active.slot);
         ignore_absent(self.addresses.remove(&key))
             .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))
+    }
+
+    /// Lets the kernel judge every live connection again, each at its next packet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn judge_again(&mut self) -> Result<(), KernelError> {
+        self.epoch += 1;
+        self.config
+            .set(config::EPOCH, self.epoch, 0)
+            .map_err(|source| KernelError::map(map::CONFIG, "write", source))
     }
 
     fn put_rule(&mut self, key: RuleKey, entry: &RuleEntry) -> Result<(), KernelError> {

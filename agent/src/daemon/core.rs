@@ -24,6 +24,7 @@ use super::{
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
+    live::LiveFlows,
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
@@ -85,6 +86,7 @@ pub struct Core {
     pub(super) named_addresses: Wanted,
     pub(super) telling: Telling,
     pub(super) narrowing: Narrowing,
+    pub(super) live: LiveFlows,
     /// Paths of executables that were running before the hooks were attached.
     pub(super) known_exes: KnownExes,
     /// Identities that are gone since the policy was installed, with rules left in the kernel.
@@ -155,12 +157,14 @@ impl Core {
             Input::Cgroups(records) => self.hear(&records),
             Input::Resolved(answer) => self.learn(&answer),
             Input::Pods(update) => self.take_pods(update),
+            Input::Connections(found) => self.judge_connections(&found),
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
     }
 
     fn do_what_is_due(&mut self, due: &mut Due) {
+        self.end_expired_flows();
         let at = Instant::now();
         if due.drain <= at {
             due.drain = at + DRAIN_EVERY;
@@ -298,6 +302,7 @@ impl Core {
         if events.is_empty() {
             return false;
         }
+        self.note_flows(&events);
         let at = now();
         let processes = ProcessReader {
             maps: &self.maps.processes,

@@ -66,15 +66,15 @@ fn run(mut ring: RefusalRing, counts: &Arc<EndedCounts>) {
             return;
         }
         while let Some(refusal) = ring.take() {
-            end(&mut destroyer, &refusal, counts);
+            end(&mut destroyer, &flow(&refusal), counts);
         }
         destroyer.forget_idle(Instant::now());
     }
 }
 
-fn end(destroyer: &mut SocketDestroyer, refusal: &Refusal, counts: &EndedCounts) {
-    let flow = flow(refusal);
-    match destroyer.destroy(&flow) {
+/// Ends one connection and counts what became of it.
+pub(super) fn end(destroyer: &mut SocketDestroyer, flow: &Flow, counts: &EndedCounts) {
+    match destroyer.destroy(flow) {
         Ok(Destroyed::Done | Destroyed::ShutDown) => EndedCounts::add(&counts.ended),
         Ok(Destroyed::Gone) => EndedCounts::add(&counts.gone),
         Err(error) => {

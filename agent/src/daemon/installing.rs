@@ -22,9 +22,13 @@ impl Core {
             }
             return Err(error);
         }
-        for (cgroup, identity) in moves {
-            self.maps.identities.set(cgroup, identity)?;
+        for (cgroup, identity) in &moves {
+            self.maps.identities.set(*cgroup, *identity)?;
         }
+        if !moves.is_empty() {
+            self.maps.policy.judge_again()?;
+        }
+        self.end_unentitled_flows();
         self.hosts.send_replace(uses.into_keys().collect());
         Ok(())
     }

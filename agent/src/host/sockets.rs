@@ -10,7 +10,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{net_namespace, process, sock_destroy::Protocol};
+use super::{
+    net_namespace, process,
+    sock_destroy::{Flow, Protocol},
+};
 
 /// Bounds how long a look takes, whatever workloads do.
 const MOST_NAMESPACES: usize = 1_024;
@@ -27,6 +30,18 @@ pub struct LiveSocket {
     /// A process that holds it; of several, the one with the lowest number.
     pub pid: Option<u32>,
     inode: u32,
+    /// As in [`Flow`]; 0 where it is not told.
+    cookie: u64,
+    is_v6: bool,
+    interface: u32,
+}
+
+/// A connection that was made here, not accepted, and what tells who made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    pub flow: Flow,
+    /// As in [`LiveSocket`].
+    pub cgroup: Option<u64>,
 }
 
 /// Which sockets to look for.
@@ -84,6 +99,53 @@ pub fn look(wanted: &Wanted) -> io::Result<Look> {
         socket.pid = holders.get(&socket.inode).copied();
     }
     Ok(found)
+}
+
+/// The connections in every network namespace that the agent may enter, but for those to a port that
+/// somebody listens at.
+///
+/// # Errors
+///
+/// When the agent's own cannot be looked into.
+pub fn connections() -> io::Result<Vec<Connection>> {
+    let mut found = outgoing(std::process::id())?;
+    let own = net_namespace::own()?;
+    for (namespace, pid) in net_namespace::inhabited().into_iter().take(MOST_NAMESPACES) {
+        if namespace == own {
+            continue;
+        }
+        // It may be gone by now, with all that was in it.
+        let Ok(file) = File::open(format!("/proc/{pid}/ns/net")) else {
+            continue;
+        };
+        if let Ok(Ok(sockets)) = net_namespace::visit(&file, || outgoing(pid)) {
+            found.extend(sockets);
+        }
+    }
+    Ok(found)
+}
+
+/// Those of the calling thread's namespace, in which process `pid` is.
+fn outgoing(pid: u32) -> io::Result<Vec<Connection>> {
+    let listeners = dump::listeners()?;
+    let sockets = dump::all(&Wanted::All)?.into_iter();
+    let made = sockets.filter(|socket| {
+        socket.protocol == Protocol::Udp || !listeners.contains(&socket.local.port())
+    });
+    Ok(made
+        .map(|socket| Connection {
+            flow: Flow {
+                protocol: socket.protocol,
+                local: socket.local,
+                remote: socket.remote,
+                cookie: socket.cookie,
+                pid,
+                is_v6_socket: socket.is_v6,
+                bound_interface: socket.interface,
+            },
+            cgroup: socket.cgroup,
+        })
+        .collect())
 }
 
 fn visit(pid: u32, wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {

@@ -24,14 +24,14 @@ use crate::{
     endpoint::{HostPattern, NameUse, build_name_tree},
 };
 
-const GOVERNED: &str = "api.model.test";
+pub(super) const GOVERNED: &str = "api.model.test";
 const ORDINARY: &str = "www.other.test";
 /// On loopback, and nobody else's.
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 83, 83, 83);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Only `GRANTED` may reach `GOVERNED` at this port; no address of it is known.
-fn named(port: u16) -> Result<PolicyTables, Failure> {
+pub(super) fn named(port: u16) -> Result<PolicyTables, Failure> {
     let nowhere = SocketAddr::from(([127, 83, 0, 1], 1));
     let mut tables = tables(nowhere, agent_common::policy::Window::FOREVER);
     let mut unnamed = RuleEntry::posture_only(Posture::Deny);

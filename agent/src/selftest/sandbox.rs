@@ -21,6 +21,7 @@ use crate::bpf::{
 use crate::host::process::cgroup_path;
 use agent_common::{
     counter::{CounterKey, Counters, Counts},
+    event::{Event, EventKind},
     identity::IdentityId,
     inspected::Refusal,
     settings::{CloseSource, Mode},
@@ -101,7 +102,14 @@ impl Sandbox {
             self.attach()?;
         }
         self.before = self.maps()?.counters.read()?.into_iter().collect();
+        self.maps()?.events.take(usize::MAX);
         Ok(())
+    }
+
+    /// The events of one kind since the check began, or since they were asked for.
+    pub(super) fn told(&mut self, kind: EventKind) -> Result<Vec<Event>, Failure> {
+        let events = self.maps()?.events.take(usize::MAX).into_iter();
+        Ok(events.filter(|event| event.kind() == Some(kind)).collect())
     }
 
     pub(super) fn install(&mut self, tables: &PolicyTables) -> Result<(), Failure> {

@@ -54,7 +54,7 @@ pub(super) fn add(
                 event.bytes_out.unwrap_or(0),
                 event.bytes_in.unwrap_or(0),
             ],
-            (EventKind::Datagram | EventKind::Foreign, _) => continue,
+            (EventKind::Datagram | EventKind::Foreign | EventKind::Cut, _) => continue,
         };
         let sum = sums.entry(key).or_default();
         for (total, count) in sum.iter_mut().zip(counts) {

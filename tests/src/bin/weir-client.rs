@@ -11,6 +11,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -109,6 +110,7 @@ fn main() -> anyhow::Result<()> {
                 stop.store(true, Ordering::Relaxed);
             });
         }
+        "hold" => hold(address, number(0)?, &tally)?,
         "restart" => restart(address, number(0)?, rest, &tally)?,
         other => bail!("unknown `{other}`"),
     }
@@ -120,6 +122,48 @@ fn main() -> anyhow::Result<()> {
         other.into_inner()
     );
     Ok(())
+}
+
+/// Keeps `count` connections and reads from each until the test closes its end: then those that live
+/// are `ok`, those that ended with an error `refused`, those that the peer ended `other`. Says how
+/// many there are once they are made.
+#[expect(clippy::print_stdout, reason = "the test reads it")]
+fn hold(address: SocketAddr, count: u32, tally: &Tally) -> anyhow::Result<()> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nonblocking(true)?;
+        streams.push(stream);
+    }
+    println!("{count}");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                streams.retain_mut(|stream| !is_over(stream, tally));
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        // Ends when the test closes its end.
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        stop.store(true, Ordering::Relaxed);
+    });
+    tally.ok.store(streams.len() as u32, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Sends an octet and reads what is there.
+fn is_over(stream: &mut TcpStream, tally: &Tally) -> bool {
+    let mut buffer = [0; 4096];
+    let result = stream.write(b"x").and_then(|_| stream.read(&mut buffer));
+    let counter = match result {
+        Ok(0) => &tally.other,
+        Ok(_) => return false,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+        Err(_) => &tally.refused,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+    true
 }
 
 /// Becomes `program`, for which each file of `etc` lies over the one of its name in `/etc`.

@@ -1,9 +1,10 @@
 //! Processes in a cgroup that call something.
 
 use std::{
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 /// A cgroup in which the test's client program is run.
@@ -104,6 +105,25 @@ impl Workload {
         }
     }
 
+    /// Makes `count` connections and keeps them, sending and reading, until [`Held::stop`].
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be run or cannot connect.
+    pub fn hold(&self, address: SocketAddr, count: u32) -> Held {
+        let mut child = self
+            .command(&["hold", &address.to_string(), &count.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client runs");
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        assert_eq!(line.trim(), count.to_string(), "connections of the client");
+        Held { child, output }
+    }
+
     fn run(&self, args: &[&str]) -> Attempts {
         let output = self.command(args).output().expect("the client runs");
         assert!(output.status.success(), "{output:?}");
@@ -130,6 +150,27 @@ impl Busy {
         drop(self.child.stdin.take());
         let output = self.child.wait_with_output().expect("the client ends");
         attempts(&output.stdout)
+    }
+}
+
+/// A client that keeps connections.
+pub struct Held {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Held {
+    /// How many still live (`ok`), got an error (`refused`), or were ended by the peer (`other`).
+    ///
+    /// # Panics
+    ///
+    /// When the client failed.
+    pub fn stop(mut self) -> Attempts {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).expect("its output");
+        assert!(self.child.wait().expect("the client ends").success());
+        attempts(text.as_bytes())
     }
 }
 

@@ -176,6 +176,9 @@ const fn meaning(loss: Loss) -> &'static str {
         Loss::ProcessMapFull => {
             "processes whose executable is unknown: rules about executables do not select them"
         }
+        Loss::LiveUnwatched => {
+            "allowed connections that the kernel cannot end: the agent ends them if their right goes"
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lists the sockets of the calling thread's network namespace with inet_diag.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd},
@@ -45,27 +46,42 @@ pub(super) fn all(wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {
     let socket = open_diag()?;
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        list(&socket, family as u8, Protocol::Tcp, wanted, &mut found)?;
-        match list(&socket, family as u8, Protocol::Udp, wanted, &mut found) {
-            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
-            Ok(()) | Err(_) => {}
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let request = request(family as u8, protocol, connected());
+            let listed = list(&socket, &request, &mut |response| {
+                let one = live(response, protocol).into_iter();
+                found.extend(
+                    one.filter(|one| wanted.matches(one.remote) || wanted.matches(one.local)),
+                );
+            });
+            match (listed, protocol) {
+                (Err(error), Protocol::Udp) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                (listed, _) => listed?,
+            }
         }
     }
     Ok(found)
 }
 
-fn list(
-    socket: &OwnedFd,
-    family: u8,
-    protocol: Protocol,
-    wanted: &Wanted,
-    found: &mut Vec<LiveSocket>,
-) -> io::Result<()> {
-    send(
-        socket.as_raw_fd(),
-        &request(family, protocol),
-        MsgFlags::empty(),
-    )?;
+/// TCP ports that somebody listens at.
+///
+/// # Errors
+///
+/// As [`all`].
+pub(super) fn listeners() -> io::Result<BTreeSet<u16>> {
+    let socket = open_diag()?;
+    let mut ports = BTreeSet::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let request = request(family as u8, Protocol::Tcp, StateFlags::LISTEN);
+        list(&socket, &request, &mut |response| {
+            ports.insert(response.header.socket_id.source_port);
+        })?;
+    }
+    Ok(ports)
+}
+
+fn list(socket: &OwnedFd, request: &[u8], take: &mut dyn FnMut(&InetResponse)) -> io::Result<()> {
+    send(socket.as_raw_fd(), request, MsgFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let n = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -87,17 +103,14 @@ fn list(
             if let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(one)) =
                 message.payload
             {
-                let one = live(&one, protocol).into_iter();
-                found.extend(
-                    one.filter(|one| wanted.matches(one.remote) || wanted.matches(one.local)),
-                );
+                take(&one);
             }
         }
     }
 }
 
 /// A `struct inet_diag_req_v2` for all sockets (`linux/inet_diag.h`).
-fn request(family: u8, protocol: Protocol) -> Vec<u8> {
+fn request(family: u8, protocol: Protocol, states: StateFlags) -> Vec<u8> {
     let any: IpAddr = if family == libc::AF_INET as u8 {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -110,7 +123,7 @@ fn request(family: u8, protocol: Protocol) -> Vec<u8> {
             Protocol::Udp => libc::IPPROTO_UDP as u8,
         },
         extensions: ExtensionFlags::empty(),
-        states: connected(),
+        states,
         socket_id: SocketId {
             source_port: 0,
             destination_port: 0,
@@ -141,6 +154,9 @@ fn live(response: &InetResponse, protocol: Protocol) -> Option<LiveSocket> {
         cgroup: response.nlas.iter().find_map(cgroup_id),
         pid: None,
         inode: response.header.inode,
+        cookie: u64::from_le_bytes(id.cookie),
+        is_v6: i32::from(response.header.family) == libc::AF_INET6,
+        interface: id.interface_id,
     })
 }
 

@@ -54,6 +54,9 @@ fn socket(line: &str, protocol: Protocol) -> Option<LiveSocket> {
         cgroup: None,
         pid: None,
         inode,
+        cookie: 0,
+        is_v6: false,
+        interface: 0,
     })
 }
 

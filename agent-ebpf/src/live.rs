@@ -1,0 +1,309 @@
+//! Connections that were let through: whether they still may go on.
+//!
+//! Each packet compares two numbers. Only after a change of policy, or when a grant ends, is the
+//! connection judged again; then nothing but a reset passes in either direction any more, whether
+//! an agent runs or not.
+
+use agent_common::{
+    event::{Event, EventKind},
+    identity::IdentityId,
+    live::Live,
+    policy::{RuleEntry, RuleId, Window},
+    process::NarrowKey,
+    settings::{ActivePolicy, Slot},
+    verdict::{Decision, Reason, Verdict},
+};
+use aya_ebpf::bindings::__sk_buff;
+
+use crate::{
+    attempt::{Attempt, now_ns},
+    caller::Caller,
+    context::Target,
+    decide::{decide_one, holds_until, unnamed},
+    events,
+    found::{Judgement, Known},
+    maps, packet, refusal,
+};
+
+/// An address may stand for several endpoints, whose windows are not followed one by one.
+const LOOK_AGAIN_NS: u64 = 10_000_000;
+/// An agent that was dead when it was told is told again.
+const TELL_AGAIN_NS: u64 = 1_000_000_000;
+const TCP_FLAGS: u32 = 13;
+const RST: u32 = 4;
+
+/// Keeps what is needed to judge the connection again. Epoch 0: its first packet does.
+#[inline(always)]
+pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
+    let caller = &attempt.caller;
+    let mut flags = 0;
+    if attempt.flags & Event::NAMED != 0 {
+        flags |= Live::NAMED;
+    }
+    if attempt.is_udp {
+        flags |= Live::UDP;
+    }
+    if caller.is_narrowed != 0 {
+        flags |= Live::NARROWED;
+    }
+    live.epoch = 0;
+    live.until_ns = 0;
+    live.told_ns = 0;
+    live.since_ns = attempt.now_ns;
+    live.cookie = attempt.cookie;
+    live.cgroup = caller.cgroup;
+    live.maker_cgroup = caller.maker_cgroup;
+    live.identity = caller.identity;
+    live.maker = caller.maker;
+    live.address = attempt.target.address;
+    live.endpoint = decision.endpoint();
+    live.port = u32::from(attempt.target.port);
+    live.pid = caller.pid;
+    live.user = caller.user;
+    live.flags = flags;
+}
+
+/// Whether a packet of a connection may go on. `false` only in a mode that refuses.
+#[inline(always)]
+pub fn passes(skb: *mut __sk_buff) -> bool {
+    if !maps::ends_connections() {
+        return true;
+    }
+    let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
+        return true;
+    };
+    if live.flags & Live::REFUSED == 0 && live.epoch == maps::epoch() {
+        // Nearly always without an end: no need to ask for the time.
+        if live.until_ns == Window::FOREVER || live.until_ns > now_ns() {
+            return true;
+        }
+    }
+    judge_again(skb) != Verdict::Deny as u32
+}
+
+/// Judges the connection of a packet again.
+///
+/// A global function, as those below: see `decide`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_again(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return Verdict::Allow as u32;
+    };
+    if live.flags & Live::REFUSED == 0 {
+        if is_of_another_connection(skb) != 0 {
+            if let Some(socket) = packet::socket(skb) {
+                maps::forget_live(socket);
+            }
+            return Verdict::Allow as u32;
+        }
+        if is_live_entitled(skb) != 0 {
+            return Verdict::Allow as u32;
+        }
+    }
+    cut(skb)
+}
+
+/// Whether the socket has been connected to another place since, where nothing is governed.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_of_another_connection(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return 0;
+    };
+    let peer = packet::peer(skb);
+    u32::from(peer.address != live.address || u32::from(peer.port) != live.port)
+}
+
+/// Judges by what policy says now, and keeps until when that holds.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_live_entitled(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return 1;
+    };
+    // Before anything else is read: what changes from here on is judged by the next packet.
+    let epoch = maps::epoch();
+    let (active, now_ns) = (maps::active_policy(), now_ns());
+    let caller = caller_now(skb, active.to_raw());
+    let maker = maker_now(skb, caller);
+    let identity = caller as u32;
+    let until_ns = if live.flags & Live::NAMED != 0 {
+        named_until(
+            live.endpoint.to_raw(),
+            identity,
+            maker,
+            active.slot as u32,
+            now_ns,
+        )
+    } else {
+        addressed_until(skb, identity, maker, now_ns)
+    };
+    live.until_ns = until_ns;
+    live.epoch = epoch;
+    u32::from(until_ns != 0)
+}
+
+/// Who the caller is by now, as `caller::identity_of_caller` tells it. A cgroup may have got its
+/// own name since; a process that has ended is what it was.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn caller_now(skb: *mut __sk_buff, active: u64) -> u64 {
+    let Some(live) = maps::live_of(skb) else {
+        return 0;
+    };
+    let known = live.identity;
+    let of_cgroup = maps::identity_of_cgroup(live.cgroup).unwrap_or(known);
+    let active = ActivePolicy::from_raw(active);
+    let mut identity = of_cgroup;
+    if active.has_narrowed {
+        identity = match maps::process(live.pid) {
+            // SAFETY: a valid pointer to a map value, which only that process changes.
+            Some(process) if unsafe { (*process).start_ns } <= live.since_ns => {
+                let exe = maps::exe_class(unsafe { &(*process).exe });
+                let user = maps::user_class(live.user);
+                let key = NarrowKey::new(of_cgroup, exe, user, active.slot);
+                maps::narrowed(&key).unwrap_or(of_cgroup)
+            }
+            _ if live.flags & Live::NARROWED != 0 => known,
+            _ => of_cgroup,
+        };
+    }
+    u64::from(of_cgroup.to_raw()) << 32 | u64::from(identity.to_raw())
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn maker_now(skb: *mut __sk_buff, caller: u64) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return 0;
+    };
+    if live.maker_cgroup == live.cgroup {
+        return caller as u32;
+    }
+    match maps::identity_of_cgroup(live.maker_cgroup) {
+        Some(maker) if maker.to_raw() == (caller >> 32) as u32 => caller as u32,
+        Some(maker) => maker.to_raw(),
+        None => live.maker.to_raw(),
+    }
+}
+
+/// Until when both may reach an endpoint that is known by its name; 0 if they may not.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn named_until(endpoint: u32, identity: u32, maker: u32, slot: u32, now_ns: u64) -> u64 {
+    let own = holds_until(identity, endpoint, slot, now_ns);
+    if maker == identity {
+        return own;
+    }
+    let caller = IdentityId::from_raw(identity);
+    if unnamed(caller, Slot::from_raw(slot)).has(RuleEntry::REFUSE_FOREIGN) {
+        return 0;
+    }
+    let makers = holds_until(maker, endpoint, slot, now_ns);
+    if makers < own { makers } else { own }
+}
+
+/// As [`named_until`], by the address that the connection goes to.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn addressed_until(skb: *mut __sk_buff, identity: u32, maker: u32, now_ns: u64) -> u64 {
+    let Some(live) = maps::live_of(skb) else {
+        return Window::FOREVER;
+    };
+    let active = maps::active_policy();
+    let target = Target {
+        address: live.address,
+        port: live.port as u16,
+    };
+    let caller = Caller {
+        cgroup: live.cgroup,
+        pid: live.pid,
+        user: live.user,
+        identity: IdentityId::from_raw(identity),
+        maker: IdentityId::from_raw(maker),
+        maker_cgroup: live.maker_cgroup,
+        is_narrowed: 0,
+    };
+    let known = Known::about(active, &target);
+    let judgement = Judgement::of_caller(&target, known, active.slot, &caller, now_ns);
+    let is_ended_by_address =
+        !maps::inspects() || !judgement.is_ambiguous() || judgement.network_refuses();
+    if !judgement.decision.is_entitled() && is_ended_by_address {
+        return 0;
+    }
+    now_ns + LOOK_AGAIN_NS
+}
+
+/// Nothing but a reset passes, and the agent is told whom to end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn cut(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return Verdict::Allow as u32;
+    };
+    let transport = packet::transport(skb);
+    let header = transport as u32 & 0x3ff;
+    if (transport >> 16) as u32 == packet::TCP
+        && packet::u8_at(skb, header + TCP_FLAGS).is_some_and(|flags| flags & RST != 0)
+    {
+        return Verdict::Allow as u32;
+    }
+    let now_ns = now_ns();
+    if live.flags & Live::REFUSED == 0 {
+        live.flags |= Live::REFUSED;
+        tell_cut(skb);
+    }
+    if live.told_ns == 0 || live.told_ns + TELL_AGAIN_NS < now_ns {
+        live.told_ns = now_ns;
+        refusal::report(skb, live.pid, live.flags & Live::UDP != 0);
+    }
+    Verdict::Deny as u32
+}
+
+/// Tells why the connection may not go on.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tell_cut(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return 0;
+    };
+    let (now_ns, slot) = (now_ns(), maps::active_policy().slot);
+    let endpoint = live.endpoint;
+    let packed = decide_one(
+        live.identity.to_raw(),
+        endpoint.to_raw(),
+        slot as u32,
+        now_ns,
+    );
+    let mut decision = Decision::from_packed(packed, endpoint);
+    if decision.is_entitled() {
+        let maker = decide_one(live.maker.to_raw(), endpoint.to_raw(), slot as u32, now_ns);
+        decision = if Decision::from_packed(maker, endpoint).is_entitled() {
+            // Another endpoint of the same address.
+            Decision::new(Reason::SharedAddress, RuleId::NONE, endpoint)
+        } else {
+            Decision::new(Reason::ForeignSocket, RuleId::NONE, endpoint)
+        };
+    }
+    let mut flags = decision.reason_raw();
+    if live.flags & Live::UDP != 0 {
+        flags |= Event::UDP;
+    }
+    if live.flags & Live::NAMED != 0 {
+        flags |= Event::NAMED;
+    }
+    events::emit(&Event {
+        at_ns: now_ns,
+        cookie: live.cookie,
+        detail: [live.cgroup, Event::pack_caller(live.pid, live.user)],
+        address: live.address,
+        identity: live.identity,
+        endpoint,
+        rule: decision.rule(),
+        port: live.port as u16,
+        kind_and_verdict: Event::pack_kind(EventKind::Cut, Verdict::Deny as u8),
+        reason_and_flags: flags,
+    });
+    1
+}
