@@ -14,6 +14,7 @@ mod host;
 mod identities;
 mod output;
 mod policy;
+mod report;
 mod run;
 mod status;
 mod usage;
@@ -63,6 +64,7 @@ enum Command {
     Explain(explain::Args),
     Who(who::Args),
     Audit(audit::Args),
+    Report(report::Args),
     Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
@@ -137,6 +139,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Explain(args) => ask(args.run(&client, out)),
         Command::Who(args) => ask(args.run(&client, out)),
         Command::Audit(args) => ask(args.run(&client, out)),
+        Command::Report(args) => ask(args.run(&client, out)),
         Command::Run(args) => args.run(&client),
     }
 }

@@ -25,6 +25,7 @@ mod policy;
 mod processes;
 mod recognition;
 mod report;
+mod review;
 mod revision;
 mod rights;
 pub mod sources;
@@ -58,6 +59,7 @@ pub use self::{
     processes::ProcessView,
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
+    review::{GrantReview, recorded_grant},
     revision::RevisionError,
     rights::RightsView,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},

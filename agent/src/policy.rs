@@ -5,6 +5,7 @@
 //! clock or a file, and nothing decides about a connection: that is
 //! [`agent_common::verdict::decide`].
 
+mod breadth;
 mod compile;
 mod diff;
 mod error;
@@ -18,6 +19,7 @@ mod subject;
 mod validity;
 mod windows;
 
+pub use breadth::{Breadth, Measure};
 pub use compile::{
     ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, Selection, Selections,
     check_addresses, compile, compile_identity,

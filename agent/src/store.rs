@@ -25,7 +25,7 @@ use rusqlite::Connection;
 
 use self::error::Attempt;
 pub use self::{
-    audit::{AuditFilter, Tail, verify_audit},
+    audit::{AuditFilter, AuditReader, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     names::{KnownIdentity, Names, RuleKind},

@@ -4,6 +4,8 @@ mod audit;
 mod explain;
 mod metrics;
 mod policy;
+mod report;
+mod review;
 mod rights;
 mod subject;
 mod tasks;
@@ -27,9 +29,10 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
-        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
+        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
+        UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
@@ -285,6 +288,14 @@ impl Backend for DaemonBackend {
 
     async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
         audit::verify(self, query).await
+    }
+
+    async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError> {
+        self.ask(move |core| review::list(core, &query)).await
+    }
+
+    async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError> {
+        report::report(self, query).await
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {

@@ -18,10 +18,10 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
-        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery,
-        WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
+        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
+        UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -186,6 +186,14 @@ impl Client {
 
     pub async fn verify_audit(&self, query: &AuditVerifyQuery) -> Answer<AuditVerification> {
         self.get("/v1/audit/verify", query).await
+    }
+
+    pub async fn review_grants(&self, query: &ReviewQuery) -> Answer<GrantReviewList> {
+        self.get("/v1/grants/review", query).await
+    }
+
+    pub async fn report(&self, query: &ReviewQuery) -> Answer<Report> {
+        self.get("/v1/report", query).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {

@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod review;
 mod tasks;
 mod who;
 
@@ -83,6 +84,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(apply))
         .routes(routes!(remove_object))
         .merge(audit::documented())
+        .merge(review::documented())
         .merge(tasks::documented())
         .merge(who::documented())
 }

@@ -32,9 +32,10 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights, RightsQuery, Rule, RuleList,
-        Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
+        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
+        UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -125,6 +126,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn audit(&self, query: AuditQuery) -> Result<AuditList, ApiError>;
     async fn export_audit(&self, query: AuditExportQuery) -> Result<AuditExport, ApiError>;
     async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError>;
+    async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError>;
+    async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod event;
 mod explain;
 mod policy;
+mod review;
 mod rights;
 mod status;
 mod task;
@@ -29,6 +30,7 @@ pub use self::{
         PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
         SimilarHost, SubjectSpec,
     },
+    review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
         Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency, RefusedConnections, Status,

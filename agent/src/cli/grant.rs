@@ -1,5 +1,7 @@
 //! `weir grant`
 
+mod unused;
+
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -41,6 +43,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List grants that are not used, or are broader than their use
+    #[command(after_help = "Example:\n  weir grant unused --since 30d")]
+    Unused(unused::Unused),
     /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`
     #[command(after_help = "Example:\n  weir grant revoke nightly --why \"incident 4711\"")]
     Revoke {
@@ -104,6 +109,7 @@ impl Args {
                     print(&list.grants, out)?;
                 }
             }
+            Command::Unused(unused) => unused.run(client, out).await?,
             Command::Revoke { name, why, json } => {
                 let grant = client
                     .revoke_grant(&name, &Removal { why: Some(why) })

@@ -43,6 +43,7 @@ pub(super) fn list(core: &Core, query: AuditQuery) -> Result<AuditList, ApiError
             after,
             action,
             name,
+            decisions: false,
             limit: limit.unwrap_or(DEFAULT_LIMIT).min(MOST),
         },
     )?;
@@ -79,7 +80,7 @@ fn records(core: &Core, filter: &AuditFilter) -> Result<Vec<Record>, ApiError> {
         .map_err(|error| internal("read the audit", &error))
 }
 
-fn record(record: &Record) -> AuditRecord {
+pub(super) fn record(record: &Record) -> AuditRecord {
     let actor = &record.actor;
     AuditRecord {
         seq: record.seq,

@@ -134,6 +134,12 @@ impl Backend for Fake {
     async fn verify_audit(&self, _: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
         refuse()
     }
+    async fn review_grants(&self, _: ReviewQuery) -> Result<GrantReviewList, ApiError> {
+        refuse()
+    }
+    async fn report(&self, _: ReviewQuery) -> Result<Report, ApiError> {
+        refuse()
+    }
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(MetricsSnapshot::default())
     }

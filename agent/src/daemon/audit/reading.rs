@@ -1,6 +1,6 @@
 //! Reading and verifying the audit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -52,6 +52,12 @@ impl Core {
     #[must_use]
     pub fn audit_end(&self) -> Option<(u64, Hash)> {
         self.store.audit_end().map(|tail| (tail.seq, tail.hash))
+    }
+
+    /// File of the store.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.config.state_dir.join(DATABASE)
     }
 
     #[must_use]
