@@ -9,6 +9,7 @@ mod addresses;
 mod audit;
 mod births;
 mod changes;
+mod chores;
 mod core;
 mod ending;
 mod explain;
@@ -28,6 +29,7 @@ mod report;
 mod review;
 mod revision;
 mod rights;
+mod searching;
 pub mod sources;
 mod starting;
 mod sweeping;
@@ -120,6 +122,8 @@ enum Input {
     Cgroup(Change),
     /// The kernel tells of cgroups.
     Cgroups(Vec<CgroupRecord>),
+    /// All cgroups have been looked for.
+    Found(searching::Found),
     Resolved(Answer),
     Pods(Update),
     /// All connections of the host.
@@ -186,7 +190,7 @@ pub struct Daemon {
 pub fn start(config: Config) -> Result<Daemon, StartError> {
     let (inputs, received) = mpsc::channel();
     let (hosts, wanted_hosts) = watch::channel(BTreeSet::new());
-    let mut core = Core::start(config, hosts)?;
+    let mut core = Core::start(config, hosts, inputs.clone())?;
 
     let watcher = match core.maps.cgroups.take() {
         Some(ring) if core.hears_of_cgroups => {
@@ -196,7 +200,7 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
         Some(_) | None => Some(watch(core.cgroup_directory(), inputs.clone())?),
     };
     // What has come between the first scan and the watch.
-    core.rescan();
+    core.search_now();
     if core.resolves() {
         let answers = inputs.clone();
         tokio::spawn(resolver::run(wanted_hosts, move |answer| {

@@ -21,8 +21,8 @@ mod windows;
 
 pub use breadth::{Breadth, Measure};
 pub use compile::{
-    ClockAnchor, CompileError, CompiledPolicy, Numbers, PrefixRow, Selection, Selections,
-    check_addresses, compile, compile_identity,
+    ClockAnchor, CompileError, CompiledPolicy, Compiler, Entries, Numbers, PrefixRow, Selection,
+    Selections, check_addresses, compile, earlier,
 };
 pub use diff::{Change, What, diff};
 pub use error::{PolicyError, Position};

@@ -6,6 +6,7 @@
 //! daemon is the only writer. Nothing here reads a clock.
 
 mod audit;
+mod checkpoint;
 mod counters;
 mod error;
 mod events;
@@ -23,7 +24,6 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use self::error::Attempt;
 pub use self::{
     audit::{AuditFilter, AuditReader, Tail, verify_audit},
     error::StoreError,
@@ -33,11 +33,15 @@ pub use self::{
     pods::StoredPod,
     tasks::StoredTask,
 };
+use self::{checkpoint::Checkpoints, error::Attempt};
+use crate::error_chain;
 
 pub struct Store {
     connection: Connection,
     /// End of the audit as this agent left it; `None` before it has added anything.
     audit_tail: Option<Tail>,
+    /// Ends after the connection.
+    _checkpoints: Option<Checkpoints>,
 }
 
 impl Store {
@@ -48,9 +52,17 @@ impl Store {
     /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        schema::open(path).map(|connection| Self {
+        let mut connection = schema::open(path)?;
+        let checkpoints = Checkpoints::start(&mut connection, path)
+            .inspect_err(|error| {
+                let error = error_chain(error);
+                tracing::warn!(error, "changes of the store wait for the disk");
+            })
+            .ok();
+        Ok(Self {
             connection,
             audit_tail: None,
+            _checkpoints: checkpoints,
         })
     }
 
@@ -68,7 +80,26 @@ impl Store {
     ) -> Result<T, E> {
         let what = "write several things at once";
         self.connection
-            .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+            .execute_batch("PRAGMA synchronous = FULL")
+            .attempt(what)?;
+        let done = self.soon_at_once(work);
+        let relaxed = self
+            .connection
+            .execute_batch("PRAGMA synchronous = NORMAL")
+            .attempt(what);
+        let done = done?;
+        relaxed?;
+        Ok(done)
+    }
+
+    /// As [`Store::at_once`], but does not wait for the disk.
+    fn soon_at_once<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let what = "write several things at once";
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
             .attempt(what)?;
         let audit_tail = self.audit_tail;
         let result = work(self);
@@ -77,10 +108,8 @@ impl Store {
         if result.is_err() || ended.is_err() {
             self.audit_tail = audit_tail;
         }
-        let relaxed = self.connection.execute_batch("PRAGMA synchronous = NORMAL");
         let done = result?;
         ended?;
-        relaxed.attempt(what)?;
         Ok(done)
     }
 }

@@ -71,21 +71,17 @@ impl ProcessMaps {
         }
     }
 
-    /// Forgets processes that ended while no hook was there to tell.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn retain(&mut self, lives: impl Fn(u32, &Process) -> bool) -> Result<(), KernelError> {
-        let all: Result<Vec<_>, _> = self.living.iter().collect();
-        let all = all.map_err(|source| KernelError::map(map::PROCESSES, "list", source))?;
-        for (id, process) in all {
-            if !lives(id, &process) {
-                // One that has just ended is gone already.
-                let _ = self.living.remove(&id);
-            }
-        }
-        Ok(())
+    /// The numbers of all that live, as far as the hooks have told.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u32> {
+        // What cannot be read is looked for the next time.
+        self.living.keys().flatten().collect()
+    }
+
+    /// Forgets a process that ended while no hook was there to tell.
+    pub fn forget(&mut self, id: u32) {
+        // One that has just ended is gone already.
+        let _ = self.living.remove(&id);
     }
 
     /// Where the executable was when it was last started, as its users saw it.

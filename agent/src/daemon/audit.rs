@@ -3,11 +3,11 @@
 //! A change of state is recorded in the transaction that keeps it: `store.audit` within
 //! `store.at_once`. What changes nothing in the store is recorded by [`Core::audit`].
 
-mod forwarding;
 mod life;
 mod proof;
 mod reading;
 mod tallies;
+mod witness;
 
 pub use self::reading::{VerifyError, verify_audit};
 pub(super) use self::{proof::Prover, reading::DATABASE, tallies::risky_endpoints};

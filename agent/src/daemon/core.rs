@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
+    iter,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use agent_common::settings::CloseSource;
@@ -21,6 +22,7 @@ use super::{
     Input,
     addresses::{AddressBook, Wanted},
     audit::{Prover, risky_endpoints},
+    chores::Chores,
     ending::EndedCounts,
     labels::Labeller,
     latency::Latency,
@@ -28,20 +30,20 @@ use super::{
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
+    searching::Searching,
     sources,
     tasks::Tasks,
     telling::Telling,
     workloads::Workloads,
 };
 use crate::{
-    audit::Occasion,
     bpf::{Attached, Maps, detach_all, detach_programs, probe},
     config::Config,
     error_chain,
     host::{
         cgroups::{self, Change},
         clock::now,
-        name_servers::{self, Trust},
+        name_servers::Trust,
     },
     store::Store,
 };
@@ -49,16 +51,11 @@ use crate::{
 /// How often the event ring is looked at while there are events, and while there are none.
 const POLL_BUSY: Duration = Duration::from_millis(5);
 const POLL_IDLE: Duration = Duration::from_millis(10);
-/// How often the kernel's counters are taken over.
-const DRAIN_EVERY: Duration = Duration::from_secs(2);
-/// How often the policy directory is compared with what was read.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often everything is checked that should have been noticed by itself.
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How many identities that are gone may leave their rules in the kernel.
-const MOST_LEFT_RULES: usize = 4_096;
-/// How often all cgroups and processes are looked for, although the kernel tells of them.
-const SEARCH_EVERY: Duration = Duration::from_secs(60);
+/// Events that are stored at once, and inputs that are taken before: neither keeps a new cgroup
+/// waiting for long.
+const BATCH: usize = 256;
+/// What fits in the ring of events.
+const MOST_EVENTS: usize = 65_536;
 
 /// Everything that the agent knows.
 pub struct Core {
@@ -95,6 +92,7 @@ pub struct Core {
     pub(super) naming: Latency,
     /// The kernel tells of cgroups, so that nobody has to look for them.
     pub(super) hears_of_cgroups: bool,
+    pub(super) searching: Searching,
     /// The first policy of this agent has been installed.
     pub(super) is_in_force: bool,
     pub(super) started_at: Timestamp,
@@ -112,20 +110,15 @@ pub(super) type FilesSeen = Vec<(PathBuf, Option<SystemTime>, u64)>;
 impl Core {
     /// Takes inputs until it is told to stop.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) {
-        let mut due = Due::new();
+        let mut chores = Chores::new();
         let mut poll = POLL_IDLE;
-        loop {
-            match inputs.recv_timeout(poll) {
-                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(input) => self.take(input),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            poll = if self.take_events() {
-                POLL_BUSY
-            } else {
-                POLL_IDLE
+        while self.take_inputs(inputs, poll) {
+            poll = match self.take_events() {
+                0 => POLL_IDLE,
+                BATCH.. => Duration::ZERO,
+                _ => POLL_BUSY,
             };
-            self.do_what_is_due(&mut due);
+            self.do_what_is_due(&mut chores);
         }
         if self.config.detach_on_exit
             && let Err(error) = detach_programs(&self.config.pin_dir)
@@ -134,7 +127,7 @@ impl Core {
         }
         // The programs run as long as this agent holds them, even without pins.
         self.attached = Attached::none();
-        self.take_events();
+        self.take_all_events();
         self.drain();
         self.record_stop();
         if self.config.detach_on_exit {
@@ -145,6 +138,22 @@ impl Core {
         }
     }
 
+    /// Takes what has come, or waits for something. False once the agent has to stop.
+    fn take_inputs(&mut self, inputs: &Receiver<Input>, wait: Duration) -> bool {
+        let first = match inputs.recv_timeout(wait) {
+            Ok(input) => input,
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        for input in iter::once(first).chain(inputs.try_iter()).take(BATCH) {
+            if matches!(input, Input::Stop) {
+                return false;
+            }
+            self.take(input);
+        }
+        true
+    }
+
     fn take(&mut self, input: Input) {
         match input {
             Input::Ask(question) => question(self),
@@ -153,47 +162,14 @@ impl Core {
                 let below = cgroups::path_below(&self.host.cgroup_root, &path);
                 self.workloads.remove_below(&below, now().boot_ns);
             }
-            Input::Cgroup(Change::Missed) => self.rescan(),
+            Input::Cgroup(Change::Missed) => self.search(),
             Input::Cgroups(records) => self.hear(&records),
+            Input::Found(found) => self.found(found),
             Input::Resolved(answer) => self.learn(&answer),
             Input::Pods(update) => self.take_pods(update),
             Input::Connections(found) => self.judge_connections(&found),
             Input::Reload => self.reload(),
             Input::Stop => {}
-        }
-    }
-
-    fn do_what_is_due(&mut self, due: &mut Due) {
-        self.end_expired_flows();
-        let at = Instant::now();
-        if due.drain <= at {
-            due.drain = at + DRAIN_EVERY;
-            self.drain();
-        }
-        if due.look <= at {
-            due.look = at + LOOK_EVERY;
-            self.check_tasks();
-            self.prove(Occasion::Running);
-            self.forward();
-            if files_seen(&self.config.policy_dir) != self.files_seen {
-                self.reload();
-            } else if self.narrowing.look(&self.running.revision.set) {
-                self.reinstall("executables or users that policy names have changed");
-            } else if self.running.needs_refill(now().boot_ns) {
-                self.reinstall("windows of grants have passed");
-            }
-        }
-        if self.tasks_are_unchecked() {
-            self.check_tasks();
-        }
-        if due.sweep <= at {
-            due.sweep = at + SWEEP_EVERY;
-            self.sweep();
-        }
-        if due.search <= at {
-            due.search = at + SEARCH_EVERY;
-            self.rescan();
-            self.forget_ended_processes();
         }
     }
 
@@ -203,19 +179,6 @@ impl Core {
 
     pub(super) const fn resolves(&self) -> bool {
         self.config.resolve
-    }
-
-    /// Reads again which resolvers this host asks.
-    pub(super) fn believe_name_servers(&mut self) {
-        let found = name_servers::discover(&self.config.name_servers);
-        if found == self.name_servers {
-            return;
-        }
-        let hints = found.iter().map(|(ip, trust)| (*ip, *trust == Trust::Hint));
-        match self.maps.resolvers.replace(&hints.collect()) {
-            Ok(()) => self.name_servers = found,
-            Err(error) => tracing::error!(error = error_chain(&error), "resolvers not believed"),
-        }
     }
 
     pub(super) fn reinstall(&mut self, why: &str) {
@@ -244,35 +207,6 @@ impl Core {
         }
     }
 
-    fn sweep(&mut self) {
-        let at = now();
-        if !self.hears_of_cgroups {
-            self.rescan();
-        }
-        self.rename(&at);
-        let n_before = self.workloads.n_live();
-        for cgroup in self.workloads.sweep(at.boot_ns) {
-            if let Err(error) = self.maps.identities.remove(cgroup) {
-                tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
-            }
-        }
-        self.n_left_rules += n_before.saturating_sub(self.workloads.n_live());
-        if self.n_left_rules > MOST_LEFT_RULES {
-            self.reinstall("many workloads are gone whose rules are not");
-        }
-        self.note_pods(at.wall);
-        self.record_coverage();
-        self.record_tallies(false);
-        self.labels.forget_names(self.workloads.labels());
-        if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
-            tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");
-        }
-        self.believe_name_servers();
-        self.book.expire(at.boot_ns);
-        self.update_addresses();
-        self.telling.forget_old(at.boot_ns);
-    }
-
     /// Takes over what the kernel has counted since the last time.
     pub(super) fn drain(&mut self) {
         let at = now();
@@ -295,12 +229,11 @@ impl Core {
         }
     }
 
-    /// Stores what the kernel has told. True if there was anything.
-    pub(super) fn take_events(&mut self) -> bool {
-        const BATCH: usize = 8_192;
+    /// Stores the oldest of what the kernel has told, and says how much that was.
+    fn take_events(&mut self) -> usize {
         let events = self.maps.events.take(BATCH);
         if events.is_empty() {
-            return false;
+            return 0;
         }
         self.note_flows(&events);
         let at = now();
@@ -313,25 +246,17 @@ impl Core {
         if let Err(error) = self.store.add_events(&records, self.config.kept_events) {
             tracing::error!(error = error_chain(&error), "events not stored");
         }
-        true
+        events.len()
     }
-}
 
-struct Due {
-    drain: Instant,
-    look: Instant,
-    sweep: Instant,
-    search: Instant,
-}
-
-impl Due {
-    fn new() -> Self {
-        let at = Instant::now();
-        Self {
-            drain: at + DRAIN_EVERY,
-            look: at + LOOK_EVERY,
-            sweep: at + SWEEP_EVERY,
-            search: at + SEARCH_EVERY,
+    /// As much as the kernel can have told by now.
+    pub(super) fn take_all_events(&mut self) {
+        let mut n_taken = 0;
+        while n_taken < MOST_EVENTS {
+            match self.take_events() {
+                0 => break,
+                n_more => n_taken += n_more,
+            }
         }
     }
 }

@@ -10,11 +10,7 @@ use agent_common::identity::IdentityId;
 use jiff::Timestamp;
 
 use super::Core;
-use crate::{
-    identity::Labels,
-    policy::{Selection, Selections},
-    store::StoreError,
-};
+use crate::{identity::Labels, policy::Selection, store::StoreError};
 
 /// Cgroups whose identity is another under a new policy.
 pub(super) type Moves = Vec<(u64, IdentityId)>;
@@ -32,7 +28,7 @@ impl Core {
         let others = self.workloads.other_labels(base, cgroup);
         let id = match others {
             Some(known) if known != labels => {
-                let selections = Selections::new(&self.running.revision.set);
+                let selections = &self.running.revision.selections;
                 if selections.of(Some(known)) == selections.of(Some(labels)) {
                     base
                 } else {
@@ -56,7 +52,7 @@ impl Core {
         let mut apart = Vec::new();
         let mut moves = Moves::new();
         {
-            let selections = Selections::new(&self.running.revision.set);
+            let selections = &self.running.revision.selections;
             for (cgroup, grouped, labels) in self.workloads.grouped() {
                 let selection = selections.of(Some(labels));
                 let of_base = chosen

@@ -41,7 +41,7 @@ impl Core {
             .narrowing
             .derive(
                 &identities,
-                &self.running.revision.set,
+                &self.running.revision.selections,
                 &mut self.maps.classes,
                 &mut self.store,
                 at.wall,

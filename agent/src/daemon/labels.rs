@@ -85,11 +85,9 @@ impl Labeller {
     /// Makes room for new names in place of those that are not among `live`.
     pub(super) fn forget_names<'l>(&mut self, live: impl Iterator<Item = &'l Labels>) {
         self.inner.clear();
-        for labels in live {
+        for labels in live.filter(|labels| has_inner(labels)) {
             let (outer, inner) = split(labels);
-            if inner != (None, None) {
-                self.inner.entry(outer.key()).or_default().insert(inner);
-            }
+            self.inner.entry(outer.key()).or_default().insert(inner);
         }
     }
 
@@ -109,10 +107,10 @@ impl Labeller {
 
     /// Beyond the limit a workload is one again.
     fn within_limits(&mut self, labels: Labels) -> Labels {
-        let (outer, inner) = split(&labels);
-        if inner == (None, None) {
+        if !has_inner(&labels) {
             return labels;
         }
+        let (outer, inner) = split(&labels);
         let names = self.inner.entry(outer.key()).or_default();
         if names.contains(&inner) || names.len() < MAX_INNER {
             names.insert(inner);
@@ -128,6 +126,10 @@ impl Labeller {
 
 const fn is_incomplete(labels: &Labels) -> bool {
     labels.container.is_some() && labels.container_name.is_none()
+}
+
+const fn has_inner(labels: &Labels) -> bool {
+    labels.user_unit.is_some() || labels.nested.is_some()
 }
 
 /// A workload, and what it calls this part of itself.

@@ -5,7 +5,7 @@
 //! that were there before it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::mpsc,
 };
 
@@ -40,7 +40,7 @@ struct LiveFlow {
 /// Connections by socket cookie, as far as the kernel has told of them.
 #[derive(Debug)]
 pub(super) struct LiveFlows {
-    flows: HashMap<u64, LiveFlow>,
+    flows: BTreeMap<u64, LiveFlow>,
     /// When the first grant that one of them rests on ends.
     next_end_ns: u64,
     jobs: mpsc::Sender<Job>,
@@ -52,7 +52,7 @@ impl LiveFlows {
     pub(super) fn new() -> Self {
         let (jobs, received) = mpsc::channel();
         Self {
-            flows: HashMap::new(),
+            flows: BTreeMap::new(),
             next_end_ns: Window::FOREVER,
             jobs,
             received: Some(received),
@@ -121,9 +121,9 @@ impl Core {
     /// Ends those of the connections that may not go on.
     pub(super) fn judge_connections(&mut self, connections: &[Connection]) {
         // The newest are not known otherwise.
-        self.take_events();
+        self.take_all_events();
         let now_ns = now().boot_ns;
-        let there: HashSet<u64> = connections.iter().map(|one| one.flow.cookie).collect();
+        let there: BTreeSet<u64> = connections.iter().map(|one| one.flow.cookie).collect();
         self.live
             .flows
             .retain(|cookie, flow| there.contains(cookie) || flow.at_ns + GONE_NS > now_ns);

@@ -15,20 +15,6 @@ use crate::{
 };
 
 impl Core {
-    /// Looks for cgroups that nobody has reported.
-    pub(super) fn rescan(&mut self) {
-        let at = now();
-        match cgroups::scan(&self.host.cgroup_root, &self.scope) {
-            Ok(found) => {
-                self.workloads.retain(&found, at.boot_ns);
-                for (cgroup, path) in found {
-                    self.name(cgroup, &path, &at);
-                }
-            }
-            Err(error) => tracing::error!(%error, "cannot list cgroups"),
-        }
-    }
-
     pub(super) fn discover(&mut self, directory: &Path) {
         let at = now();
         // A cgroup that is gone again has nothing to be named.
@@ -39,7 +25,7 @@ impl Core {
     }
 
     /// Gives a cgroup its identity, rules first, so that it is never judged without them.
-    fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
+    pub(super) fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
         if self.workloads.sees(cgroup) {
             return;
         }
@@ -107,7 +93,7 @@ impl Core {
                 self.maps.paths.set(&labels.cgroup, id)?;
             }
         }
-        self.workloads.add(cgroup, grouped, labels);
+        self.workloads.add(cgroup, grouped, labels, at.boot_ns);
         Ok(())
     }
 
@@ -117,16 +103,15 @@ impl Core {
         identity: &Identity,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let revision = &self.running.revision;
         let derived = self.narrowing.derive(
             std::slice::from_ref(identity),
-            &revision.set,
+            &self.running.revision.selections,
             &mut self.maps.classes,
             &mut self.store,
             at.wall,
         )?;
         for one in derived.identities.iter().chain([identity]) {
-            let rules = revision.compile_identity(one, at)?;
+            let rules = self.running.rules_of(one, at);
             self.maps.policy.add_rules(&rules)?;
         }
         self.maps.policy.add_narrowed(&derived.narrowed)?;
@@ -142,7 +127,7 @@ impl Core {
             }
             let Some(path) = record.path.as_str() else {
                 // Too long for the record.
-                self.rescan();
+                self.search();
                 continue;
             };
             let at = now();
@@ -172,7 +157,7 @@ impl Core {
     }
 
     /// Rows that an earlier agent left for cgroups that are gone. Kept are those that the kernel
-    /// may still need: the scan that follows replaces them.
+    /// may still need: the search that follows replaces them.
     pub(super) fn forget_stale_cgroups(&mut self) -> Result<(), StartError> {
         let found = cgroups::scan(&self.host.cgroup_root, &self.scope).unwrap_or_default();
         for cgroup in self.maps.identities.all()?.into_keys() {

@@ -73,11 +73,11 @@ impl Narrowing {
         has_changed
     }
 
-    /// Identities for the processes of `bases` about which `set` says something of its own.
+    /// Identities for the processes of `bases` about which policy says something of its own.
     pub(super) fn derive(
         &mut self,
         bases: &[Identity],
-        set: &PolicySet,
+        selections: &Selections,
         classes: &mut ClassMaps,
         store: &mut Store,
         now: Timestamp,
@@ -87,7 +87,6 @@ impl Narrowing {
             return Ok(derived);
         }
         let (exes, users) = self.numbered(classes)?;
-        let selections = Selections::new(set);
         for base in bases {
             // By what selects them: equal ones are one identity.
             let mut known: BTreeMap<Selection, IdentityId> = BTreeMap::new();

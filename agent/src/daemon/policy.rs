@@ -1,8 +1,12 @@
 //! The running revision: where it comes from, and how another takes its place.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use jiff::Timestamp;
+use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleEntry};
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Core, StartError,
@@ -19,7 +23,8 @@ use crate::{
     host::clock::{Now, now},
     identity::Identity,
     policy::{
-        BuildOptions, Change, Located, Object, OnExpired, PolicyError, PolicySet, diff, parse,
+        BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired, PolicyError,
+        PolicySet, diff, earlier, parse,
     },
     store::{Store, StoreError},
 };
@@ -32,7 +37,15 @@ pub(super) struct Running {
     pub(super) installed_at: Timestamp,
     /// When the kernel's copy lacks grants that begin later.
     refill_at_ns: Option<u64>,
+    /// What the kernel's copy was made with, and when. `None` before the first.
+    compiled: Option<(Compiler, Now)>,
 }
+
+/// What the kernel looks up for one identity.
+pub(super) type Rules = BTreeMap<(IdentityId, EndpointId), RuleEntry>;
+
+/// How far the wall clock may be from where it was expected.
+const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(1);
 
 impl Running {
     /// The policy to start with: the files, or, if they have mistakes, what ran last; then with
@@ -86,6 +99,7 @@ impl Running {
             number,
             installed_at,
             refill_at_ns: None,
+            compiled: None,
         }
     }
 
@@ -99,12 +113,38 @@ impl Running {
         identities: &[Identity],
         at: &Now,
     ) -> Result<PolicyTables, KernelError> {
-        let compiled = self
-            .revision
-            .compile(identities, at)
-            .map_err(|error| KernelError::Unsuitable(error_chain(&error)))?;
+        let unsuitable = |error| KernelError::Unsuitable(error_chain(&error));
+        let compiler = self.revision.compiler(at).map_err(unsuitable)?;
+        let compiled = compiler
+            .compile(identities, at.boot_ns)
+            .map_err(unsuitable)?;
         self.refill_at_ns = compiled.refill_at_ns;
+        self.compiled = Some((compiler, *at));
         Ok(tables(&compiled, &self.revision))
+    }
+
+    /// What an identity that has just appeared adds to [`Running::tables`].
+    pub(super) fn rules_of(&mut self, identity: &Identity, at: &Now) -> Rules {
+        let Some((compiler, _)) = &self.compiled else {
+            return Rules::new();
+        };
+        let Entries {
+            rules,
+            refill_at_ns,
+        } = compiler.entries(identity, at.boot_ns);
+        self.refill_at_ns = earlier(self.refill_at_ns, refill_at_ns);
+        let rules = rules.into_iter();
+        rules
+            .map(|(endpoint, entry)| ((identity.id, endpoint), entry))
+            .collect()
+    }
+
+    /// Whether grants would now begin and end at other instants of the boot clock.
+    pub(super) fn clock_was_set(&self, at: &Now) -> bool {
+        self.compiled.as_ref().is_some_and(|(_, then)| {
+            let expected = then.wall_of(at.boot_ns);
+            at.wall.duration_since(expected).abs() > CLOCK_LEEWAY
+        })
     }
 }
 

@@ -161,17 +161,20 @@ impl Core {
         process
     }
 
-    /// Forgets processes that ended without a hook to tell of it.
-    pub(super) fn forget_ended_processes(&mut self) {
+    /// Forgets those of these processes that ended without a hook to tell of it.
+    pub(super) fn forget_those_that_ended(&mut self, numbers: &[u32]) {
         let at_ns = now().boot_ns;
-        let lives = |pid, process: &Process| {
-            // One that has just been forked may not be in a list that was made before.
-            process.start_ns + TICK_NS > at_ns
-                || process::start_ns(pid)
-                    .is_some_and(|start_ns| start_ns.abs_diff(process.start_ns) <= TICK_NS)
-        };
-        if let Err(error) = self.maps.processes.retain(lives) {
-            tracing::warn!(error = error_chain(&error), "ended processes not forgotten");
+        for pid in numbers {
+            let Some(process) = self.maps.processes.living(*pid) else {
+                continue;
+            };
+            // `/proc` may not have one that has just been forked.
+            let lives = process.start_ns + TICK_NS > at_ns
+                || process::start_ns(*pid)
+                    .is_some_and(|start_ns| start_ns.abs_diff(process.start_ns) <= TICK_NS);
+            if !lives {
+                self.maps.processes.forget(*pid);
+            }
         }
     }
 }

@@ -212,7 +212,7 @@ impl Core {
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
     ) -> Result<Vec<ProcessRow>, StoreError> {
-        self.take_events();
+        self.take_all_events();
         self.store.process_usage(since, until, identity, endpoint)
     }
 

@@ -3,14 +3,13 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use agent_common::{
     address::Address,
     destination::{Destination, EndpointId},
-    identity::IdentityId,
     name::NameSet,
-    policy::RuleEntry,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -20,10 +19,9 @@ use crate::{
     bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
-    identity::Identity,
     policy::{
-        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Kind, Located, Numbers, Object,
-        OnExpired, PolicyError, PolicySet, compile, compile_identity,
+        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind, Located, Numbers,
+        Object, OnExpired, PolicyError, PolicySet, Selections,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -33,6 +31,7 @@ use crate::{
 pub(super) struct Revision {
     pub(super) set: PolicySet,
     pub(super) numbers: Numbers,
+    pub(super) selections: Arc<Selections>,
     pub(super) warnings: Vec<PolicyError>,
     /// Where each object comes from: a file, or [`API_SOURCE`].
     pub(super) sources: BTreeMap<(Kind, String), String>,
@@ -104,31 +103,17 @@ impl Revision {
         Ok(Self {
             names: build_name_tree(&name_uses(&built.set, &numbers)),
             numbers,
+            selections: Arc::new(Selections::new(&built.set)),
             set: built.set,
             warnings: built.warnings,
             sources,
         })
     }
 
-    pub(super) fn compile(
-        &self,
-        identities: &[Identity],
-        now: &Now,
-    ) -> Result<CompiledPolicy, CompileError> {
-        compile(&self.set, &self.numbers, identities, &anchor(now))
-    }
-
-    /// The rules of one identity that has just appeared.
-    pub(super) fn compile_identity(
-        &self,
-        identity: &Identity,
-        now: &Now,
-    ) -> Result<BTreeMap<(IdentityId, EndpointId), RuleEntry>, CompileError> {
-        let rules = compile_identity(&self.set, &self.numbers, identity, &anchor(now))?;
-        Ok(rules
-            .into_iter()
-            .map(|(endpoint, entry)| ((identity.id, endpoint), entry))
-            .collect())
+    /// Ready for identities, with times by the clock as it is now.
+    pub(super) fn compiler(&self, now: &Now) -> Result<Compiler, CompileError> {
+        let selections = self.selections.clone();
+        Compiler::new(&self.set, selections, &self.numbers, &anchor(now))
     }
 
     /// Hosts to resolve, with the endpoints and ports that they stand for.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use agent_common::abi::program;
@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
 
 use super::{
-    Core, StartError,
+    Core, Input, StartError,
     addresses::{AddressBook, Wanted},
     audit::{DATABASE, Prover},
     core::files_seen,
@@ -23,6 +23,7 @@ use super::{
     pods::Pods,
     policy::Running,
     processes::KnownExes,
+    searching::Searching,
     tasks::Tasks,
     telling::Telling,
     workloads::Workloads,
@@ -40,12 +41,13 @@ impl Core {
     pub(super) fn start(
         config: Config,
         hosts: watch::Sender<BTreeSet<String>>,
+        inputs: mpsc::Sender<Input>,
     ) -> Result<Self, StartError> {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
         let mut store = Store::open(&config.state_dir.join(DATABASE))?;
         let last_record = store.last_record()?;
-        let prover = Prover::start(&config.state_dir, &mut store)?;
+        let prover = Prover::start(&config, &mut store)?;
         let scope = config
             .cgroup
             .clone()
@@ -90,6 +92,7 @@ impl Core {
             n_left_rules: 0,
             naming: Latency::default(),
             hears_of_cgroups: false,
+            searching: Searching::new(inputs),
             is_in_force: false,
             started_at: now().wall,
             config,
@@ -106,7 +109,7 @@ impl Core {
         core.forget_stale_cgroups()?;
         core.remember_addresses()?;
         core.expect_known_identities()?;
-        core.rescan();
+        core.search_now();
         core.narrowing.look(&core.running.revision.set);
         core.install()
             .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
@@ -121,7 +124,7 @@ impl Core {
             .iter()
             .all(|hook| core.attached.covers(hook));
         if core.attached.covers(program::EXITED) {
-            core.forget_ended_processes();
+            core.forget_those_that_ended(&core.maps.processes.numbers());
             core.adopt_processes();
         }
         tracing::info!(

@@ -13,6 +13,8 @@ const LINGER_NS: u64 = 60_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Workloads {
     cgroups: BTreeMap<u64, Cgroup>,
+    /// The same by identity.
+    members: BTreeSet<(IdentityId, u64)>,
     identities: BTreeMap<IdentityId, Identity>,
     /// Identities without a cgroup that may come back: by path, since when they are away.
     dormant: BTreeMap<String, (u64, Identity)>,
@@ -27,6 +29,8 @@ struct Cgroup {
     identity: IdentityId,
     /// The identity that its name alone gives it.
     base: IdentityId,
+    /// Boot-clock instant at which it was named.
+    since_ns: u64,
     /// Boot-clock instant at which it was found to be gone.
     gone_at_ns: Option<u64>,
 }
@@ -47,6 +51,10 @@ impl Workloads {
     pub(super) fn has(&self, cgroup: u64) -> bool {
         let known = self.cgroups.get(&cgroup);
         known.is_some_and(|known| known.gone_at_ns.is_none())
+    }
+
+    fn members_of(&self, id: IdentityId) -> impl Iterator<Item = u64> {
+        members_in(&self.members, id)
     }
 
     /// Every cgroup with its identity.
@@ -71,8 +79,7 @@ impl Workloads {
 
     /// The labels of the identity `id`, if another cgroup than this one has it.
     pub(super) fn other_labels(&self, id: IdentityId, cgroup: u64) -> Option<&Labels> {
-        let mut cgroups = self.cgroups.iter();
-        let has_other = cgroups.any(|(other, known)| *other != cgroup && known.identity == id);
+        let has_other = self.members_of(id).any(|other| other != cgroup);
         let identity = self.identities.get(&id).filter(|_| has_other);
         identity.map(|identity| &identity.labels)
     }
@@ -91,6 +98,8 @@ impl Workloads {
     /// Gives a cgroup another identity.
     pub(super) fn move_to(&mut self, cgroup: u64, id: IdentityId) {
         if let Some(known) = self.cgroups.get_mut(&cgroup) {
+            self.members.remove(&(known.identity, cgroup));
+            self.members.insert((id, cgroup));
             known.identity = id;
             let labels = known.labels.clone();
             self.identities.entry(id).or_insert(Identity { id, labels });
@@ -98,7 +107,7 @@ impl Workloads {
     }
 
     /// Records that `cgroup` is there.
-    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels) {
+    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels, now_ns: u64) {
         let Grouped { base, id } = grouped;
         self.dormant.remove(&labels.cgroup);
         let is_shared = self.other_labels(id, cgroup).is_some();
@@ -106,9 +115,13 @@ impl Workloads {
             labels: labels.clone(),
             identity: id,
             base,
+            since_ns: now_ns,
             gone_at_ns: None,
         };
-        self.cgroups.insert(cgroup, known);
+        if let Some(former) = self.cgroups.insert(cgroup, known) {
+            self.members.remove(&(former.identity, cgroup));
+        }
+        self.members.insert((id, cgroup));
         // Of several that policy does not tell apart, the labels of the first stand for all.
         if !is_shared {
             self.identities.insert(id, Identity { id, labels });
@@ -125,13 +138,18 @@ impl Workloads {
         }
     }
 
-    /// Marks everything that is not in `found` as gone.
-    pub(super) fn retain(&mut self, found: &BTreeMap<u64, String>, now_ns: u64) {
+    /// Marks everything that is not in `found` as gone, and what is in it as there. Of what has
+    /// changed since that search began, more is known already.
+    pub(super) fn retain(&mut self, found: &BTreeMap<u64, String>, began_ns: u64, now_ns: u64) {
         for (id, cgroup) in &mut self.cgroups {
-            if found.contains_key(id) {
-                cgroup.gone_at_ns = None;
-            } else {
-                cgroup.gone_at_ns.get_or_insert(now_ns);
+            match cgroup.gone_at_ns {
+                Some(gone) if gone < began_ns && found.contains_key(id) => {
+                    cgroup.gone_at_ns = None;
+                }
+                None if cgroup.since_ns < began_ns && !found.contains_key(id) => {
+                    cgroup.gone_at_ns = Some(now_ns);
+                }
+                Some(_) | None => {}
             }
         }
     }
@@ -149,8 +167,10 @@ impl Workloads {
             .filter(|(_, cgroup)| is_over(cgroup))
             .map(|(id, _)| *id)
             .collect();
-        let mut missed: Vec<_> = self
-            .heads()
+        let heads = (!over.is_empty()).then(|| self.heads());
+        let mut missed: Vec<_> = heads
+            .into_iter()
+            .flatten()
             .filter(|(cgroup, _)| is_over(cgroup))
             .map(|(cgroup, identity)| {
                 let mut identity = identity.clone();
@@ -158,14 +178,18 @@ impl Workloads {
                 (cgroup.gone_at_ns.unwrap_or(now_ns), identity)
             })
             .collect();
-        self.cgroups.retain(|_, cgroup| !is_over(cgroup));
-        let used: BTreeSet<IdentityId> = self
-            .cgroups
-            .values()
-            .map(|cgroup| cgroup.identity)
-            .collect();
-        self.identities.retain(|id, _| used.contains(id));
-        missed.retain(|(_, identity)| !used.contains(&identity.id));
+        for cgroup in &over {
+            if let Some(known) = self.cgroups.remove(cgroup) {
+                self.members.remove(&(known.identity, *cgroup));
+            }
+        }
+        let Self {
+            members,
+            identities,
+            ..
+        } = self;
+        identities.retain(|id, _| members_in(members, *id).next().is_some());
+        missed.retain(|(_, identity)| members_in(members, identity.id).next().is_none());
         for (since, identity) in missed {
             self.expect(identity, since);
         }
@@ -276,9 +300,9 @@ impl Workloads {
 
     /// Paths of the cgroups that have `identity` now.
     pub(super) fn paths_of(&self, identity: IdentityId) -> Vec<String> {
-        self.cgroups
-            .values()
-            .filter(|cgroup| cgroup.identity == identity && cgroup.gone_at_ns.is_none())
+        self.members_of(identity)
+            .filter_map(|cgroup| self.cgroups.get(&cgroup))
+            .filter(|cgroup| cgroup.gone_at_ns.is_none())
             .map(|cgroup| cgroup.labels.cgroup.clone())
             .collect()
     }
@@ -286,6 +310,11 @@ impl Workloads {
     pub(super) fn n_cgroups(&self) -> usize {
         self.cgroups.len()
     }
+}
+
+fn members_in(members: &BTreeSet<(IdentityId, u64)>, id: IdentityId) -> impl Iterator<Item = u64> {
+    let found = members.range((id, 0)..=(id, u64::MAX));
+    found.map(|(_, cgroup)| *cgroup)
 }
 
 #[cfg(test)]
@@ -297,7 +326,7 @@ mod tests {
         for (cgroup, identity, path) in rows {
             let labels = Labels::from_cgroup_path(path);
             let id = IdentityId::from_raw(*identity);
-            workloads.add(*cgroup, Grouped { base: id, id }, labels);
+            workloads.add(*cgroup, Grouped { base: id, id }, labels, 1);
         }
         workloads
     }
@@ -331,7 +360,7 @@ mod tests {
         assert_eq!(workloads.sweep(5 + LINGER_NS), [3, 4]);
         assert!(workloads.identity(IdentityId::from_raw(3)).is_none());
         assert_eq!(workloads.n_live(), 2);
-        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9);
+        workloads.retain(&BTreeMap::from([(1, "/".to_owned())]), 9, 9);
         assert_eq!(workloads.sweep(u64::MAX), [2]);
     }
 
@@ -379,6 +408,46 @@ mod tests {
         let expected = workloads.expected();
         assert_eq!(expected.len(), MAX_DORMANT);
         assert!(!expected.contains_key("/system.slice/0.service"));
+    }
+
+    #[test]
+    fn a_search_knows_nothing_of_what_came_after_it() {
+        let mut workloads = workloads(&[(1, 1, "/a"), (2, 2, "/b"), (3, 3, "/c"), (4, 4, "/d")]);
+        workloads.remove(2, 5);
+        workloads.remove(3, 15);
+        let grouped = workloads.grouped().next().map(|(_, grouped, _)| grouped);
+        let labels = Labels::from_cgroup_path("/new");
+        workloads.add(5, grouped.expect("some"), labels, 15);
+        let found = [(1, "/a"), (2, "/b"), (3, "/c")].map(|(id, path)| (id, path.to_owned()));
+        workloads.retain(&BTreeMap::from(found), 10, 20);
+        let there = [1, 2, 3, 4, 5].map(|cgroup| workloads.has(cgroup));
+        assert_eq!(there, [true, true, false, false, true]);
+    }
+
+    #[test]
+    fn others_of_an_identity_are_known_wherever_they_have_moved() {
+        let id = IdentityId::from_raw;
+        let mut workloads = workloads(&[(1, 1, "/a"), (2, 1, "/b"), (3, 3, "/c")]);
+        let path = |workloads: &Workloads, of, but| {
+            let labels = workloads.other_labels(id(of), but);
+            labels.map(|labels| labels.cgroup.clone())
+        };
+        assert_eq!(path(&workloads, 1, 1).as_deref(), Some("/a"));
+        assert_eq!(path(&workloads, 3, 3), None);
+        workloads.move_to(2, id(3));
+        assert_eq!(path(&workloads, 1, 1), None);
+        assert_eq!(path(&workloads, 3, 3).as_deref(), Some("/c"));
+        assert_eq!(workloads.paths_of(id(3)), ["/b", "/c"]);
+        let grouped = Grouped {
+            base: id(1),
+            id: id(1),
+        };
+        workloads.add(3, grouped, Labels::from_cgroup_path("/c"), 1);
+        assert_eq!(workloads.paths_of(id(3)), ["/b"]);
+        assert_eq!(workloads.paths_of(id(1)), ["/a", "/c"]);
+        workloads.remove(3, 5);
+        workloads.sweep(5 + LINGER_NS);
+        assert_eq!(path(&workloads, 1, 1), None);
     }
 
     #[test]

@@ -45,6 +45,13 @@ pub fn scan(root: &Path, directory: &Path) -> io::Result<BTreeMap<u64, String>> 
     Ok(found)
 }
 
+/// Whether the cgroup at `path` below `root` is the one with this id.
+#[must_use]
+pub fn is_there(root: &Path, path: &str, cgroup: u64) -> bool {
+    let directory = root.join(path.trim_start_matches('/'));
+    fs::metadata(directory).is_ok_and(|metadata| metadata.ino() == cgroup)
+}
+
 /// How many directories of `path`, from the top, root has made: all down to the first one that
 /// belongs to somebody else, who makes those below it.
 #[must_use]

@@ -11,7 +11,10 @@ mod rules;
 mod selection;
 mod subjects;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent_common::{
     abi::MAX_RULES,
@@ -44,6 +47,21 @@ impl PolicyLookup for CompiledPolicy {
     }
 }
 
+/// One policy, ready to be asked about one identity after another.
+#[derive(Debug)]
+pub struct Compiler {
+    rules: Rules,
+    prefixes: Vec<PrefixRow>,
+}
+
+/// What one identity needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    pub rules: BTreeMap<EndpointId, RuleEntry>,
+    /// As in [`CompiledPolicy`].
+    pub refill_at_ns: Option<u64>,
+}
+
 /// Compiles for all `identities`, and for the unknown one.
 ///
 /// # Errors
@@ -54,66 +72,98 @@ pub fn compile(
     identities: &[Identity],
     anchor: &ClockAnchor,
 ) -> Result<CompiledPolicy, CompileError> {
-    let rules = Rules::new(set, numbers, anchor)?;
-    let unknown = Profile::new(&rules, None);
-    let mut policy = CompiledPolicy {
-        rules: BTreeMap::new(),
-        prefixes: prefixes::rows(set, numbers)?,
-        refill_at_ns: unknown.refill_at_ns,
-    };
-    let mut needed = 0;
-    let mut add = |id: IdentityId, entries: Vec<(EndpointId, RuleEntry)>| {
-        needed += entries.len();
-        // What does not fit is counted only, for the message.
-        if needed <= MAX_RULES as usize {
-            let rows = entries
-                .into_iter()
-                .map(|(endpoint, entry)| ((id, endpoint), entry));
-            policy.rules.extend(rows);
-        }
-    };
-    add(IdentityId::UNKNOWN, entries_of_unknown(&rules, &unknown));
-    for identity in identities
-        .iter()
-        .filter(|identity| identity.id != IdentityId::UNKNOWN)
-    {
-        let profile = Profile::new(&rules, Some(&identity.labels));
-        add(identity.id, entries_of(&rules, &unknown, &profile));
-        policy.refill_at_ns = policy
-            .refill_at_ns
-            .into_iter()
-            .chain(profile.refill_at_ns)
-            .min();
-    }
-    if needed > MAX_RULES as usize {
-        return Err(CompileError::TooManyRules { needed });
-    }
-    Ok(policy)
+    let selections = Arc::new(Selections::new(set));
+    Compiler::new(set, selections, numbers, anchor)?.compile(identities, anchor.boot_ns)
 }
 
-/// The entries of one identity, exactly as [`compile`] would write them.
-///
-/// # Errors
-/// If a name has no number.
-pub fn compile_identity(
-    set: &PolicySet,
-    numbers: &Numbers,
-    identity: &Identity,
-    anchor: &ClockAnchor,
-) -> Result<BTreeMap<EndpointId, RuleEntry>, CompileError> {
-    let rules = Rules::new(set, numbers, anchor)?;
-    let unknown = Profile::new(&rules, None);
-    if identity.id == IdentityId::UNKNOWN {
-        return Ok(entries_of_unknown(&rules, &unknown).into_iter().collect());
+impl Compiler {
+    /// `selections` are those of `set`. Times are as `anchor` has them until the clock is set.
+    ///
+    /// # Errors
+    /// If a name has no number or there are too many prefixes.
+    pub fn new(
+        set: &PolicySet,
+        selections: Arc<Selections>,
+        numbers: &Numbers,
+        anchor: &ClockAnchor,
+    ) -> Result<Self, CompileError> {
+        Ok(Self {
+            rules: Rules::new(set, selections, numbers, anchor)?,
+            prefixes: prefixes::rows(set, numbers)?,
+        })
     }
-    let profile = Profile::new(&rules, Some(&identity.labels));
-    Ok(entries_of(&rules, &unknown, &profile).into_iter().collect())
+
+    /// Compiles for all `identities`, and for the unknown one, what matters from `now_ns` on.
+    ///
+    /// # Errors
+    /// If a limit of the kernel's maps is exceeded.
+    pub fn compile(
+        &self,
+        identities: &[Identity],
+        now_ns: u64,
+    ) -> Result<CompiledPolicy, CompileError> {
+        let rules = &self.rules;
+        let unknown = Profile::new(rules, None, now_ns);
+        let mut policy = CompiledPolicy {
+            rules: BTreeMap::new(),
+            prefixes: self.prefixes.clone(),
+            refill_at_ns: unknown.refill_at_ns,
+        };
+        let mut needed = 0;
+        let mut add = |id: IdentityId, entries: Vec<(EndpointId, RuleEntry)>| {
+            needed += entries.len();
+            // What does not fit is counted only, for the message.
+            if needed <= MAX_RULES as usize {
+                let rows = entries
+                    .into_iter()
+                    .map(|(endpoint, entry)| ((id, endpoint), entry));
+                policy.rules.extend(rows);
+            }
+        };
+        add(IdentityId::UNKNOWN, entries_of_unknown(rules, &unknown));
+        for identity in identities
+            .iter()
+            .filter(|identity| identity.id != IdentityId::UNKNOWN)
+        {
+            let profile = Profile::new(rules, Some(&identity.labels), now_ns);
+            add(identity.id, entries_of(rules, &unknown, &profile));
+            policy.refill_at_ns = earlier(policy.refill_at_ns, profile.refill_at_ns);
+        }
+        if needed > MAX_RULES as usize {
+            return Err(CompileError::TooManyRules { needed });
+        }
+        Ok(policy)
+    }
+
+    /// The entries of one identity, exactly as [`Compiler::compile`] would write them.
+    #[must_use]
+    pub fn entries(&self, identity: &Identity, now_ns: u64) -> Entries {
+        let rules = &self.rules;
+        let unknown = Profile::new(rules, None, now_ns);
+        if identity.id == IdentityId::UNKNOWN {
+            let entries = entries_of_unknown(rules, &unknown);
+            return Entries {
+                rules: entries.into_iter().collect(),
+                refill_at_ns: unknown.refill_at_ns,
+            };
+        }
+        let profile = Profile::new(rules, Some(&identity.labels), now_ns);
+        Entries {
+            rules: entries_of(rules, &unknown, &profile).into_iter().collect(),
+            refill_at_ns: profile.refill_at_ns,
+        }
+    }
+}
+
+/// Of two instants that need not come.
+pub fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// The plane of most endpoints.
 const COMMON: Plane = Plane::Invoke;
 
-fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
+fn entries_of_unknown(rules: &Rules, unknown: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let common = unknown.of_plane(COMMON);
     let mut entries = vec![(EndpointId::ANY, common)];
     // Without an entry, names behind unknown addresses matter to nobody.
@@ -132,11 +182,7 @@ fn entries_of_unknown(rules: &Rules<'_>, unknown: &Profile) -> Vec<(EndpointId, 
 
 /// The shortest of several ways: what differs from the unknown identity, or an entry for every
 /// endpoint and what differs from that.
-fn entries_of(
-    rules: &Rules<'_>,
-    unknown: &Profile,
-    profile: &Profile,
-) -> Vec<(EndpointId, RuleEntry)> {
+fn entries_of(rules: &Rules, unknown: &Profile, profile: &Profile) -> Vec<(EndpointId, RuleEntry)> {
     let mut entries = exceptions(rules, profile, |id, plane| unknown.entry(id, plane));
     let of_plane = Plane::ALL.map(|plane| profile.of_plane(plane));
     // Where rules name every endpoint, the strictest entry may be that of all of them.
@@ -162,7 +208,7 @@ fn entries_of(
 /// plane, only endpoints that are special to `profile` can differ: what is special to the unknown
 /// identity is special to everybody, because its rules select everybody.
 fn exceptions(
-    rules: &Rules<'_>,
+    rules: &Rules,
     profile: &Profile,
     fallback: impl Fn(EndpointId, Plane) -> RuleEntry,
 ) -> Vec<(EndpointId, RuleEntry)> {

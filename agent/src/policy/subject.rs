@@ -1,6 +1,6 @@
 //! Selectors over identities.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use wildmatch::WildMatch;
 
@@ -12,7 +12,7 @@ pub enum Subject {
     /// Every identity, known or unknown.
     Any,
     /// Known identities that have all of these parts.
-    Parts(Box<Parts>),
+    Parts(Arc<Parts>),
 }
 
 /// At least one part is given.
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn check(parts: Parts, matching: &[&str], others: &[&str]) {
-        let subject = Subject::Parts(Box::new(parts));
+        let subject = Subject::Parts(Arc::new(parts));
         for path in matching {
             assert!(subject.matches(Some(&labels(path))), "{subject:?} {path}");
         }

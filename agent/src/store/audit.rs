@@ -198,34 +198,6 @@ impl Store {
         records(&self.connection, filter)
     }
 
-    /// Up to which record a place outside has been told; `None` if it is new.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub fn audit_forwarded(&self, place: &str) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT seq FROM audit_forwarded WHERE place = ?1";
-        let found = self
-            .connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                let found = statement.query_row([place], |row| row.get(0).map(from_sql));
-                found.optional()
-            });
-        found.attempt("read what was forwarded")
-    }
-
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub fn set_audit_forwarded(&mut self, place: &str, seq: u64) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO audit_forwarded (place, seq) VALUES (?1, ?2)";
-        self.connection
-            .execute(sql, params![place, to_sql(seq)])
-            .map(drop)
-            .attempt("note what was forwarded")
-    }
-
     /// The newest record.
     ///
     /// # Errors

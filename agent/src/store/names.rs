@@ -7,7 +7,7 @@ use std::{
 
 use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleId};
 use jiff::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{Params, Row, Statement, params};
 
 use super::{
     Store, StoreError,
@@ -96,7 +96,7 @@ impl Store {
             )
             .and_then(|mut statement| {
                 let values = params![key, cgroup, unit, slice, container, pod, more, at];
-                statement.query_row(values, |row| row.get(0))
+                one_number(&mut statement, values)
             })
             .attempt("number an identity")?;
         number_below(number, u32::MAX, "identity").map(IdentityId::from_raw)
@@ -145,9 +145,7 @@ impl Store {
             None => self
                 .connection
                 .prepare_cached("INSERT INTO rule (kind, name) VALUES (?1, ?2) RETURNING number")
-                .and_then(|mut statement| {
-                    statement.query_row(params![kind.name(), name], |row| row.get(0))
-                })
+                .and_then(|mut statement| one_number(&mut statement, params![kind.name(), name]))
                 .attempt(what)?,
         };
         number_below(number, RuleId::LIMIT, "rule").map(RuleId::from_raw)
@@ -293,7 +291,7 @@ impl Store {
             .prepare_cached(&format!(
                 "INSERT INTO {table} (name) VALUES (?1) RETURNING number"
             ))
-            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)))
+            .and_then(|mut statement| one_number(&mut statement, [name]))
             .attempt(what)
     }
 
@@ -307,6 +305,13 @@ impl Store {
             .and_then(|mut statement| statement.query_map([], read)?.collect())
             .attempt("read names")
     }
+}
+
+/// Runs a statement to its end: only there SQLite looks at the length of its log.
+fn one_number(statement: &mut Statement<'_>, values: impl Params) -> Result<i64, rusqlite::Error> {
+    let numbers = statement.query_map(values, |row| row.get(0))?;
+    let last = numbers.last().transpose()?;
+    last.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
 fn number_below(number: i64, limit: u32, what: &'static str) -> Result<u32, StoreError> {

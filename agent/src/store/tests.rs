@@ -57,6 +57,25 @@ fn counters(allowed: u64, bytes: u64) -> Counters {
     }
 }
 
+#[test]
+fn the_log_does_not_grow_for_ever() {
+    let (directory, path) = directory();
+    let mut store = open(&path);
+    let log = directory.path().join("weir.db-wal");
+    let mut longest = 0;
+    for number in 0..5_000 {
+        let labels = Labels::from_cgroup_path(&format!("/system.slice/{number}.service"));
+        let key = labels.key();
+        store.identity_number(&key, &labels, NOW).expect("a number");
+        longest = fs::metadata(&log).expect("a log").len();
+    }
+    // Some 20,000 pages of 4 KiB were written.
+    assert!(longest < 40 << 20, "{longest} bytes");
+    drop(store);
+    assert!(!log.exists());
+    assert_eq!(open(&path).identities().expect("rows").len(), 5_000);
+}
+
 fn drain(
     store: &mut Store,
     generation: u64,

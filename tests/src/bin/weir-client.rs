@@ -141,7 +141,7 @@ fn hold(address: SocketAddr, count: u32, tally: &Tally) -> anyhow::Result<()> {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 streams.retain_mut(|stream| !is_over(stream, tally));
-                thread::sleep(Duration::from_millis(1));
+                thread::park_timeout(Duration::from_millis(1));
             }
         });
         // Ends when the test closes its end.

@@ -151,7 +151,16 @@ impl Agent {
     /// When it prints something else.
     pub fn json(&self, args: &[&str]) -> Value {
         let args: Vec<_> = args.iter().copied().chain(["--json"]).collect();
-        let output = self.weir(&args);
+        self.json_of(&args)
+    }
+
+    /// What `weir ARGS` prints, which is JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is something else.
+    pub fn json_of(&self, args: &[&str]) -> Value {
+        let output = self.weir(args);
         serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}\n{}", self.log()))
     }

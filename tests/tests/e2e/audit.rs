@@ -459,3 +459,95 @@ fn records_are_exported_in_full() {
         assert_eq!(event["type_uid"], class * 100 + activity);
     }
 }
+
+#[test]
+fn records_are_forwarded_to_a_file_each_of_them() {
+    let host = host();
+    closed_server(&host);
+    let file = host.path("forwarded.jsonl");
+    let config = format!("[audit]\nfile = \"{}\"\n", file.display());
+    fs::write(host.path("weir.toml"), config).expect("a configuration");
+    let agent = host.agent().start();
+    assert!(issue(&agent, "first"));
+    agent.kill();
+    let agent = host.agent().start();
+    let listed = records(&agent);
+    let read = || {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let lines = text.lines().map(|line| {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        });
+        lines.collect::<Vec<_>>()
+    };
+    eventually("all records", || {
+        (read().len() >= listed.len()).then_some(())
+    });
+    let mut forwarded = read();
+    forwarded.dedup();
+    assert_eq!(forwarded, listed);
+}
+
+#[test]
+fn a_report_says_who_could_invoke_what_and_what_was_used() {
+    let host = host();
+    let server = closed_server(&host);
+    let agent = host.agent().start();
+    let cgroup = host.make_cgroup("batch");
+    let issue = |name: &str, endpoint: &str| {
+        let args = [
+            "grant",
+            "issue",
+            name,
+            "--cgroup",
+            &cgroup,
+            "--endpoint",
+            endpoint,
+            "--purpose",
+            "nightly summaries",
+            "--ttl",
+            "1h",
+        ];
+        agent.weir(&args).expect(0);
+    };
+    issue("broad", "*");
+    issue("idle", "openai");
+    let batch = host.workload("batch");
+    assert_eq!(batch.connects(server, 3, 1), Attempts::all_ok(3));
+    agent
+        .weir(&["grant", "revoke", "idle", "--why", "nobody needs it"])
+        .expect(0);
+
+    let report = agent.json_of(&["report", "--since", "1d", "--format", "json"]);
+    let grant = |name: &str| {
+        let grants = report["grants"].as_array().cloned().unwrap_or_default();
+        let found = grants.into_iter().find(|grant| grant["name"] == name);
+        found.unwrap_or_else(|| panic!("{report:#}"))
+    };
+    let broad = grant("broad");
+    assert_eq!(
+        (&broad["calls"], &broad["state"]),
+        (&3.into(), &"live".into())
+    );
+    assert_eq!(broad["endpoints_used"], serde_json::json!(["model"]));
+    assert_eq!(broad["issued_by"], "root");
+    let identity = format!("cgroup:{cgroup}");
+    assert_eq!(broad["users"], serde_json::json!([identity]));
+    let idle = grant("idle");
+    assert_eq!(
+        (&idle["state"], &idle["ended_why"], &idle["ended_by"]),
+        (&"revoked".into(), &"nobody needs it".into(), &"root".into())
+    );
+    assert_eq!(report["endings"][0]["name"], "idle");
+    assert_eq!(report["verification"]["problems"], serde_json::json!([]));
+
+    let unused = agent.weir(&["grant", "unused"]).expect(0).stdout;
+    assert!(unused.contains("broad"), "{unused}");
+    assert!(unused.contains("used 1"), "{unused}");
+    assert!(!unused.contains("idle"), "{unused}");
+    let text = agent.weir(&["report"]).expect(0).stdout;
+    assert!(text.contains("== Who could invoke what"), "{text}");
+    assert!(
+        text.contains("nothing was changed, removed or added"),
+        "{text}"
+    );
+}

@@ -47,7 +47,7 @@ impl Stream {
                         count.fetch_add(n as u64, Ordering::Relaxed);
                     }
                 }
-                thread::sleep(Duration::from_millis(2));
+                thread::park_timeout(Duration::from_millis(2));
             }
         });
         Self { address, received }
@@ -56,7 +56,7 @@ impl Stream {
     /// Whether anything arrives.
     fn is_fed(&self) -> bool {
         let before = self.received.load(Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(100));
+        thread::park_timeout(Duration::from_millis(100));
         self.received.load(Ordering::Relaxed) > before
     }
 }
@@ -125,7 +125,7 @@ fn a_dead_agent_ends_no_connection_but_nothing_passes_after_the_end_of_its_grant
     let held = host.workload("granted").hold(stream.address, 3);
     assert!(stream.is_fed());
     agent.kill();
-    thread::sleep(Duration::from_secs(2));
+    thread::park_timeout(Duration::from_secs(2));
     assert!(!stream.is_fed(), "octets pass after the end of the grant");
     // Its callers learn it from the next agent.
     let agent = host.agent().start();

@@ -37,7 +37,7 @@ impl Core {
                 .with("cgroup", self.scope.display().to_string())
                 .with("clean", is_clean)
                 .with("unproven", self.prover.n_unproven)
-                .with(KEY_DETAIL, self.prover.checkpoints.public_key().text()),
+                .with(KEY_DETAIL, self.prover.public_key.text()),
         ];
         if former_mode.is_some_and(|former| former != mode) {
             let from = started.and_then(|record| record.detail("mode"));
@@ -58,7 +58,6 @@ impl Core {
             tracing::error!(error = error_chain(&error), "stop not recorded");
         }
         self.prove(Occasion::Stop);
-        self.forward();
     }
 
     pub(in crate::daemon) fn record_coverage(&mut self) {

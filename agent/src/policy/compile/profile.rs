@@ -29,11 +29,11 @@ pub(super) struct Profile {
 
 impl Profile {
     /// `None` stands for the unknown identity.
-    pub(super) fn new(rules: &Rules<'_>, labels: Option<&Labels>) -> Self {
+    pub(super) fn new(rules: &Rules, labels: Option<&Labels>, now_ns: u64) -> Self {
         let selected = rules.select(labels);
         let mut builder = Builder {
-            rules,
             selected: &selected,
+            now_ns,
             refill_at_ns: None,
         };
         let by_plane = Plane::ALL.map(|plane| (plane, builder.entry(None, plane)));
@@ -50,7 +50,7 @@ impl Profile {
             unnamed: RuleEntry::posture_only(Posture::Allow),
             refill_at_ns: builder.refill_at_ns,
         };
-        let overflow = profile.strictest(rules, &selected);
+        let overflow = profile.strictest(rules, &selected, now_ns);
         profile.special.insert(EndpointId::OVERFLOW, overflow);
         profile.unnamed = profile.unnamed(&selected.stance);
         profile
@@ -94,7 +94,7 @@ impl Profile {
     }
 
     /// An entry that allows only what the entries of all endpoints allow.
-    fn strictest(&self, rules: &Rules<'_>, selected: &Selected<'_>) -> RuleEntry {
+    fn strictest(&self, rules: &Rules, selected: &Selected<'_>, now_ns: u64) -> RuleEntry {
         let mut entry = RuleEntry::posture_only(selected.stance.ungranted);
         let deny = selected
             .denies
@@ -115,14 +115,14 @@ impl Profile {
             .map(|entry| used(&entry.windows).to_vec())
             .reduce(|a, b| intersect(&a, &b));
         // No refill: an entry that is later than it could be is only stricter.
-        entry.windows = trim(&common.unwrap_or_default(), rules.now_ns).windows;
+        entry.windows = trim(&common.unwrap_or_default(), now_ns).windows;
         entry
     }
 }
 
 struct Builder<'r> {
-    rules: &'r Rules<'r>,
     selected: &'r Selected<'r>,
+    now_ns: u64,
     refill_at_ns: Option<u64>,
 }
 
@@ -150,7 +150,7 @@ impl Builder<'_> {
     }
 
     fn trim(&mut self, segments: &[Window]) -> [Window; WINDOWS] {
-        let trimmed = trim(segments, self.rules.now_ns);
+        let trimmed = trim(segments, self.now_ns);
         self.refill_at_ns = self
             .refill_at_ns
             .into_iter()

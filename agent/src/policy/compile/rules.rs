@@ -1,6 +1,9 @@
 //! Objects with their numbers and times, ready to be asked about one identity after another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent_common::{
     destination::EndpointId,
@@ -9,7 +12,7 @@ use agent_common::{
 
 use super::{
     numbers::{ClockAnchor, CompileError, Numbers, number},
-    subjects::SubjectIndex,
+    selection::{Selection, Selections},
 };
 use crate::{
     endpoint::Plane,
@@ -23,17 +26,15 @@ use crate::{
 
 /// Every rule of a set, in order of name.
 #[derive(Debug)]
-pub(super) struct Rules<'p> {
+pub(super) struct Rules {
+    selections: Arc<Selections>,
     grants: Vec<GrantRule>,
-    grant_index: SubjectIndex<'p>,
     denies: Vec<DenyRule>,
-    deny_index: SubjectIndex<'p>,
+    /// But for the default.
     postures: Vec<Stances>,
-    posture_index: SubjectIndex<'p>,
     default_posture: Stances,
     planes: BTreeMap<EndpointId, Plane>,
     by_plane: BTreeMap<Plane, Vec<EndpointId>>,
-    pub now_ns: u64,
 }
 
 #[derive(Debug)]
@@ -113,10 +114,12 @@ impl Stances {
     }
 }
 
-impl<'p> Rules<'p> {
+impl Rules {
+    /// `selections` are those of `set`.
     pub(super) fn new(
-        set: &'p PolicySet,
-        numbers: &'p Numbers,
+        set: &PolicySet,
+        selections: Arc<Selections>,
+        numbers: &Numbers,
         anchor: &ClockAnchor,
     ) -> Result<Self, CompileError> {
         let mut planes = BTreeMap::new();
@@ -133,28 +136,20 @@ impl<'p> Rules<'p> {
         };
         let postures = set.postures.values().filter_map(|rule| match &rule.scope {
             PostureScope::Default => None,
-            PostureScope::Subjects(subjects) => Some((subjects.as_slice(), Stances::from(rule))),
+            PostureScope::Subjects(_) => Some(Stances::from(rule)),
         });
-        let (posture_subjects, postures): (Vec<_>, Vec<_>) = postures.unzip();
         let default = set
             .postures
             .values()
             .find(|rule| rule.scope == PostureScope::Default);
         Ok(Self {
+            selections,
             grants: grants(set, numbers, anchor, &mut scopes)?,
-            grant_index: SubjectIndex::new(
-                set.grants
-                    .values()
-                    .map(|rule| rule.grant.subjects.as_slice()),
-            ),
             denies: denies(set, numbers, &mut scopes)?,
-            deny_index: SubjectIndex::new(set.denies.values().map(|rule| rule.subjects.as_slice())),
-            postures,
-            posture_index: SubjectIndex::new(posture_subjects),
+            postures: postures.collect(),
             default_posture: default.map(Stances::from).unwrap_or_default(),
             planes,
             by_plane,
-            now_ns: anchor.boot_ns,
         })
     }
 
@@ -181,10 +176,12 @@ impl<'p> Rules<'p> {
 
     /// `None` stands for the unknown identity.
     pub(super) fn select(&self, labels: Option<&Labels>) -> Selected<'_> {
-        let grants = self.grant_index.select(labels);
-        let denies = self.deny_index.select(labels);
-        let postures = self.posture_index.select(labels);
-        let is_unresolved = labels.is_some_and(|labels| labels.is_unresolved);
+        let Selection {
+            grants,
+            denies,
+            postures,
+            is_unresolved,
+        } = self.selections.of(labels);
         let postures = postures
             .into_iter()
             .filter_map(|index| self.postures.get(index))

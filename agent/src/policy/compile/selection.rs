@@ -10,24 +10,26 @@ use crate::{
 
 /// Asks one policy about many identities.
 #[derive(Debug)]
-pub struct Selections<'p> {
-    grants: SubjectIndex<'p>,
-    denies: SubjectIndex<'p>,
-    postures: SubjectIndex<'p>,
+pub struct Selections {
+    grants: SubjectIndex,
+    denies: SubjectIndex,
+    postures: SubjectIndex,
 }
 
 /// Of one policy: two identities with the same selection are judged alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selection {
-    grants: BTreeSet<usize>,
-    denies: BTreeSet<usize>,
-    postures: BTreeSet<usize>,
-    is_unresolved: bool,
+    /// Places in the order of names.
+    pub(super) grants: BTreeSet<usize>,
+    pub(super) denies: BTreeSet<usize>,
+    /// Places among those that are not the default.
+    pub(super) postures: BTreeSet<usize>,
+    pub(super) is_unresolved: bool,
 }
 
-impl<'p> Selections<'p> {
+impl Selections {
     #[must_use]
-    pub fn new(set: &'p PolicySet) -> Self {
+    pub fn new(set: &PolicySet) -> Self {
         let grants = set.grants.values();
         let denies = set.denies.values();
         let postures = set.postures.values().filter_map(|rule| match &rule.scope {

@@ -1,6 +1,9 @@
 //! Finds the rules that select an identity without asking every rule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
+};
 
 use crate::{
     identity::Labels,
@@ -9,13 +12,15 @@ use crate::{
 
 /// Rules, by their place in a list, under the most telling part of each of their subjects.
 #[derive(Debug, Default)]
-pub(super) struct SubjectIndex<'p> {
-    by_part: BTreeMap<Part<'p>, Vec<Entry<'p>>>,
+pub(super) struct SubjectIndex {
+    /// By hash: what collides is asked in vain.
+    by_part: BTreeMap<u64, Vec<Entry>>,
+    hasher: RandomState,
     /// Subjects without an exact part.
-    others: Vec<Entry<'p>>,
+    others: Vec<Entry>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Part<'p> {
     Task(&'p str),
     Container(&'p str),
@@ -30,22 +35,29 @@ enum Part<'p> {
     Slice(&'p str),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry<'p> {
+#[derive(Clone, Debug)]
+struct Entry {
     rule: usize,
-    subject: &'p Subject,
+    subject: Subject,
 }
 
-impl<'p> SubjectIndex<'p> {
-    pub(super) fn new(rules: impl IntoIterator<Item = &'p [Subject]>) -> Self {
+impl SubjectIndex {
+    pub(super) fn new<'p>(rules: impl IntoIterator<Item = &'p [Subject]>) -> Self {
         let mut index = Self::default();
         for (rule, subjects) in rules.into_iter().enumerate() {
             for subject in subjects {
-                let entry = Entry { rule, subject };
-                match part_of(subject) {
-                    Some(part) => index.by_part.entry(part).or_default().push(entry),
-                    None => index.others.push(entry),
-                }
+                let entry = Entry {
+                    rule,
+                    subject: subject.clone(),
+                };
+                let place = match part_of(subject) {
+                    Some(part) => index
+                        .by_part
+                        .entry(index.hasher.hash_one(part))
+                        .or_default(),
+                    None => &mut index.others,
+                };
+                place.push(entry);
             }
         }
         index
@@ -56,7 +68,7 @@ impl<'p> SubjectIndex<'p> {
         let parts = labels.map_or_else(Vec::new, parts_of);
         let indexed = parts
             .into_iter()
-            .filter_map(|part| self.by_part.get(&part))
+            .filter_map(|part| self.by_part.get(&self.hasher.hash_one(part)))
             .flatten();
         indexed
             .chain(&self.others)

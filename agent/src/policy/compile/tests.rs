@@ -15,6 +15,11 @@ use world::{ENDPOINTS, World, world};
 
 use super::*;
 
+fn compiler(set: &PolicySet, numbers: &Numbers, anchor: &ClockAnchor) -> Compiler {
+    let selections = Arc::new(Selections::new(set));
+    Compiler::new(set, selections, numbers, anchor).expect("compiles")
+}
+
 /// What the kernel does: the row with the longest prefix for the port, and one for every port.
 fn decide_address(
     policy: &CompiledPolicy,
@@ -135,11 +140,29 @@ proptest! {
     fn one_identity_compiles_to_the_same_entries(world in world(6)) {
         let World { set, numbers, identities, anchor } = &world;
         let policy = compile(set, numbers, identities, anchor).expect("compiles");
+        let compiler = compiler(set, numbers, anchor);
         for identity in world.all_identities() {
-            let alone = compile_identity(set, numbers, &identity, anchor).expect("compiles");
+            let alone = compiler.entries(&identity, anchor.boot_ns);
             let rules = policy.rules.iter().filter(|((id, _), _)| *id == identity.id);
             let together = rules.map(|((_, endpoint), entry)| (*endpoint, *entry));
-            prop_assert_eq!(alone, together.collect::<BTreeMap<_, _>>());
+            prop_assert_eq!(alone.rules, together.collect::<BTreeMap<_, _>>());
+            prop_assert!(alone.refill_at_ns.is_none() || policy.refill_at_ns <= alone.refill_at_ns);
+        }
+    }
+
+    #[test]
+    fn what_was_prepared_before_says_the_same_later(world in world(6), later in 0..25_u64) {
+        let World { set, numbers, anchor, .. } = &world;
+        let ns = later * world::TICK_NS;
+        let later = ClockAnchor {
+            wall: anchor.wall + std::time::Duration::from_nanos(ns),
+            boot_ns: anchor.boot_ns + ns,
+        };
+        let before = compiler(set, numbers, anchor);
+        let anew = compiler(set, numbers, &later);
+        for identity in world.all_identities() {
+            let before = before.entries(&identity, later.boot_ns);
+            prop_assert_eq!(before, anew.entries(&identity, later.boot_ns), "{:?}", identity);
         }
     }
 
@@ -147,10 +170,11 @@ proptest! {
     fn who_is_selected_alike_is_judged_alike(world in world(6)) {
         let World { set, numbers, identities, anchor } = &world;
         let selections = Selections::new(set);
+        let compiler = compiler(set, numbers, anchor);
         let mut rules = BTreeMap::new();
         for identity in identities {
             let identity = Identity { id: IdentityId::from_raw(99), ..identity.clone() };
-            let own = compile_identity(set, numbers, &identity, anchor).expect("compiles");
+            let own = compiler.entries(&identity, anchor.boot_ns);
             let selection = selections.of(Some(&identity.labels));
             let alike = rules.entry(selection).or_insert_with(|| own.clone());
             prop_assert_eq!(&own, alike, "{:?}", identity);

@@ -1,5 +1,7 @@
 //! Subjects: which identities an object concerns.
 
+use std::sync::Arc;
+
 use super::{
     part,
     reader::{Allowed, Field, Fields, Reader},
@@ -91,7 +93,7 @@ fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
         reader.refuse(field, message);
         return None;
     }
-    Some(Subject::Parts(Box::new(parts)))
+    Some(Subject::Parts(Arc::new(parts)))
 }
 
 fn read<T>(

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use agent_common::{
@@ -241,7 +242,7 @@ fn subject() -> impl Strategy<Value = Subject> {
         .into_iter()
         .chain(narrower_parts())
         .collect::<Vec<_>>();
-    prop_oneof![1 => Just(Subject::Any), 4 => select(parts).prop_map(|parts| Subject::Parts(Box::new(parts)))]
+    prop_oneof![1 => Just(Subject::Any), 4 => select(parts).prop_map(|parts| Subject::Parts(Arc::new(parts)))]
 }
 
 fn narrower_parts() -> Vec<Parts> {

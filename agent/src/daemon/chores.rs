@@ -1,0 +1,181 @@
+//! What is done now and then, in small steps: a new cgroup may wait for one of them, not for all.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{Core, core::files_seen};
+use crate::{
+    audit::Occasion,
+    error_chain,
+    host::{clock::now, name_servers},
+};
+
+/// How often the kernel's counters are taken over.
+const DRAIN_EVERY: Duration = Duration::from_secs(2);
+/// How often the policy directory is compared with what was read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often everything is checked that should have been noticed by itself.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often all cgroups and processes are looked for, although the kernel tells of them.
+const SEARCH_EVERY: Duration = Duration::from_secs(60);
+/// How many identities that are gone may leave their rules in the kernel.
+const MOST_LEFT_RULES: usize = 4_096;
+/// Processes that are looked for in one step.
+const PROCESSES: usize = 64;
+
+/// When what is due, and what is left to do of what was.
+pub(super) struct Chores {
+    drain: Instant,
+    look: Instant,
+    sweep: Instant,
+    search: Instant,
+    left: VecDeque<Chore>,
+}
+
+enum Chore {
+    Rename,
+    ForgetCgroups,
+    NotePods,
+    ForgetNames,
+    ExpectPaths,
+    BelieveNameServers,
+    UpdateAddresses,
+    RecordCoverage,
+    RecordTallies,
+    ForgetProcesses(Vec<u32>),
+}
+
+impl Chores {
+    pub(super) fn new() -> Self {
+        let at = Instant::now();
+        Self {
+            drain: at + DRAIN_EVERY,
+            look: at + LOOK_EVERY,
+            sweep: at + SWEEP_EVERY,
+            search: at + SEARCH_EVERY,
+            left: VecDeque::new(),
+        }
+    }
+
+    fn add(&mut self, chores: impl IntoIterator<Item = Chore>) {
+        // What takes longer than the time until it is due again is not done twice as often.
+        if self.left.is_empty() {
+            self.left.extend(chores);
+        }
+    }
+}
+
+impl Core {
+    /// Does one thing, if anything is due.
+    pub(super) fn do_what_is_due(&mut self, chores: &mut Chores) {
+        self.end_expired_flows();
+        let at = Instant::now();
+        if self.tasks_are_unchecked() {
+            self.check_tasks();
+        }
+        if chores.look <= at {
+            chores.look = at + LOOK_EVERY;
+            self.look();
+        } else if chores.drain <= at {
+            chores.drain = at + DRAIN_EVERY;
+            self.drain();
+        } else if chores.sweep <= at {
+            chores.sweep = at + SWEEP_EVERY;
+            if !self.hears_of_cgroups {
+                self.search();
+            }
+            chores.add([
+                Chore::Rename,
+                Chore::ForgetCgroups,
+                Chore::NotePods,
+                Chore::ForgetNames,
+                Chore::ExpectPaths,
+                Chore::BelieveNameServers,
+                Chore::UpdateAddresses,
+                Chore::RecordCoverage,
+                Chore::RecordTallies,
+            ]);
+        } else if chores.search <= at {
+            chores.search = at + SEARCH_EVERY;
+            self.search();
+            chores.add([Chore::ForgetProcesses(self.maps.processes.numbers())]);
+        } else if let Some(chore) = chores.left.pop_front()
+            && let Some(rest) = self.do_chore(chore)
+        {
+            chores.left.push_front(rest);
+        }
+    }
+
+    fn look(&mut self) {
+        self.prove(Occasion::Running);
+        self.check_tasks();
+        if files_seen(&self.config.policy_dir) != self.files_seen {
+            self.reload();
+        } else if self.narrowing.look(&self.running.revision.set) {
+            self.reinstall("executables or users that policy names have changed");
+        } else if self.running.needs_refill(now().boot_ns) {
+            self.reinstall("windows of grants have passed");
+        } else if self.running.clock_was_set(&now()) {
+            self.reinstall("the clock was set");
+        }
+    }
+
+    /// Returns what is left of it.
+    fn do_chore(&mut self, chore: Chore) -> Option<Chore> {
+        let at = now();
+        match chore {
+            Chore::Rename => self.rename(&at),
+            Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
+            Chore::NotePods => self.note_pods(at.wall),
+            Chore::ForgetNames => self.labels.forget_names(self.workloads.labels()),
+            Chore::ExpectPaths => {
+                if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {
+                    tracing::warn!(error = error_chain(&error), "paths of cgroups not expected");
+                }
+            }
+            Chore::BelieveNameServers => self.believe_name_servers(),
+            Chore::UpdateAddresses => {
+                self.book.expire(at.boot_ns);
+                self.update_addresses();
+                self.telling.forget_old(at.boot_ns);
+            }
+            Chore::RecordCoverage => self.record_coverage(),
+            Chore::RecordTallies => self.record_tallies(false),
+            Chore::ForgetProcesses(mut numbers) => {
+                let rest = numbers.split_off(numbers.len().min(PROCESSES));
+                self.forget_those_that_ended(&numbers);
+                return (!rest.is_empty()).then_some(Chore::ForgetProcesses(rest));
+            }
+        }
+        None
+    }
+
+    fn forget_cgroups(&mut self, now_ns: u64) {
+        let n_before = self.workloads.n_live();
+        for cgroup in self.workloads.sweep(now_ns) {
+            if let Err(error) = self.maps.identities.remove(cgroup) {
+                tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
+            }
+        }
+        self.n_left_rules += n_before.saturating_sub(self.workloads.n_live());
+        if self.n_left_rules > MOST_LEFT_RULES {
+            self.reinstall("many workloads are gone whose rules are not");
+        }
+    }
+
+    /// Reads again which resolvers this host asks.
+    pub(super) fn believe_name_servers(&mut self) {
+        let found = name_servers::discover(&self.config.name_servers);
+        if found == self.name_servers {
+            return;
+        }
+        let is_hint = |trust| trust == name_servers::Trust::Hint;
+        let hints = found.iter().map(|(ip, trust)| (*ip, is_hint(*trust)));
+        match self.maps.resolvers.replace(&hints.collect()) {
+            Ok(()) => self.name_servers = found,
+            Err(error) => tracing::error!(error = error_chain(&error), "resolvers not believed"),
+        }
+    }
+}
