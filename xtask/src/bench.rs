@@ -34,6 +34,8 @@ enum What {
     Packets,
     /// The agent itself: start, memory, installing 10,000 grants
     Agent,
+    /// The audit: records a second, verification; a million records with `--full`
+    Audit,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -57,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Names => "names",
         What::Packets => "packets",
         What::Agent => "agent",
+        What::Audit => "audit",
     };
     let mut bench = Command::new(paths::root().join("target/release/weir-bench"));
     bench

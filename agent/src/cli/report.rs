@@ -22,6 +22,7 @@ pub(super) struct Args {
     /// From a time on, or for a duration up to now
     #[arg(long, value_name = "WHEN", default_value = "90d")]
     since: String,
+    /// How it looks
     #[arg(long, default_value = "text")]
     format: Format,
 }

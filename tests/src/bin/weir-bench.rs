@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use weir_tests::bench::{
-    agent,
+    agent, audit,
     connect::{self, Calls, Span},
     identities,
     measure::Comparison,
@@ -40,6 +40,7 @@ enum What {
     Names,
     Packets,
     Agent,
+    Audit,
 }
 
 #[derive(Serialize)]
@@ -62,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         What::Names => names_report(&args),
         What::Packets => packets_report(&args),
         What::Agent => agent_report(&args),
+        What::Audit => audit_report(&args),
     }
 }
 
@@ -140,6 +142,33 @@ fn agent_report(args: &Args) -> anyhow::Result<()> {
     println!(
         "resident memory, with them  {:>8.1} MiB",
         figures.rss_10k_grants_mib
+    );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn audit_report(args: &Args) -> anyhow::Result<()> {
+    let records = if args.full { 1_000_000 } else { 200_000 };
+    let figures = audit::figures(records)?;
+    if args.json {
+        return print_json(&figures);
+    }
+    println!("{}", machine());
+    println!(
+        "records in transactions of 100 {:>10.0} a second",
+        figures.records_a_second
+    );
+    println!(
+        "one alone, on the disk         {:>10.0} us",
+        figures.single_us
+    );
+    println!(
+        "verifying {:>9} records    {:>10.0} ms",
+        figures.verified, figures.verify_ms
+    );
+    println!(
+        "one record                     {:>10.0} octets",
+        figures.bytes_a_record
     );
     Ok(())
 }

@@ -302,6 +302,11 @@ async fn every_route_is_in_the_served_document() {
     let paths = document["paths"].as_object().expect("paths");
     let found: BTreeSet<_> = paths.keys().map(String::as_str).collect();
     let expected = BTreeSet::from([
+        "/v1/audit",
+        "/v1/audit/export",
+        "/v1/audit/verify",
+        "/v1/grants/review",
+        "/v1/report",
         "/v1/status",
         "/v1/usage",
         "/v1/events",
