@@ -35,6 +35,7 @@ mod starting;
 mod sweeping;
 mod tasks;
 mod telling;
+mod testing;
 mod who;
 mod workloads;
 
@@ -65,6 +66,7 @@ pub use self::{
     revision::RevisionError,
     rights::RightsView,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
+    testing::{CaseOutcome, test_files},
     who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},
 };
 use crate::{

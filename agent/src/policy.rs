@@ -16,6 +16,7 @@ mod parse;
 mod render;
 mod set;
 mod subject;
+mod test;
 mod validity;
 mod windows;
 
@@ -33,8 +34,9 @@ pub use lease::entitled_until;
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };
-pub use parse::parse;
+pub use parse::{parse, parse_tests};
 pub use render::RenderError;
 pub use set::{BuildOptions, Built, OnExpired, PolicySet};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
+pub use test::{Case, CasePlace, Expected, PolicyTest, decide_case};
 pub use validity::{End, Span, Validity};
