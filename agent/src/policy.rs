@@ -10,6 +10,7 @@ mod compile;
 mod diff;
 mod error;
 mod explain;
+mod gains;
 mod lease;
 mod object;
 mod parse;
@@ -30,6 +31,7 @@ pub use error::{PolicyError, Position};
 pub use explain::{
     Considered, ExplainError, Explanation, PostureSource, Rights, State, explain, rights,
 };
+pub use gains::{Gain, Numbered, gains};
 pub use lease::entitled_until;
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
