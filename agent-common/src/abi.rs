@@ -22,6 +22,7 @@ pub mod map {
     pub const IDENTITIES: &str = "IDENTITIES";
     pub const INSPECTED: &str = "INSPECTED";
     pub const LEARNED: &str = "LEARNED";
+    pub const LIMITS: &str = "LIMITS";
     pub const LIVE: &str = "LIVE";
     pub const LOSSES: &str = "LOSSES";
     pub const NAMES: &str = "NAMES";
@@ -36,10 +37,11 @@ pub mod map {
     pub const RESOLVERS: &str = "RESOLVERS";
     pub const RULES: &str = "RULES";
     pub const SCRIPTS: &str = "SCRIPTS";
+    pub const USED: &str = "USED";
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 27] = [
+    pub const ALL: [&str; 29] = [
         ADDRESSES,
         ARGUMENTS,
         CGROUPS,
@@ -52,6 +54,7 @@ pub mod map {
         IDENTITIES,
         INSPECTED,
         LEARNED,
+        LIMITS,
         LIVE,
         LOSSES,
         NAMES,
@@ -66,6 +69,7 @@ pub mod map {
         RESOLVERS,
         RULES,
         SCRIPTS,
+        USED,
         USER_CLASSES,
     ];
 }
@@ -101,6 +105,9 @@ pub const MAX_ADDRESSES: u32 = 65_536;
 pub const MAX_PREFIXES: u32 = 16_384;
 /// Largest number of rule entries (identity × endpoint) of one revision.
 pub const MAX_RULES: u32 = 131_072;
+/// Grants with limits, and what identities have used of them.
+pub const MAX_LIMITS: u32 = 65_536;
+pub const MAX_USED: u32 = 131_072;
 /// Largest number of cgroups with an identity.
 pub const MAX_CGROUPS: u32 = 65_536;
 /// Largest number of counter rows; later rows are counted in the overflow row.

@@ -26,6 +26,7 @@ pub mod foreign;
 pub mod identity;
 pub mod inspected;
 pub mod learned;
+pub mod limit;
 pub mod live;
 pub mod loss;
 pub mod name;

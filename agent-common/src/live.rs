@@ -1,6 +1,8 @@
 //! What the kernel keeps with a connection that it let through, so that it can be ended.
 
-use crate::{abi::layout, address::Address, destination::EndpointId, identity::IdentityId};
+use crate::{
+    abi::layout, address::Address, destination::EndpointId, identity::IdentityId, policy::RuleId,
+};
 
 /// Value of `LIVE`, in the socket's own storage. All zero is not watched.
 #[repr(C)]
@@ -28,7 +30,8 @@ pub struct Live {
     pub pid: u32,
     pub user: u32,
     pub flags: u32,
-    pub _pad: u32,
+    /// The grant that it rests on, where grants have limits.
+    pub grant: RuleId,
 }
 
 layout!(Live, size = 104, align = 8);
@@ -41,4 +44,6 @@ impl Live {
     pub const NARROWED: u32 = 4;
     /// Nothing passes any more.
     pub const REFUSED: u32 = 8;
+    /// ... because a limit of the grant is reached.
+    pub const LIMIT: u32 = 16;
 }

@@ -26,10 +26,12 @@ pub enum Loss {
     ProcessMapFull = 9,
     /// A socket had no room for what is needed to end its connection later.
     LiveUnwatched = 10,
+    /// `USED` was full: what has a limit is refused.
+    LimitMapFull = 11,
 }
 
 impl Loss {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EventRingFull,
         Self::CounterMapFull,
         Self::IdentityMapFull,
@@ -41,6 +43,7 @@ impl Loss {
         Self::CgroupRingFull,
         Self::ProcessMapFull,
         Self::LiveUnwatched,
+        Self::LimitMapFull,
     ];
 
     /// Number of entries of `LOSSES`.
@@ -60,6 +63,7 @@ impl Loss {
             Self::CgroupRingFull => "cgroup-ring-full",
             Self::ProcessMapFull => "process-map-full",
             Self::LiveUnwatched => "live-unwatched",
+            Self::LimitMapFull => "limit-map-full",
         }
     }
 }

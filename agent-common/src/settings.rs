@@ -266,6 +266,8 @@ pub struct ActivePolicy {
     pub names_matter: bool,
     /// Policy names executables or users.
     pub has_narrowed: bool,
+    /// `LIMITS` holds something.
+    pub has_limits: bool,
 }
 
 /// Which half of the policy maps is live: the other is free to be filled.
@@ -299,6 +301,7 @@ impl ActivePolicy {
     const HAS_ANY_PORT: u64 = 4;
     const NAMES_MATTER: u64 = 8;
     const HAS_NARROWED: u64 = 16;
+    const HAS_LIMITS: u64 = 32;
 
     #[inline(always)]
     #[must_use]
@@ -313,6 +316,7 @@ impl ActivePolicy {
             has_any_port: raw & Self::HAS_ANY_PORT != 0,
             names_matter: raw & Self::NAMES_MATTER != 0,
             has_narrowed: raw & Self::HAS_NARROWED != 0,
+            has_limits: raw & Self::HAS_LIMITS != 0,
         }
     }
 
@@ -339,6 +343,7 @@ impl ActivePolicy {
             } else {
                 0
             }
+            | if self.has_limits { Self::HAS_LIMITS } else { 0 }
     }
 }
 
@@ -348,7 +353,7 @@ mod tests {
 
     #[test]
     fn active_policy_survives_the_map() {
-        for raw in 0..32 {
+        for raw in 0..64 {
             assert_eq!(ActivePolicy::from_raw(raw).to_raw(), raw);
         }
     }

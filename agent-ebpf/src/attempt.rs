@@ -22,7 +22,7 @@ use crate::{
     found::{Judgement, Known},
     inspection,
     kernel::atomic_add,
-    live, maps,
+    limit, live, maps,
 };
 
 #[inline(always)]
@@ -112,6 +112,7 @@ fn conclude(
             inspection::end(ctx);
         }
     }
+    decision = limit::admit(decision, attempt.caller.identity, attempt.now_ns);
     attempt.cookie = context::socket_cookie(ctx);
     if judgement.is_ambiguous() {
         attempt.flags = Event::SHARED;

@@ -17,7 +17,7 @@ use crate::{
     context::Target,
     flight::UNDECIDED,
     found::{Judgement, Known},
-    live, maps, packet, refusal,
+    limit, live, maps, packet, refusal,
 };
 
 /// The name is judged, but the flight may go on to another one.
@@ -98,6 +98,7 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         return pass(skb, watches);
     }
     inspected.counted = decision.packed();
+    decision = limit::admit(decision, inspected.identity, attempt.now_ns);
     let verdict = account(&attempt, decision);
     if verdict as u32 == Verdict::Deny as u32 {
         inspected.state = State::Refused as u32;

@@ -7,6 +7,7 @@
 use agent_common::{
     event::{Event, EventKind},
     identity::IdentityId,
+    limit::Limit,
     live::Live,
     policy::{RuleEntry, RuleId, Window},
     process::NarrowKey,
@@ -22,7 +23,7 @@ use crate::{
     decide::{decide_one, holds_until, unnamed},
     events,
     found::{Judgement, Known},
-    maps, packet, refusal,
+    limit, maps, packet, refusal,
 };
 
 /// An address may stand for several endpoints, whose windows are not followed one by one.
@@ -61,6 +62,7 @@ pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
     live.pid = caller.pid;
     live.user = caller.user;
     live.flags = flags;
+    live.grant = RuleId::NONE;
 }
 
 /// Whether a packet of a connection may go on. `false` only in a mode that refuses.
@@ -72,13 +74,17 @@ pub fn passes(skb: *mut __sk_buff) -> bool {
     let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
         return true;
     };
-    if live.flags & Live::REFUSED == 0 && live.epoch == maps::epoch() {
-        // Nearly always without an end: no need to ask for the time.
-        if live.until_ns == Window::FOREVER || live.until_ns > now_ns() {
-            return true;
-        }
+    if live.flags & Live::REFUSED == 0 && live.grant.is_none() && holds(live) {
+        return true;
     }
     judge_again(skb) != Verdict::Deny as u32
+}
+
+/// Nothing has changed since it was judged, and nothing has ended.
+#[inline(always)]
+fn holds(live: &Live) -> bool {
+    // Nearly always without an end: no need to ask for the time.
+    live.epoch == maps::epoch() && (live.until_ns == Window::FOREVER || live.until_ns > now_ns())
 }
 
 /// Judges the connection of a packet again.
@@ -91,13 +97,19 @@ extern "C" fn judge_again(skb: *mut __sk_buff) -> u32 {
         return Verdict::Allow as u32;
     };
     if live.flags & Live::REFUSED == 0 {
+        if holds(live) {
+            if takes(skb) != 0 {
+                return Verdict::Allow as u32;
+            }
+            return cut(skb);
+        }
         if is_of_another_connection(skb) != 0 {
             if let Some(socket) = packet::socket(skb) {
                 maps::forget_live(socket);
             }
             return Verdict::Allow as u32;
         }
-        if is_live_entitled(skb) != 0 {
+        if is_live_entitled(skb) != 0 && takes(skb) != 0 {
             return Verdict::Allow as u32;
         }
     }
@@ -141,7 +153,44 @@ extern "C" fn is_live_entitled(skb: *mut __sk_buff) -> u32 {
     };
     live.until_ns = until_ns;
     live.epoch = epoch;
+    live.grant = if active.has_limits {
+        let endpoint = live.endpoint;
+        let packed = decide_one(identity, endpoint.to_raw(), active.slot as u32, now_ns);
+        limited_grant(&Decision::from_packed(packed, endpoint))
+    } else {
+        RuleId::NONE
+    };
     u32::from(until_ns != 0)
+}
+
+/// The grant of a decision, if it limits octets.
+#[inline(always)]
+fn limited_grant(decision: &Decision) -> RuleId {
+    let grant = decision.rule();
+    let is_granted = decision.reason_raw() == Reason::Granted as u8;
+    match maps::limit(grant) {
+        Some(limit) if is_granted && limit.bytes != Limit::NONE => grant,
+        _ => RuleId::NONE,
+    }
+}
+
+/// Takes the payload of a packet from what the grant allows, if it limits that. 0 if there is not
+/// enough left.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn takes(skb: *mut __sk_buff) -> u32 {
+    let Some(live) = maps::live_of(skb) else {
+        return 1;
+    };
+    if live.grant.is_none() {
+        return 1;
+    }
+    let payload = packet::payload_len(skb);
+    if payload == 0 || limit::may_pass(live.identity, live.grant, payload.into(), now_ns()) {
+        return 1;
+    }
+    live.flags |= Live::LIMIT;
+    0
 }
 
 /// Who the caller is by now, as `caller::identity_of_caller` tells it. A cgroup may have got its
@@ -285,6 +334,9 @@ extern "C" fn tell_cut(skb: *mut __sk_buff) -> u32 {
         } else {
             Decision::new(Reason::ForeignSocket, RuleId::NONE, endpoint)
         };
+    }
+    if live.flags & Live::LIMIT != 0 {
+        decision = Decision::new(Reason::LimitReached, live.grant, endpoint);
     }
     let mut flags = decision.reason_raw();
     if live.flags & Live::UDP != 0 {

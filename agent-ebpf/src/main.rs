@@ -22,6 +22,7 @@ mod found;
 mod hooks;
 mod inspection;
 mod kernel;
+mod limit;
 mod live;
 mod maps;
 mod names;

@@ -2,10 +2,12 @@
 
 mod cgroup;
 mod foreign;
+mod learned;
+mod limit;
 mod live;
 mod process;
 
-pub use self::{cgroup::*, foreign::*, live::*, process::*};
+pub use self::{cgroup::*, foreign::*, learned::*, limit::*, live::*, process::*};
 
 use core::mem::offset_of;
 
@@ -17,7 +19,6 @@ use agent_common::{
     event::Event,
     identity::IdentityId,
     inspected::{Inspected, Refusal},
-    learned::{Learned, LearnedKey},
     loss::Loss,
     name::{NameKey, NameNode},
     open::OpenConnection,
@@ -27,9 +28,7 @@ use agent_common::{
 };
 use aya_ebpf::{
     Global,
-    bindings::{
-        __sk_buff, BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock,
-    },
+    bindings::{__sk_buff, BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     btf_maps::SkStorage,
     helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::{btf_map, map},
@@ -64,11 +63,6 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(abi::EVENT_RING_BYTES, 0);
 #[map]
 static NAMES: HashMap<NameKey, NameNode> =
     HashMap::with_max_entries(2 * abi::MAX_NAMES, BPF_F_NO_PREALLOC);
-#[map]
-static LEARNED: LruHashMap<LearnedKey, Learned> = LruHashMap::with_max_entries(abi::MAX_LEARNED, 0);
-/// Addresses of names that nobody governs, with the instant until which they are believed.
-#[map]
-static ORDINARY: LruHashMap<Address, u64> = LruHashMap::with_max_entries(abi::MAX_ORDINARY, 0);
 #[map]
 static RESOLVERS: HashMap<Address, u32> =
     HashMap::with_max_entries(abi::MAX_RESOLVERS, BPF_F_NO_PREALLOC);
@@ -287,84 +281,6 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     SCRATCH
         .get_ptr_mut(0)
         .map(|scratch| unsafe { &mut *scratch })
-}
-
-#[inline(always)]
-pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
-    // SAFETY: values are only replaced as a whole, but for the instant, which is one word.
-    unsafe { LEARNED.get(key) }
-}
-
-#[inline(always)]
-fn mark_present(place: u32) {
-    if let Some(mark) = PRESENT.get_ptr_mut(place) {
-        // SAFETY: a valid pointer to a map value of one word, which is never unmarked.
-        unsafe { mark.write_volatile(1) };
-    }
-}
-
-/// Puts `learned` at `key` if that place is free, has expired or says the same already.
-#[inline(always)]
-pub fn put_learned(key: &LearnedKey, learned: &Learned, is_hint: bool, now_ns: u64) -> bool {
-    let Some(known) = LEARNED.get_ptr_mut(key) else {
-        mark_present(presence::of_learned(key.address));
-        // Another processor may have taken the place in between: then try the next one.
-        return LEARNED.insert(key, learned, u64::from(BPF_NOEXIST)).is_ok();
-    };
-    // SAFETY: a valid pointer to a map value; the instant is one word.
-    unsafe {
-        if (*known).endpoint == learned.endpoint && (*known).port == learned.port {
-            // Policy may have changed since; a hint does not change what is certain.
-            if !is_hint {
-                let flags = learned.flags | (*known).flags & Learned::OVERFLOW;
-                (&raw mut (*known).flags).write_volatile(flags);
-            }
-            if (*known).expires_ns < learned.expires_ns {
-                (&raw mut (*known).expires_ns).write_volatile(learned.expires_ns);
-            }
-            return true;
-        }
-        if (*known).expires_ns >= now_ns {
-            return false;
-        }
-    }
-    LEARNED.insert(key, learned, u64::from(BPF_ANY)).is_ok()
-}
-
-/// The address has more endpoints than can be kept.
-#[inline(always)]
-pub fn overflow_learned(address: &Address) {
-    let key = LearnedKey {
-        address: *address,
-        index: 0,
-    };
-    if let Some(known) = LEARNED.get_ptr_mut(key) {
-        // SAFETY: a valid pointer to a map value; the flags are one half word.
-        unsafe { (&raw mut (*known).flags).write_volatile((*known).flags | Learned::OVERFLOW) };
-    }
-}
-
-/// Remembers that a name of nobody's concern has `address`. A hint: failing leaves it unknown.
-#[inline(always)]
-pub fn remember_ordinary(address: &Address, expires_ns: u64) {
-    if let Some(known) = ORDINARY.get_ptr_mut(address) {
-        // SAFETY: a valid pointer to a map value of one word.
-        unsafe {
-            // Another name of the address may live longer.
-            if *known < expires_ns {
-                known.write_volatile(expires_ns);
-            }
-        }
-        return;
-    }
-    mark_present(presence::of_ordinary(*address));
-    let _ = ORDINARY.insert(address, expires_ns, u64::from(BPF_ANY));
-}
-
-#[inline(always)]
-pub fn is_ordinary(address: &Address, now_ns: u64) -> bool {
-    // SAFETY: a value of one word.
-    unsafe { ORDINARY.get(address) }.is_some_and(|expires_ns| *expires_ns > now_ns)
 }
 
 /// What is kept with `socket`, if anything.

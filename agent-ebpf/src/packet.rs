@@ -104,6 +104,21 @@ pub fn socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
     }
 }
 
+/// Octets of payload of a packet of TCP or UDP; of anything else, all that follows the IP header.
+#[inline(always)]
+pub fn payload_len(skb: *mut __sk_buff) -> u32 {
+    const TCP_DATA_OFFSET: u32 = 12;
+    const UDP_HEADER: u32 = 8;
+    let transport = transport(skb);
+    let header = transport as u32 & 0x3ff;
+    let own = match (transport >> 16) as u32 {
+        TCP => u8_at(skb, header + TCP_DATA_OFFSET).map_or(0, |offset| (offset >> 4) << 2),
+        UDP => UDP_HEADER,
+        _ => 0,
+    };
+    len(skb).saturating_sub(header + own)
+}
+
 /// What the socket of a packet is connected to.
 #[inline(always)]
 pub fn peer(skb: *mut __sk_buff) -> Target {

@@ -2,7 +2,9 @@
 //!
 //! Policy is not here: it lives in policy files and in the store.
 
+mod approval;
 mod kubernetes;
+mod roles;
 
 use std::{
     collections::BTreeSet,
@@ -14,6 +16,11 @@ use std::{
 use agent_common::settings::Mode;
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::{
+    host::peer::group_numbers,
+    policy::{ApprovalRules, RoleRules},
+};
 
 pub use self::kubernetes::{Kubernetes, PodSource};
 
@@ -29,6 +36,8 @@ pub struct Config {
     pub policy_dir: PathBuf,
     pub state_dir: PathBuf,
     pub socket: PathBuf,
+    /// Whose members may open the socket, beside root.
+    pub socket_group: Option<u32>,
     pub pin_dir: PathBuf,
     /// Where Prometheus metrics are served over TCP besides the socket.
     pub metrics_listen: Option<SocketAddr>,
@@ -53,6 +62,10 @@ pub struct Config {
     pub lsm: Lsm,
     /// Where records of the audit are told besides the store.
     pub audit: Audit,
+    /// Which grants need a second person.
+    pub approval: ApprovalRules,
+    /// Who may do what over the API.
+    pub roles: RoleRules,
 }
 
 /// Places outside the state directory.
@@ -90,6 +103,7 @@ impl Default for Config {
             policy_dir: "/etc/weir/policy.d".into(),
             state_dir: "/var/lib/weir".into(),
             socket: "/run/weir/weir.sock".into(),
+            socket_group: None,
             pin_dir: "/sys/fs/bpf/weir".into(),
             metrics_listen: None,
             log_format: LogFormat::Text,
@@ -103,6 +117,8 @@ impl Default for Config {
             watch_sends: false,
             lsm: Lsm::Off,
             audit: Audit::default(),
+            approval: ApprovalRules::default(),
+            roles: RoleRules::default(),
         }
     }
 }
@@ -160,6 +176,9 @@ struct File {
     watch_sends: Option<bool>,
     lsm: Option<Lsm>,
     audit: Audit,
+    approval: approval::Table,
+    roles: roles::Table,
+    socket_group: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -194,15 +213,21 @@ impl Config {
         } else {
             File::default()
         };
+        let invalid = |message| ConfigError::Invalid {
+            path: path.display().to_string(),
+            message,
+        };
         let kubernetes = file.kubernetes.clone();
-        let kubernetes = kubernetes
-            .resolve(kubernetes::Environment::read())
-            .map_err(|message| ConfigError::Invalid {
-                path: path.display().to_string(),
-                message,
-            })?;
+        let kubernetes = kubernetes.resolve(kubernetes::Environment::read());
+        let groups = group_numbers();
+        let socket_group = file.socket_group.as_deref();
+        let socket_group = socket_group.map(|name| roles::number("socket_group", name, &groups));
+        let (approval, roles) = (file.approval.clone(), file.roles.clone());
         Ok(Self {
-            kubernetes,
+            kubernetes: kubernetes.map_err(invalid)?,
+            socket_group: socket_group.transpose().map_err(invalid)?,
+            approval: approval.resolve().map_err(invalid)?,
+            roles: roles.resolve(&groups).map_err(invalid)?,
             ..Self::merge(file, overrides)
         })
     }
@@ -228,6 +253,9 @@ impl Config {
             watch_sends,
             lsm,
             audit,
+            approval: _,
+            roles: _,
+            socket_group: _,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -259,6 +287,9 @@ impl Config {
             watch_sends: watch_sends.unwrap_or(defaults.watch_sends),
             lsm: lsm.unwrap_or(defaults.lsm),
             audit,
+            approval: defaults.approval,
+            roles: defaults.roles,
+            socket_group: None,
         }
     }
 }

@@ -6,8 +6,10 @@
 
 mod address_map;
 mod addresses;
+mod approving;
 mod audit;
 mod births;
+mod changers;
 mod changes;
 mod chores;
 mod core;
@@ -19,6 +21,7 @@ mod installing;
 mod labels;
 mod latency;
 mod live;
+mod lives;
 mod naming;
 mod narrowing;
 mod pods;
@@ -51,11 +54,13 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
-    audit::{VerifyError, verify_audit},
-    changes::{ChangeError, Changed},
+    approving::Decision,
+    audit::{Author, VerifyError, verify_audit},
+    changers::ChangerError,
+    changes::{ChangeError, Changed, Waiting},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
-    grants::{GrantState, GrantView},
+    grants::GrantView,
     latency::LatencyView,
     pods::KubernetesView,
     policy::check_files,

@@ -5,6 +5,7 @@
 //! clock or a file, and nothing decides about a connection: that is
 //! [`agent_common::verdict::decide`].
 
+mod approval;
 mod breadth;
 mod compile;
 mod diff;
@@ -12,15 +13,19 @@ mod error;
 mod explain;
 mod gains;
 mod lease;
+mod lifecycle;
+mod limits;
 mod object;
 mod parse;
 mod render;
+mod roles;
 mod set;
 mod subject;
 mod test;
 mod validity;
 mod windows;
 
+pub use approval::ApprovalRules;
 pub use breadth::{Breadth, Measure};
 pub use compile::{
     ClockAnchor, CompileError, CompiledPolicy, Compiler, Entries, Numbers, PrefixRow, Selection,
@@ -33,12 +38,18 @@ pub use explain::{
 };
 pub use gains::{Gain, Numbered, gains};
 pub use lease::entitled_until;
+pub use lifecycle::{
+    Approval, BREAK_GLASS, Basis, By, Entry, Life, NotAnother, Person, Stage, Step, StepError,
+    stage_of,
+};
+pub use limits::{ConnectionLimit, Limits};
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };
 pub use parse::{parse, parse_tests};
 pub use render::RenderError;
-pub use set::{BuildOptions, Built, OnExpired, PolicySet};
+pub use roles::{Role, RoleRules};
+pub use set::{BuildOptions, Built, GrantStanding, OnExpired, PolicySet};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
 pub use test::{Case, CasePlace, Expected, PolicyTest, decide_case};
 pub use validity::{End, Span, Validity};

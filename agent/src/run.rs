@@ -18,6 +18,7 @@ use crate::{
     },
     config::{Config, LogFormat, Overrides},
     daemon,
+    host::fault,
 };
 
 /// Environment variable that sets what is logged, as in `weir=debug`.
@@ -52,8 +53,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
 
+    fault::announce();
     let socket = config.socket.clone();
-    let listener = bind(&socket).with_context(|| format!("listen on `{}`", socket.display()))?;
+    let listener = bind(&socket, config.socket_group)
+        .with_context(|| format!("listen on `{}`", socket.display()))?;
     let metrics = match config.metrics_listen {
         Some(address) => {
             let listener = TcpListener::bind(address).await;
@@ -61,8 +64,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let roles = config.roles.clone();
     let daemon = daemon::start(config)?;
-    let backend: Shared = Arc::new(DaemonBackend::new(daemon.handle.clone()));
+    let backend: Shared = Arc::new(DaemonBackend::new(daemon.handle.clone(), roles));
     let (stop, stopping) = watch::channel(false);
     let until_stop = |mut stopping: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which also ends the servers.

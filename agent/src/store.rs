@@ -11,6 +11,7 @@ mod counters;
 mod error;
 mod events;
 mod labels;
+mod lives;
 mod names;
 mod objects;
 mod pods;
@@ -28,6 +29,7 @@ pub use self::{
     audit::{AuditFilter, AuditReader, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
+    lives::{LifePlace, StoredLife},
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
@@ -38,10 +40,10 @@ use crate::error_chain;
 
 pub struct Store {
     connection: Connection,
-    /// End of the audit as this agent left it; `None` before it has added anything.
-    audit_tail: Option<Tail>,
     /// Ends after the connection.
     _checkpoints: Option<Checkpoints>,
+    /// End of the audit as this agent left it; `None` before it has added anything.
+    audit_tail: Option<Tail>,
 }
 
 impl Store {

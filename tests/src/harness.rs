@@ -21,7 +21,7 @@ pub mod wire;
 mod workload;
 
 pub use self::{
-    agent::{Agent, AgentBuilder, Output},
+    agent::{Agent, AgentBuilder, Output, Who},
     births::Births,
     client::{Absent, Answer, Client, installed},
     container::{Container, Runtime},

@@ -11,9 +11,11 @@ mod e2e {
     mod enforcement;
     mod first_flight;
     mod foreign;
+    mod grants;
     mod identities;
     mod kubernetes;
     mod lifecycle;
+    mod limits;
     mod names;
     mod objects;
     mod policy;

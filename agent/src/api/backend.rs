@@ -2,6 +2,7 @@
 
 mod audit;
 mod explain;
+mod grants;
 mod metrics;
 mod policy;
 mod report;
@@ -18,7 +19,7 @@ pub(crate) use self::{
     views::{endpoint, matches},
 };
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -29,29 +30,32 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
-        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
+        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
-    audit::Actor,
-    daemon::{Core, Handle, Place, Question, Stopped, Subject},
+    daemon::{Author, Core, Handle, Place, Question, Stopped, Subject},
     error_chain,
-    policy::Kind,
+    policy::{Kind, RoleRules},
 };
 
 /// The daemon behind the API.
 #[derive(Clone)]
 pub struct DaemonBackend {
     handle: Handle,
+    roles: Arc<RoleRules>,
 }
 
 impl DaemonBackend {
     #[must_use]
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub fn new(handle: Handle, roles: RoleRules) -> Self {
+        Self {
+            handle,
+            roles: Arc::new(roles),
+        }
     }
 
     async fn ask<T: Send + 'static>(
@@ -65,6 +69,31 @@ impl DaemonBackend {
     }
 }
 
+impl DaemonBackend {
+    /// As [`Self::ask`], for what changes the policy: not from a workload that is governed.
+    async fn change<T: Send + 'static>(
+        &self,
+        peer: Peer,
+        question: impl FnOnce(&mut Core, &Author) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.ask(move |core| {
+            core.check_changer(peer.process, None)
+                .map_err(|error| ApiError::new(ErrorCode::Forbidden, error.to_string()))?;
+            let author = author(core, &peer);
+            question(core, &author)
+        })
+        .await
+    }
+}
+
+/// Who asks, for the audit, and to tell one person from another.
+fn author(core: &Core, peer: &Peer) -> Author {
+    Author {
+        actor: core.actor(peer.uid, peer.process),
+        login: peer.login,
+    }
+}
+
 /// Something went wrong that the caller cannot help: the chain goes to the log.
 fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     tracing::error!(error = error_chain(error), what, "request failed");
@@ -74,17 +103,16 @@ fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     )
 }
 
-/// Who asks, for the audit.
-fn actor(core: &Core, peer: Peer) -> Actor {
-    core.actor(peer.uid, peer.process)
-}
-
 fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorCode::BadRequest, message)
 }
 
 #[async_trait]
 impl Backend for DaemonBackend {
+    fn roles(&self) -> &RoleRules {
+        &self.roles
+    }
+
     async fn status(&self) -> Result<Status, ApiError> {
         self.ask(|core| {
             let view = core
@@ -131,23 +159,13 @@ impl Backend for DaemonBackend {
     }
 
     async fn grants(&self, include_ended: bool) -> Result<GrantList, ApiError> {
-        self.ask(move |core| {
-            let grants = core
-                .grants(include_ended)
-                .map_err(|error| internal("list grants", &error))?;
-            Ok(GrantList {
-                grants: grants.into_iter().map(policy::grant).collect(),
-            })
-        })
-        .await
+        self.ask(move |core| grants::list(core, include_ended))
+            .await
     }
 
     async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
-        let text = policy::grant_document(&request);
-        self.ask(move |core| {
-            core.create(Kind::InvocationGrant, &text, &actor(core, peer))
-                .map_err(policy::change_error)?;
-            policy::running_grant(core, &request.name)
+        self.change(peer, move |core, author| {
+            grants::issue(core, &request, author)
         })
         .await
     }
@@ -158,17 +176,34 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<Grant, ApiError> {
-        self.ask(move |core| {
-            core.remove(
-                Kind::InvocationGrant,
-                &name,
-                &actor(core, peer),
-                removal.why,
-            )
-            .map_err(policy::change_error)?;
-            policy::revoked_grant(core, &name)
+        self.change(peer, move |core, author| {
+            grants::revoke(core, &name, removal, author)
         })
         .await
+    }
+
+    async fn grant_history(&self, name: String) -> Result<GrantHistory, ApiError> {
+        self.ask(move |core| grants::history(core, &name)).await
+    }
+
+    async fn approve_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
+        peer: Peer,
+    ) -> Result<Grant, ApiError> {
+        self.ask(move |core| grants::approve(core, name, decision, &peer))
+            .await
+    }
+
+    async fn reject_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
+        peer: Peer,
+    ) -> Result<Grant, ApiError> {
+        self.ask(move |core| grants::reject(core, name, decision, &peer))
+            .await
     }
 
     async fn denies(&self) -> Result<RuleList, ApiError> {
@@ -182,8 +217,8 @@ impl Backend for DaemonBackend {
 
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
-        self.ask(move |core| {
-            core.create(Kind::EgressDeny, &text, &actor(core, peer))
+        self.change(peer, move |core, author| {
+            core.create(Kind::EgressDeny, &text, author)
                 .map_err(policy::change_error)?;
             let denies = core.denies();
             let found = denies
@@ -202,8 +237,8 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<(), ApiError> {
-        self.ask(move |core| {
-            core.remove(Kind::EgressDeny, &name, &actor(core, peer), removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(Kind::EgressDeny, &name, author, removal.why)
                 .map(drop)
                 .map_err(policy::change_error)
         })
@@ -227,8 +262,8 @@ impl Backend for DaemonBackend {
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
-        self.ask(move |core| {
-            core.apply(&texts, &actor(core, peer))
+        self.change(peer, move |core, author| {
+            core.apply(&texts, author)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -243,8 +278,8 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<ApplyResult, ApiError> {
         let kind = policy::kind(&kind)?;
-        self.ask(move |core| {
-            core.remove(kind, &name, &actor(core, peer), removal.why)
+        self.change(peer, move |core, author| {
+            core.remove(kind, &name, author, removal.why)
                 .map(policy::applied)
                 .map_err(policy::change_error)
         })
@@ -261,12 +296,12 @@ impl Backend for DaemonBackend {
     }
 
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError> {
-        self.ask(move |core| tasks::start(core, request, peer))
+        self.ask(move |core| tasks::start(core, request, &peer))
             .await
     }
 
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
-        self.ask(move |core| tasks::end(core, id, peer)).await
+        self.ask(move |core| tasks::end(core, id, &peer)).await
     }
 
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError> {

@@ -18,10 +18,10 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
-        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
+        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -113,6 +113,21 @@ impl Client {
     pub async fn revoke_grant(&self, name: &str, removal: &Removal) -> Answer<Grant> {
         let path = format!("/v1/grants/{}", escaped(name));
         self.send(Method::DELETE, &path, removal).await
+    }
+
+    pub async fn grant_history(&self, name: &str) -> Answer<GrantHistory> {
+        let path = format!("/v1/grants/{}", escaped(name));
+        self.get(&path, &()).await
+    }
+
+    pub async fn approve_grant(&self, name: &str, decision: &GrantDecision) -> Answer<Grant> {
+        let path = format!("/v1/grants/{}/approve", escaped(name));
+        self.send(Method::POST, &path, decision).await
+    }
+
+    pub async fn reject_grant(&self, name: &str, decision: &GrantDecision) -> Answer<Grant> {
+        let path = format!("/v1/grants/{}/reject", escaped(name));
+        self.send(Method::POST, &path, decision).await
     }
 
     pub async fn denies(&self) -> Answer<RuleList> {

@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod grants;
 mod review;
 mod tasks;
 mod who;
@@ -14,16 +15,19 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{
-        ConnectInfo, Path, Query, State,
+        ConnectInfo, Path, Query, Request, State,
         rejection::{JsonRejection, QueryRejection},
     },
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    http::{Method, StatusCode, header::CONTENT_TYPE},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::policy::Role;
 
 use super::{
     error::{ApiError, ErrorBody, ErrorCode},
@@ -31,9 +35,8 @@ use super::{
     server::{Peer, Shared},
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, IdentityList,
-        PolicyDiff, PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery,
-        UsageReport,
+        EventQuery, ExplainQuery, Explanation, IdentityList, PolicyDiff, PolicyDocuments,
+        PolicyView, Removal, Rule, RuleList, Status, UsageQuery, UsageReport,
     },
 };
 
@@ -55,6 +58,7 @@ pub(super) fn all(backend: Shared) -> Router {
         .route("/metrics", get(read_metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(backend.clone(), guard_reading))
         .with_state(backend)
 }
 
@@ -74,8 +78,6 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoints))
         .routes(routes!(match_host))
         .routes(routes!(explain))
-        .routes(routes!(list_grants, issue_grant))
-        .routes(routes!(revoke_grant))
         .routes(routes!(list_denies, add_deny))
         .routes(routes!(remove_deny))
         .routes(routes!(policy))
@@ -85,6 +87,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(remove_object))
         .merge(audit::documented())
         .merge(review::documented())
+        .merge(grants::documented())
         .merge(tasks::documented())
         .merge(who::documented())
 }
@@ -93,15 +96,36 @@ type Answer<T> = Result<Json<T>, ApiError>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
-/// Only root may change anything.
-fn may_change(peer: Peer) -> Result<Peer, ApiError> {
-    if peer.uid == 0 {
-        return Ok(peer);
+/// Routes that change nothing although they take a body.
+const READING: [&str; 2] = ["/v1/policy/check", "/v1/policy/diff"];
+
+/// Refuses a caller who lacks a role.
+fn may(backend: &Shared, peer: &Peer, role: Role) -> Result<(), ApiError> {
+    if backend.roles().allow(role, peer.uid, &peer.groups) {
+        return Ok(());
     }
     Err(ApiError::new(
         ErrorCode::Forbidden,
-        format!("{} may read but not change anything: ask root", peer.name()),
+        format!(
+            "{} lacks the role {}: ask somebody who has it, or an admin for the group that gives it",
+            peer.by(),
+            role.name()
+        ),
     ))
+}
+
+/// Whoever reads is a viewer at least; each handler that changes something says what it demands.
+async fn guard_reading(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let path = request.uri().path();
+    if request.method() == Method::GET || READING.contains(&path) {
+        may(&backend, &peer, Role::Viewer)?;
+    }
+    Ok(next.run(request).await)
 }
 
 fn body<T>(body: Body<T>) -> Result<T, ApiError> {
@@ -215,66 +239,6 @@ async fn explain(State(backend): State<Shared>, query: Asked<ExplainQuery>) -> A
     backend.explain(asked(query)?).await.map(Json)
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct GrantQuery {
-    /// Also grants that have ended or were revoked.
-    #[serde(default)]
-    all: bool,
-}
-
-/// Grants by name.
-#[utoipa::path(
-    get, path = "/v1/grants", params(GrantQuery),
-    responses((status = OK, body = GrantList))
-)]
-async fn list_grants(State(backend): State<Shared>, query: Asked<GrantQuery>) -> Answer<GrantList> {
-    backend.grants(asked(query)?.all).await.map(Json)
-}
-
-/// Issues a grant.
-#[utoipa::path(
-    post, path = "/v1/grants", request_body = GrantRequest,
-    responses(
-        (status = OK, body = Grant),
-        (status = FORBIDDEN, body = ErrorBody),
-        (status = CONFLICT, body = ErrorBody),
-        (status = UNPROCESSABLE_ENTITY, body = ErrorBody),
-    )
-)]
-async fn issue_grant(
-    State(backend): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<GrantRequest>,
-) -> Answer<Grant> {
-    let peer = may_change(peer)?;
-    backend.issue_grant(body(request)?, peer).await.map(Json)
-}
-
-/// Revokes a grant that was issued over the API.
-#[utoipa::path(
-    delete, path = "/v1/grants/{name}", request_body = Option<Removal>,
-    params(("name" = String, Path, description = "Name of the grant")),
-    responses(
-        (status = OK, body = Grant),
-        (status = FORBIDDEN, body = ErrorBody),
-        (status = NOT_FOUND, body = ErrorBody),
-        (status = CONFLICT, body = ErrorBody),
-    )
-)]
-async fn revoke_grant(
-    State(backend): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(name): Path<String>,
-    bytes: Bytes,
-) -> Answer<Grant> {
-    let peer = may_change(peer)?;
-    backend
-        .revoke_grant(name, removal(&bytes)?, peer)
-        .await
-        .map(Json)
-}
-
 /// Deny rules by name.
 #[utoipa::path(get, path = "/v1/denies", responses((status = OK, body = RuleList)))]
 async fn list_denies(State(backend): State<Shared>) -> Answer<RuleList> {
@@ -296,7 +260,7 @@ async fn add_deny(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<DenyRequest>,
 ) -> Answer<Rule> {
-    let peer = may_change(peer)?;
+    may(&backend, &peer, Role::Operator)?;
     backend.add_deny(body(request)?, peer).await.map(Json)
 }
 
@@ -317,7 +281,7 @@ async fn remove_deny(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Result<StatusCode, ApiError> {
-    let peer = may_change(peer)?;
+    may(&backend, &peer, Role::Admin)?;
     backend.remove_deny(name, removal(&bytes)?, peer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -367,7 +331,7 @@ async fn apply(
     ConnectInfo(peer): ConnectInfo<Peer>,
     documents: Body<PolicyDocuments>,
 ) -> Answer<ApplyResult> {
-    let peer = may_change(peer)?;
+    may(&backend, &peer, Role::Admin)?;
     backend.apply(body(documents)?, peer).await.map(Json)
 }
 
@@ -391,7 +355,7 @@ async fn remove_object(
     Path((kind, name)): Path<(String, String)>,
     bytes: Bytes,
 ) -> Answer<ApplyResult> {
-    let peer = may_change(peer)?;
+    may(&backend, &peer, Role::Admin)?;
     let removal = removal(&bytes)?;
     backend
         .remove_object(kind, name, removal, peer)

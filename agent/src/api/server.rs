@@ -1,12 +1,12 @@
 //! Serves the API on a Unix socket, and metrics on an optional TCP port.
 //!
-//! Who calls is known from the socket's peer credentials: everybody who may open the socket may
-//! read, only root may change anything; others may start tasks within their own rights.
+//! Who calls is known from the socket's peer credentials, and what it may do from its groups; whoever
+//! may open the socket may start tasks within its own rights.
 
 use std::{
     fs, io,
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, PermissionsExt, chown},
         net::UnixStream as StdUnixStream,
     },
     path::Path,
@@ -32,14 +32,17 @@ use super::{
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantList, GrantRequest, GrantReviewList,
-        IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoTalks,
+        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
+        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
-use crate::host::incarnation::Incarnation;
+use crate::{
+    host::{incarnation::Incarnation, peer::PeerProcess},
+    policy::{By, Person, RoleRules},
+};
 
 /// Largest request: a policy file of some ten thousand grants.
 const MAX_BODY: usize = 16 << 20;
@@ -49,36 +52,47 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SOCKET_MODE: u32 = 0o660;
 
 /// Who sent a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub uid: u32,
+    /// The user that its session was opened for, if any.
+    pub login: Option<u32>,
+    pub groups: Vec<u32>,
     /// `None` for one that has ended, or that the agent cannot see.
     pub process: Option<Incarnation>,
 }
 
 impl Peer {
-    /// For logs and for the history of an object.
+    /// For the history of an object, and to tell one person from another.
     #[must_use]
-    pub fn name(&self) -> String {
-        match self.uid {
-            0 => "root".to_owned(),
-            uid => format!("uid {uid}"),
-        }
+    pub const fn by(&self) -> By {
+        By::Person(Person {
+            uid: self.uid,
+            login: self.login,
+        })
     }
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         match stream.io().peer_cred() {
-            Ok(credentials) => Self {
-                uid: credentials.uid(),
-                process: credentials
-                    .pid()
-                    .and_then(|pid| Incarnation::of_peer(stream.io(), pid)),
-            },
+            Ok(credentials) => {
+                let found = credentials.pid();
+                let found = found.and_then(|pid| PeerProcess::of(stream.io(), pid));
+                let own = std::iter::once(credentials.gid());
+                let others = found.iter().flat_map(|found| found.groups.iter().copied());
+                Self {
+                    uid: credentials.uid(),
+                    login: found.as_ref().and_then(|found| found.login),
+                    groups: own.chain(others).collect(),
+                    process: found.map(|found| found.process),
+                }
+            }
             // Nobody: such a peer may read and not write.
             Err(_) => Self {
                 uid: u32::MAX,
+                login: None,
+                groups: Vec::new(),
                 process: None,
             },
         }
@@ -88,6 +102,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 /// What the API needs of the agent.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
+    /// Who may do what.
+    fn roles(&self) -> &RoleRules;
     async fn status(&self) -> Result<Status, ApiError>;
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError>;
     async fn events(&self, query: EventQuery) -> Result<EventList, ApiError>;
@@ -101,6 +117,19 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         name: String,
         removal: Removal,
+        peer: Peer,
+    ) -> Result<Grant, ApiError>;
+    async fn grant_history(&self, name: String) -> Result<GrantHistory, ApiError>;
+    async fn approve_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
+        peer: Peer,
+    ) -> Result<Grant, ApiError>;
+    async fn reject_grant(
+        &self,
+        name: String,
+        decision: GrantDecision,
         peer: Peer,
     ) -> Result<Grant, ApiError>;
     async fn denies(&self) -> Result<RuleList, ApiError>;
@@ -134,12 +163,12 @@ pub trait Backend: Send + Sync + 'static {
 /// The backend as handlers see it.
 pub type Shared = Arc<dyn Backend>;
 
-/// Binds the socket. One that nobody answers on is a leftover and is replaced.
+/// Binds the socket, which members of `group` may open. One that nobody answers on is a leftover and is replaced.
 ///
 /// # Errors
 ///
 /// When another agent answers there, or the directory cannot be written.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+pub fn bind(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent()
         && !directory.exists()
     {
@@ -168,6 +197,9 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod event;
 mod explain;
+mod life;
 mod policy;
 mod review;
 mod rights;
@@ -24,6 +25,7 @@ pub use self::{
         ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
         Who,
     },
+    life::{GrantDecision, GrantHistory, GrantLife, GrantStep, WaitingGrant},
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
@@ -33,7 +35,8 @@ pub use self::{
     review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
-        Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency, RefusedConnections, Status,
+        BrokenGlass, Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency,
+        RefusedConnections, Status,
     },
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},

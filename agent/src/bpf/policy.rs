@@ -13,8 +13,9 @@ use agent_common::{
     address::Address,
     destination::{AddressKey, Destination, EndpointId, PrefixKey},
     identity::IdentityId,
+    limit::{Limit, UsedKey},
     name::{LabelKind, NameKey, NameNode},
-    policy::{PolicyLookup, Posture, RuleEntry, RuleKey},
+    policy::{PolicyLookup, Posture, RuleEntry, RuleId, RuleKey},
     presence,
     process::NarrowKey,
     settings::{ActivePolicy, Slot, config},
@@ -25,6 +26,7 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key},
 };
 
+mod limits;
 mod slot;
 
 use super::{KernelError, errno, load::take, sys};
@@ -44,6 +46,8 @@ pub struct PolicyTables {
     pub ports: BTreeSet<u16>,
     /// Identities of certain processes of an identity, by the numbers of executable and user.
     pub narrowed: Narrowed,
+    /// Of the grants that have any.
+    pub limits: BTreeMap<RuleId, Limit>,
 }
 
 /// By identity, number of the executable and number of the user; 0 for any other.
@@ -58,6 +62,7 @@ impl PolicyTables {
                 || self.prefixes.keys().any(|(_, _, port)| *port == 0),
             names_matter: names_matter(&self.rules),
             has_narrowed: !self.narrowed.is_empty(),
+            has_limits: !self.limits.is_empty(),
         }
     }
 }
@@ -80,6 +85,8 @@ pub struct PolicyMaps {
     rules: HashMap<MapData, RuleKey, RuleEntry>,
     names: HashMap<MapData, NameKey, NameNode>,
     narrowed: HashMap<MapData, NarrowKey, IdentityId>,
+    limits: HashMap<MapData, RuleId, Limit>,
+    used: HashMap<MapData, UsedKey, u64>,
     active: ActivePolicy,
     /// See [`config::EPOCH`].
     epoch: u64,
@@ -127,6 +134,10 @@ impl PolicyMaps {
                 .map_err(|source| open(map::NAMES, source))?,
             narrowed: HashMap::try_from(take(ebpf, map::NARROWED)?)
                 .map_err(|source| open(map::NARROWED, source))?,
+            limits: HashMap::try_from(take(ebpf, map::LIMITS)?)
+                .map_err(|source| open(map::LIMITS, source))?,
+            used: HashMap::try_from(take(ebpf, map::USED)?)
+                .map_err(|source| open(map::USED, source))?,
             active: ActivePolicy::from_raw(raw),
             epoch,
             live: PolicyTables::default(),
@@ -146,10 +157,12 @@ impl PolicyMaps {
             self.clear(slot)?;
             return Err(error);
         }
+        self.set_limits(&tables.limits)?;
         let former = self.active.slot;
         self.activate(tables.active(slot))?;
         self.judge_again()?;
         self.live = tables.clone();
+        self.forget_limits()?;
         // Until no program works with the former slot any more, it has to stay as it is; where
         // the kernel cannot tell, it stays until the next revision needs it.
         if sys::wait_for_running_programs().is_ok() {

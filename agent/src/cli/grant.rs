@@ -1,10 +1,12 @@
 //! `weir grant`
 
+pub(in crate::cli) mod approval;
 mod unused;
 
 use clap::Subcommand;
 use jiff::Timestamp;
 
+use self::approval::{Approve, Decide, print_history, print_waiting, requests, until};
 use super::{
     Answer,
     args::SubjectArgs,
@@ -28,7 +30,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Issue a grant; it is in force when the command returns
+    /// Issue a grant; it is in force when this returns, unless it needs approval
+    ///
+    /// One that waits for approval entitles nobody; the exit code is 1 then.
     #[command(
         after_help = "Example:\n  weir grant issue nightly --unit batch.service --endpoint openai \\\n      --purpose \"nightly summaries\" --ttl 8h\n  weir grant issue shop-api --namespace shop --service-account api --endpoint anthropic \\\n      --purpose \"answers to customers\" --ttl 30d"
     )]
@@ -36,7 +40,7 @@ enum Command {
     /// List grants in force or to come
     #[command(after_help = "Example:\n  weir grant list")]
     List {
-        /// Also those that have ended or were revoked
+        /// Also those that have ended, were revoked or rejected
         #[arg(long)]
         all: bool,
         /// Print JSON
@@ -46,6 +50,29 @@ enum Command {
     /// List grants that are not used, or are broader than their use
     #[command(after_help = "Example:\n  weir grant unused --since 30d")]
     Unused(unused::Unused),
+    /// List grants that wait for approval
+    #[command(after_help = "Example:\n  weir grant requests")]
+    Requests {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve a grant that another person has asked for
+    #[command(
+        after_help = "Examples:\n  weir grant approve admin-keys --reason \"agreed in OPS-12\"\n  weir grant approve admin-keys --break-glass --reason \"incident 4711\""
+    )]
+    Approve(Approve),
+    /// Reject a grant that waits for approval
+    #[command(after_help = "Example:\n  weir grant reject admin-keys --reason \"too broad\"")]
+    Reject(Decide),
+    /// Show a grant and everything that has happened to grants of its name
+    #[command(after_help = "Example:\n  weir grant show nightly")]
+    Show {
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`
     #[command(after_help = "Example:\n  weir grant revoke nightly --why \"incident 4711\"")]
     Revoke {
@@ -78,6 +105,12 @@ struct Issue {
     /// What for
     #[arg(long, value_name = "TEXT", help_heading = "What")]
     purpose: String,
+    /// What it refers to in a tracker of changes
+    #[arg(long, value_name = "TEXT", help_heading = "What")]
+    ticket: Option<String>,
+    /// Let another person approve it, whether a rule demands that or not
+    #[arg(long, help_heading = "What")]
+    needs_approval: bool,
     /// How long, as in 8h
     #[arg(
         long,
@@ -100,7 +133,18 @@ struct Issue {
 impl Args {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         match self.command {
-            Command::Issue(issue) => issue.run(client, out).await?,
+            Command::Issue(issue) => return issue.run(client, out).await,
+            Command::Requests { json } => return requests(json, client, out).await,
+            Command::Approve(approve) => approve.run(client, out).await?,
+            Command::Reject(decide) => decide.reject(client, out).await?,
+            Command::Show { name, json } => {
+                let history = client.grant_history(&name).await?;
+                if json {
+                    out.json(&history)?;
+                } else {
+                    print_history(&history, out)?;
+                }
+            }
             Command::List { all, json } => {
                 let list = client.grants(all).await?;
                 if json {
@@ -126,7 +170,7 @@ impl Args {
 }
 
 impl Issue {
-    async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<()> {
+    async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         let grant = client
             .issue_grant(&GrantRequest {
                 name: self.name,
@@ -134,18 +178,22 @@ impl Issue {
                 endpoints: self.endpoints,
                 planes: self.planes,
                 purpose: self.purpose,
+                ticket: self.ticket,
+                requires_approval: self.needs_approval,
                 not_before: self.not_before,
                 not_after: self.not_after,
                 ttl: self.ttl,
             })
             .await?;
+        let waits = grant.state == "requested";
         if self.json {
-            return out.json(&grant);
+            out.json(&grant)?;
+        } else if waits {
+            print_waiting(&grant.name, &grant.needs_approval, out)?;
+        } else {
+            out.line(format!("issued {}, {}", grant.name, until(&grant)))?;
         }
-        let end = grant
-            .not_after
-            .map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
-        out.line(format!("issued {}, {end}", grant.name))
+        Ok(if waits { Answer::No } else { Answer::Done })
     }
 }
 
@@ -162,6 +210,8 @@ pub(super) fn print(grants: &[Grant], out: &mut Out<'_>) -> anyhow::Result<()> {
             grant.endpoints.join(", "),
             grant.purpose.clone(),
             match grant.not_after {
+                // The time of one that waits has not begun.
+                _ if grant.state == "requested" => "-".to_owned(),
                 Some(end) => relative(Some(end), now),
                 None => "never".to_owned(),
             },

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use super::{Answer, output::Out};
+use super::{Answer, grant::approval::print_waiting, output::Out};
 use crate::{
     api::{
         client::Client,
@@ -97,6 +97,9 @@ impl Args {
                     print_changes(&result.changes, out)?;
                     for warning in &result.warnings {
                         out.line(format!("warning: {warning}"))?;
+                    }
+                    for waiting in &result.waiting {
+                        print_waiting(&waiting.name, &waiting.needs, out)?;
                     }
                     out.line(format!("revision {} is in force", result.revision))?;
                 }

@@ -60,6 +60,21 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
     if let Some(kubernetes) = &status.kubernetes {
         out.line(format!("kubernetes  {}", freshness(kubernetes, now)))?;
     }
+    for broken in &status.broken_glass {
+        let until = broken
+            .until
+            .map_or_else(String::new, |end| format!(" until {end}"));
+        out.line(format!(
+            "BROKEN GLASS  {} holds{until} without a second person: {} let it through",
+            broken.grant, broken.by
+        ))?;
+    }
+    if !status.waiting.is_empty() {
+        out.line(format!(
+            "waiting   {} grants wait for approval: `weir grant requests`",
+            status.waiting.len()
+        ))?;
+    }
     for error in &status.policy_errors {
         out.line(format!("MISTAKE   {error} (the running revision stays)"))?;
     }

@@ -56,10 +56,10 @@ mod rendering {
 
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
-        CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage, Kubernetes,
-        Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency, ProcessInfo, Quality,
-        RecentCaller, RefusedConnections, Rights, Rule, Status, Target, UsageKey, UsageReport,
-        UsageRow, Who, WhoTalks,
+        BrokenGlass, CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage,
+        Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency, ProcessInfo,
+        Quality, RecentCaller, RefusedConnections, Rights, Rule, Status, Target, UsageKey,
+        UsageReport, UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -180,6 +180,12 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             identities: 2,
             endpoints: 3,
             grants: 1,
+            waiting: vec!["admin".to_owned()],
+            broken_glass: vec![BrokenGlass {
+                grant: "urgent".to_owned(),
+                by: "uid 7".to_owned(),
+                until: Some(ago(-60)),
+            }],
             hosts: 4,
             hosts_resolved: 2,
             kubernetes: Some(Kubernetes {
@@ -203,6 +209,8 @@ agent     weir 1.0.0, started 10m ago
 kernel    6.1.0
 knows     2 identities, 3 endpoints; 2 of 4 hosts have an address
 kubernetes  api, 12 pods of n1, 1 UNRESOLVED, AWAY for 3m: connection refused (what is known is 4m old)
+BROKEN GLASS  urgent holds until 2025-06-15T15:07:40Z without a second person: uid 7 let it through
+waiting   1 grants wait for approval: `weir grant requests`
 MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
 
 hooks
@@ -318,8 +326,8 @@ ID  TIME                  KIND     VERDICT  REASON    IDENTITY        ENDPOINT  
             ..nightly()
         };
         let expected = "\
-NAME     STATE  WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
-nightly  live   unit batch.service  openai     summaries  in 8h  api
+NAME     STATE   WHOM                ENDPOINTS  PURPOSE    ENDS   SOURCE
+nightly  active  unit batch.service  openai     summaries  in 8h  api
 ";
         assert_eq!(printed(|out| grant::print(&[grant], out)), expected);
     }
@@ -327,7 +335,7 @@ nightly  live   unit batch.service  openai     summaries  in 8h  api
     fn nightly() -> Grant {
         Grant {
             name: "nightly".to_owned(),
-            state: "live".to_owned(),
+            state: "active".to_owned(),
             subjects: vec!["unit batch.service".to_owned()],
             endpoints: vec!["openai".to_owned()],
             planes: vec!["invoke".to_owned()],
@@ -338,6 +346,12 @@ nightly  live   unit batch.service  openai     summaries  in 8h  api
             issued_by: None,
             revoked_by: None,
             revoked_why: None,
+            ticket: None,
+            digest: String::new(),
+            needs_approval: Vec::new(),
+            requested_by: None,
+            approved_by: None,
+            broke_glass: false,
         }
     }
 
@@ -406,7 +420,7 @@ service account x
 process   /usr/bin/python3.11[7] for /opt/job.py, user 1007: job.py -v
   by      cron[5], ended
 posture   allow without a grant (the built-in default), in mode enforce, revision 2
-grant     nightly (live): openai, without an end, for summaries
+grant     nightly (active): openai, without an end, for summaries
 deny      freeze: xai, 192.0.2.0/24, because leak
 may call  openai (granted, by nightly)
 may call  2 endpoints for which it has no grant (default-allow)

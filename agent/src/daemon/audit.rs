@@ -16,22 +16,42 @@ use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 
 use super::{
     Core,
+    lives::Origin,
     policy::Running,
     revision::{API_SOURCE, Revision},
 };
 use crate::{
     audit::{Action, Actor, Entry, Target, Via},
     host::{clock::now, executable, incarnation::Incarnation, process},
-    policy::{Change, Kind, Object, Spec, What},
+    policy::{By, Change, Kind, Object, Person, Spec, What},
     store::StoreError,
 };
 
-/// On whose behalf policy changes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum By<'a> {
-    Actor(&'a Actor, Option<&'a str>),
-    /// Whoever has written the policy files.
-    Files,
+/// Who changes something over the API, or the agent itself.
+#[derive(Clone, Debug, Default)]
+pub struct Author {
+    pub actor: Actor,
+    /// The user that the session of the process was opened for, if any.
+    pub login: Option<u32>,
+}
+
+impl Author {
+    #[must_use]
+    pub fn agent() -> Self {
+        Self::default()
+    }
+
+    /// To tell one person from another.
+    #[must_use]
+    pub fn by(&self) -> By {
+        match (self.actor.via, self.actor.uid) {
+            (Via::Agent, _) => By::Agent,
+            (Via::Api | Via::File | Via::Workload, uid) => By::Person(Person {
+                uid: uid.unwrap_or(u32::MAX),
+                login: self.login,
+            }),
+        }
+    }
 }
 
 impl Core {
@@ -65,12 +85,14 @@ impl Core {
     }
 }
 
-/// A record for each object that another revision has changed.
+/// A record for each object that another revision has changed. What happens to grants is told by the
+/// steps of their lives.
 pub(super) fn entries(
     changes: &[Change],
     former: &Revision,
     running: &Running,
-    by: By<'_>,
+    origin: Origin<'_>,
+    why: Option<&str>,
 ) -> Vec<Entry> {
     let (before, after) = (by_name(former), by_name(&running.revision));
     let entry = |change: &Change| {
@@ -82,12 +104,12 @@ pub(super) fn entries(
         };
         let source = sources.get(&(change.kind, change.name.clone()));
         let source = source.map_or(API_SOURCE, String::as_str);
-        let mut entry = told(change, object, former);
-        entry.actor = match by {
-            By::Actor(actor, _) => actor.clone(),
-            By::Files => owner(source),
+        let mut entry = told(change, object)?;
+        entry.actor = match origin {
+            Origin::Api(author) | Origin::Lease(author, _) => author.actor.clone(),
+            Origin::Files => owner(source),
         };
-        if let By::Actor(_, Some(why)) = by {
+        if let Some(why) = why {
             why.clone_into(&mut entry.reason);
         }
         Some(
@@ -106,21 +128,10 @@ fn by_name(revision: &Revision) -> BTreeMap<(Kind, &str), &Object> {
         .collect()
 }
 
-fn told(change: &Change, object: &Object, former: &Revision) -> Entry {
+fn told(change: &Change, object: &Object) -> Option<Entry> {
     let is_removed = change.what == What::Removed;
     let (action, reason) = match &object.spec {
-        Spec::InvocationGrant(grant) if !is_removed => {
-            (Action::GrantActivated, grant.purpose.as_str())
-        }
-        Spec::InvocationGrant(_) => {
-            let span = former.set.span_of_grant(&change.name);
-            let end = span.and_then(|span| span.not_after);
-            if end.is_some_and(|end| end <= now().wall) {
-                (Action::GrantExpired, "")
-            } else {
-                (Action::GrantRevoked, "")
-            }
-        }
+        Spec::InvocationGrant(_) => return None,
         Spec::EgressDeny(deny) if !is_removed => (Action::DenyAdded, deny.reason.as_str()),
         Spec::EgressDeny(_) => (Action::DenyRemoved, ""),
         Spec::ModelEndpoint(_) | Spec::Posture(_) if !is_removed => (Action::PolicyApplied, ""),
@@ -133,14 +144,14 @@ fn told(change: &Change, object: &Object, former: &Revision) -> Entry {
         Ok(yaml) if !is_removed => entry.with("object", yaml),
         Ok(_) | Err(_) => entry,
     };
-    match &change.what {
+    Some(match &change.what {
         What::Changed { fields } => entry.with("changed", fields.clone()),
         What::Added | What::Removed => entry,
-    }
+    })
 }
 
 /// Whoever a policy file belongs to; one that is gone tells nobody.
-fn owner(file: &str) -> Actor {
+pub(super) fn owner(file: &str) -> Actor {
     let uid = fs::metadata(file).ok().map(|metadata| metadata.uid());
     Actor {
         via: Via::File,

@@ -1,7 +1,8 @@
 //! Objects made and removed while the agent runs: grants, deny rules, whole files.
 //!
-//! The kernel comes first, the store second: what a caller was told is in force is in force, and a
-//! crash between the two takes a new right back instead of leaving one that nobody knows of.
+//! What is asked for is recorded first, then the kernel gets it, then the store keeps the object: what
+//! a caller was told is in force is in force, and a crash in between takes a new right back, or
+//! completes a revocation, when the agent starts again.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +11,17 @@ use thiserror::Error;
 
 use super::{
     Core,
-    audit::{By, entries},
+    audit::{Author, entries},
+    lives::{Origin, entry, removal, write},
     policy::{explain, lines},
-    revision::{API_SOURCE, Revision},
+    revision::{API_SOURCE, Admitting, Revision},
     sources::{self, Text},
 };
 use crate::{
-    audit::{Actor, Entry},
-    host::clock::now,
-    policy::{Change, Kind, Located, Object, RenderError},
-    store::{Removed, Store, StoreError, StoredObject},
+    audit::Entry,
+    host::{clock::now, fault},
+    policy::{Change, Kind, Located, Object, RenderError, Stage, Step, StepError},
+    store::{Store, StoreError, StoredObject},
 };
 
 /// How many names of installed objects a log line has.
@@ -46,6 +48,12 @@ pub enum ChangeError {
     },
     #[error("expected one {}", .0.name())]
     Unexpected(Kind),
+    #[error(
+        "the grant `{name}` is not as you have seen it: look at it with `weir grant show {name}`"
+    )]
+    Other { name: String },
+    #[error("grant `{name}`: {error}")]
+    Step { name: String, error: StepError },
     #[error("the kernel side refused")]
     NotInstalled(Vec<String>),
     #[error("render the object")]
@@ -60,6 +68,15 @@ pub struct Changed {
     pub revision: u64,
     pub changes: Vec<Change>,
     pub warnings: Vec<String>,
+    /// Grants among the new objects that wait for approval, and why.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A grant that entitles nobody until it is approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub name: String,
+    pub needs: Vec<String>,
 }
 
 impl Core {
@@ -69,12 +86,34 @@ impl Core {
     /// # Errors
     ///
     /// When it has mistakes, exists already, or finds no room.
-    pub fn create(&mut self, kind: Kind, text: &str, actor: &Actor) -> Result<Object, ChangeError> {
+    pub fn create(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        author: &Author,
+    ) -> Result<Object, ChangeError> {
+        self.create_from(kind, text, Origin::Api(author))
+    }
+
+    /// Installs a lease that hands on what its author may.
+    pub(super) fn create_lease(&mut self, text: &str, author: &Author) -> Result<(), ChangeError> {
+        let kind = Kind::InvocationGrant;
+        let lease = one(kind, text)?;
+        self.create_from(kind, text, Origin::Lease(author, lease.name()))
+            .map(drop)
+    }
+
+    fn create_from(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        origin: Origin<'_>,
+    ) -> Result<Object, ChangeError> {
         let texts = request(text);
         let new = parse(&texts)?;
         let object = only(kind, &new)?;
         if let Some(source) = self.source(kind, object.name()) {
-            if source != API_SOURCE || !self.has_ended(object.name()) {
+            if source != API_SOURCE || !self.has_ended(kind, object.name()) {
                 return Err(ChangeError::Exists {
                     kind,
                     name: object.name().to_owned(),
@@ -82,9 +121,14 @@ impl Core {
                 });
             }
             // A grant that is over makes room for the next of its name.
-            self.remove(kind, object.name(), actor, Some("ended".to_owned()))?;
+            self.remove(
+                kind,
+                object.name(),
+                &Author::agent(),
+                Some("another of its name was issued".to_owned()),
+            )?;
         }
-        self.put(new, &texts, actor)?;
+        self.put(new, &texts, origin)?;
         Ok(object)
     }
 
@@ -94,9 +138,9 @@ impl Core {
     ///
     /// When one of them has mistakes, stands in a file of the policy directory, or finds no room:
     /// then none is installed.
-    pub fn apply(&mut self, texts: &[Text], actor: &Actor) -> Result<Changed, ChangeError> {
+    pub fn apply(&mut self, texts: &[Text], author: &Author) -> Result<Changed, ChangeError> {
         let new = parse(texts)?;
-        self.put(new, texts, actor)
+        self.put(new, texts, Origin::Api(author))
     }
 
     /// What [`Core::apply`] would change.
@@ -105,7 +149,7 @@ impl Core {
     ///
     /// As [`Core::apply`].
     pub fn diff(&mut self, texts: &[Text]) -> Result<Vec<Change>, ChangeError> {
-        let revision = self.with(parse(texts)?, texts)?;
+        let revision = self.with(parse(texts)?, texts, Origin::Files)?;
         Ok(self.changes_by(&revision))
     }
 
@@ -117,7 +161,7 @@ impl Core {
     pub fn check(&mut self, texts: &[Text]) -> Result<(usize, Vec<String>), ChangeError> {
         let new = parse(texts)?;
         let n_objects = new.len();
-        let revision = self.with(new, texts)?;
+        let revision = self.with(new, texts, Origin::Files)?;
         Ok((n_objects, lines(&revision.warnings)))
     }
 
@@ -130,7 +174,7 @@ impl Core {
         &mut self,
         kind: Kind,
         name: &str,
-        actor: &Actor,
+        author: &Author,
         why: Option<String>,
     ) -> Result<Changed, ChangeError> {
         match self.source(kind, name) {
@@ -144,27 +188,36 @@ impl Core {
             }
             Some(_) => {}
         }
+        let origin = Origin::Api(author);
+        let entry = entry(
+            Step::Revoke,
+            author.by(),
+            why.as_deref().unwrap_or_default(),
+        );
+        let removed = removal(&entry);
+        let gone = if kind == Kind::InvocationGrant {
+            self.end_life(name, entry, origin)?
+        } else {
+            None
+        };
+        fault::point("revoke-recorded");
         let objects = self.objects().map_err(ChangeError::Invalid)?;
         let left = objects
             .into_iter()
             .filter(|object| (object.value.kind(), object.value.name()) != (kind, name))
             .collect();
-        let at = now().wall;
-        let revision = Revision::build(left, &mut self.store, at)
-            .map_err(|error| ChangeError::Invalid(explain(error)))?;
-        let (changed, entries) =
-            self.install_changed(revision, By::Actor(actor, why.as_deref()))?;
-        let removed = Removed {
-            by: actor.name(),
-            at,
-            why,
-        };
+        let revision = self.build(left, origin)?;
+        let (changed, entries) = self.install_changed(revision, origin, why.as_deref())?;
+        fault::point("revoke-installed");
         self.store.at_once(|store| -> Result<(), StoreError> {
             store.remove_object(kind.name(), name, &removed)?;
-            audit_all(store, at, &entries)
+            write(store, gone.as_slice())?;
+            audit_all(store, removed.at, &entries)
         })?;
-        let by = removed.by;
-        tracing::info!(kind = kind.name(), name, by, "object removed");
+        self.lives.follow(gone.into_iter().collect());
+        fault::point("revoke-kept");
+        self.settle_lives(origin)?;
+        tracing::info!(kind = kind.name(), name, by = removed.by, "object removed");
         Ok(changed)
     }
 
@@ -172,13 +225,25 @@ impl Core {
         &mut self,
         new: Vec<Located<Object>>,
         texts: &[Text],
-        actor: &Actor,
+        origin: Origin<'_>,
     ) -> Result<Changed, ChangeError> {
         let objects: Vec<_> = new.iter().map(|object| object.value.clone()).collect();
-        let revision = self.with(new, texts)?;
-        let (changed, entries) = self.install_changed(revision, By::Actor(actor, None))?;
-        let by = actor.name();
+        self.ask_again(&objects)?;
+        let revision = self.with(new, texts, origin)?;
+        self.begin_lives(&revision, origin)?;
+        fault::point("issue-recorded");
+        let (changed, mut entries) = match self.install_changed(revision, origin, None) {
+            Ok(changed) => changed,
+            Err(error) => {
+                self.give_lives_up("the kernel side refused");
+                return Err(error);
+            }
+        };
+        fault::point("issue-installed");
         let created_at = now().wall;
+        let by = origin.by().to_string();
+        let (moves, next) = self.moves_in_force(origin);
+        entries.extend(self.told(&self.running.revision, &moves, origin));
         self.store.at_once(|store| -> Result<(), ChangeError> {
             for object in &objects {
                 store.put_object(&StoredObject {
@@ -189,15 +254,39 @@ impl Core {
                     created_at,
                 })?;
             }
+            write(store, &moves)?;
             Ok(audit_all(store, created_at, &entries)?)
         })?;
+        self.follow_lives(moves, next);
+        fault::point("issue-kept");
         let names: Vec<_> = objects.iter().take(MOST_LOGGED).map(Object::name).collect();
         tracing::info!(objects = objects.len(), ?names, by, "objects installed");
-        Ok(changed)
+        let waiting = self.waiting(&objects);
+        Ok(Changed { waiting, ..changed })
+    }
+
+    /// A revision of these objects.
+    pub(super) fn build(
+        &mut self,
+        objects: Vec<Located<Object>>,
+        origin: Origin<'_>,
+    ) -> Result<Revision, ChangeError> {
+        let admitting = Admitting {
+            rules: &self.config.approval,
+            lives: &self.lives,
+            origin,
+        };
+        Revision::build(objects, &mut self.store, now().wall, &admitting)
+            .map_err(|error| ChangeError::Invalid(explain(error)))
     }
 
     /// The running objects with `new` added; what has ended already is a mistake in a new object.
-    fn with(&mut self, new: Vec<Located<Object>>, texts: &[Text]) -> Result<Revision, ChangeError> {
+    fn with(
+        &mut self,
+        new: Vec<Located<Object>>,
+        texts: &[Text],
+        origin: Origin<'_>,
+    ) -> Result<Revision, ChangeError> {
         let keys: BTreeSet<_> = new
             .iter()
             .map(|object| (object.value.kind(), object.value.name().to_owned()))
@@ -218,8 +307,7 @@ impl Core {
             !keys.contains(&(object.value.kind(), object.value.name().to_owned()))
         });
         objects.extend(new);
-        let mut revision = Revision::build(objects, &mut self.store, now().wall)
-            .map_err(|error| ChangeError::Invalid(explain(error)))?;
+        let mut revision = self.build(objects, origin)?;
         let is_new = |file: &str| texts.iter().any(|(name, _)| name == file);
         let ended: Vec<_> = revision
             .warnings
@@ -236,28 +324,34 @@ impl Core {
         Ok(revision)
     }
 
-    fn install_changed(
+    pub(super) fn install_changed(
         &mut self,
         revision: Revision,
-        by: By<'_>,
+        origin: Origin<'_>,
+        why: Option<&str>,
     ) -> Result<(Changed, Vec<Entry>), ChangeError> {
         let changes = self.changes_by(&revision);
         let warnings = lines(&revision.warnings);
         let former = self.replace(revision).map_err(ChangeError::NotInstalled)?;
-        let entries = entries(&changes, &former.revision, &self.running, by);
+        let entries = entries(&changes, &former.revision, &self.running, origin, why);
         let changed = Changed {
             revision: self.running.number,
             changes,
             warnings,
+            waiting: Vec::new(),
         };
         Ok((changed, entries))
     }
 
     /// Whether this is a grant that is over.
-    fn has_ended(&self, name: &str) -> bool {
+    fn has_ended(&self, kind: Kind, name: &str) -> bool {
+        if kind != Kind::InvocationGrant {
+            return false;
+        }
+        let stage = self.lives.of(name).map(|known| known.life.stage());
         let span = self.running.revision.set.span_of_grant(name);
         let end = span.and_then(|span| span.not_after);
-        end.is_some_and(|end| end <= now().wall)
+        stage.is_some_and(Stage::is_over) || end.is_some_and(|end| end <= now().wall)
     }
 
     /// Where a running object comes from.

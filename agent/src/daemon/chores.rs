@@ -38,6 +38,7 @@ enum Chore {
     Rename,
     ForgetCgroups,
     NotePods,
+    RecordAudit,
     ForgetNames,
     ExpectPaths,
     BelieveNameServers,
@@ -90,6 +91,7 @@ impl Core {
                 Chore::Rename,
                 Chore::ForgetCgroups,
                 Chore::NotePods,
+                Chore::RecordAudit,
                 Chore::ForgetNames,
                 Chore::ExpectPaths,
                 Chore::BelieveNameServers,
@@ -111,6 +113,8 @@ impl Core {
     fn look(&mut self) {
         self.prove(Occasion::Running);
         self.check_tasks();
+        self.advance_lives();
+        self.prove(Occasion::Running);
         if files_seen(&self.config.policy_dir) != self.files_seen {
             self.reload();
         } else if self.narrowing.look(&self.running.revision.set) {
@@ -129,6 +133,10 @@ impl Core {
             Chore::Rename => self.rename(&at),
             Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
             Chore::NotePods => self.note_pods(at.wall),
+            Chore::RecordAudit => {
+                self.record_coverage();
+                self.record_tallies(false);
+            }
             Chore::ForgetNames => self.labels.forget_names(self.workloads.labels()),
             Chore::ExpectPaths => {
                 if let Err(error) = self.maps.paths.replace(&self.workloads.expected()) {

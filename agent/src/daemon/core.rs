@@ -27,6 +27,7 @@ use super::{
     labels::Labeller,
     latency::Latency,
     live::LiveFlows,
+    lives::Lives,
     narrowing::Narrowing,
     policy::Running,
     processes::{KnownExes, ProcessReader},
@@ -74,6 +75,7 @@ pub struct Core {
     /// Resolvers whose answers the kernel believes.
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
+    pub(super) lives: Lives,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,

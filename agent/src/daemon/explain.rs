@@ -327,7 +327,8 @@ const fn is_about_names(reason: Reason) -> bool {
         | Reason::Expired
         | Reason::NotYetValid
         | Reason::NoPolicy
-        | Reason::ForeignSocket => false,
+        | Reason::ForeignSocket
+        | Reason::LimitReached => false,
     }
 }
 
@@ -352,6 +353,7 @@ pub const fn sentence(reason: Reason) -> &'static str {
         Reason::Undecidable => {
             "the first packets do not tell what is asked for, and the posture refuses that"
         }
+        Reason::LimitReached => "a limit of the grant is reached",
         Reason::ForeignSocket => "the socket was made by another workload",
     }
 }

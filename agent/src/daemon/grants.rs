@@ -5,51 +5,28 @@ use jiff::Timestamp;
 use super::Core;
 use crate::{
     host::clock::now,
-    policy::{EgressDeny, InvocationGrant, Kind, Object, Span, Spec, parse},
+    policy::{
+        Approval, By, EgressDeny, GrantStanding, InvocationGrant, Kind, Life, Object, Span, Spec,
+        Stage, parse, stage_of,
+    },
     store::{Removed, StoreError, StoredObject},
 };
-
-/// Where a grant is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantState {
-    NotYet,
-    Live,
-    Expired,
-    Revoked,
-}
-
-impl GrantState {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotYet => "not-yet",
-            Self::Live => "live",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    fn at(span: Span, now: Timestamp) -> Self {
-        if span.not_after.is_some_and(|end| end <= now) {
-            return Self::Expired;
-        }
-        if span.not_before.is_some_and(|start| now < start) {
-            return Self::NotYet;
-        }
-        Self::Live
-    }
-}
 
 /// One grant with everything that is known about it.
 #[derive(Clone, Debug)]
 pub struct GrantView {
     pub name: String,
-    pub state: GrantState,
+    pub stage: Stage,
     pub grant: InvocationGrant,
     pub span: Span,
     pub source: String,
     pub issued_by: Option<String>,
     pub removed: Option<Removed>,
+    pub digest: String,
+    /// Why it needs approval, a clause each.
+    pub needs: Vec<String>,
+    pub requested_by: Option<By>,
+    pub approval: Option<Approval>,
 }
 
 impl Core {
@@ -67,21 +44,23 @@ impl Core {
                 continue;
             };
             let name = object.name().to_owned();
-            let span = self
-                .running
-                .revision
-                .set
-                .span_of_grant(&name)
-                .unwrap_or_default();
+            let Some(standing) = self.running.revision.set.standing(&name) else {
+                continue;
+            };
+            let life = self.lives.get(&name, standing.digest);
             views.push(GrantView {
-                state: GrantState::at(span, at),
+                stage: stage_at(&standing, life, at),
                 grant: grant.clone(),
-                span,
+                span: standing.span,
                 source: self
                     .source(Kind::InvocationGrant, &name)
                     .unwrap_or_default(),
                 issued_by: creator(&stored, Kind::InvocationGrant, &name),
                 removed: None,
+                digest: standing.digest.to_owned(),
+                needs: standing.needs.to_vec(),
+                requested_by: life.map(Life::requester),
+                approval: life.and_then(Life::approval),
                 name,
             });
         }
@@ -89,7 +68,7 @@ impl Core {
             let removed = self.store.removed_objects(Kind::InvocationGrant.name())?;
             views.extend(removed.into_iter().filter_map(revoked));
         } else {
-            views.retain(|view| view.state != GrantState::Expired);
+            views.retain(|view| !view.stage.is_over());
         }
         views.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(views)
@@ -136,6 +115,27 @@ impl Core {
     }
 }
 
+/// Its stage, and what the clock has made of that since it was recorded.
+fn stage_at(standing: &GrantStanding<'_>, life: Option<&Life>, at: Timestamp) -> Stage {
+    let Span {
+        not_before,
+        not_after,
+    } = standing.span;
+    let stage = standing
+        .held
+        .unwrap_or_else(|| stage_of(life, standing.needs));
+    match stage {
+        Stage::Approved | Stage::Active if not_after.is_some_and(|end| end <= at) => Stage::Expired,
+        Stage::Approved if not_before.is_none_or(|start| start <= at) => Stage::Active,
+        Stage::Requested
+        | Stage::Approved
+        | Stage::Active
+        | Stage::Expired
+        | Stage::Revoked
+        | Stage::Rejected => stage,
+    }
+}
+
 fn creator(stored: &[StoredObject], kind: Kind, name: &str) -> Option<String> {
     stored
         .iter()
@@ -151,11 +151,15 @@ fn revoked((object, removed): (StoredObject, Removed)) -> Option<GrantView> {
     };
     Some(GrantView {
         name: object.name,
-        state: GrantState::Revoked,
+        stage: Stage::Revoked,
         grant: grant.clone(),
         span: grant.validity.since(object.created_at),
         source: super::revision::API_SOURCE.to_owned(),
         issued_by: Some(object.created_by),
         removed: Some(removed),
+        digest: parsed.first()?.value.digest().ok()?,
+        needs: Vec::new(),
+        requested_by: None,
+        approval: None,
     })
 }

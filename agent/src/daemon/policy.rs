@@ -10,9 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Core, StartError,
-    audit::{By, entries},
+    audit::entries,
     changes::audit_all,
-    revision::{API_SOURCE, Revision, RevisionError, tables},
+    lives::{Lives, Origin, write},
+    revision::{API_SOURCE, Admitting, Revision, RevisionError, tables},
     sources::{self, Text},
 };
 use crate::{
@@ -20,11 +21,11 @@ use crate::{
     bpf::{KernelError, policy::PolicyTables},
     endpoint::Catalogue,
     error_chain,
-    host::clock::{Now, now},
+    host::clock::{Now, boot_ns, now},
     identity::Identity,
     policy::{
-        BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired, PolicyError,
-        PolicySet, diff, earlier, parse,
+        ApprovalRules, BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired,
+        PolicyError, PolicySet, diff, earlier, parse,
     },
     store::{Store, StoreError},
 };
@@ -39,6 +40,8 @@ pub(super) struct Running {
     refill_at_ns: Option<u64>,
     /// What the kernel's copy was made with, and when. `None` before the first.
     compiled: Option<(Compiler, Now)>,
+    /// The instant from which the kernel's copy counts its times.
+    anchor: Now,
 }
 
 /// What the kernel looks up for one identity.
@@ -53,7 +56,14 @@ impl Running {
     pub(super) fn first(
         directory: &Path,
         store: &mut Store,
+        rules: &ApprovalRules,
+        lives: &Lives,
     ) -> Result<(Self, Vec<String>), StartError> {
+        let admitting = Admitting {
+            rules,
+            lives,
+            origin: Origin::Files,
+        };
         let at = now().wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
@@ -61,7 +71,7 @@ impl Running {
         })?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors));
         let built = texts.and_then(|texts| {
-            let revision = build(&texts, store, at)?;
+            let revision = build(&texts, store, at, &admitting)?;
             Ok((texts, revision))
         });
         match built {
@@ -82,7 +92,8 @@ impl Running {
                         revision = last.revision,
                         "policy has mistakes: the last good revision runs"
                     );
-                    let revision = build(&last.files, store, at).map_err(StartError::Policy)?;
+                    let revision = build(&last.files, store, at, &admitting);
+                    let revision = revision.map_err(StartError::Policy)?;
                     Ok((
                         Self::new(revision, last.revision, last.installed_at),
                         errors,
@@ -100,7 +111,13 @@ impl Running {
             installed_at,
             refill_at_ns: None,
             compiled: None,
+            anchor: now(),
         }
+    }
+
+    /// Wall time as the kernel counts it: it does not jump when the clock is set.
+    pub(super) fn wall_of_kernel(&self) -> Timestamp {
+        self.anchor.wall_of(boot_ns())
     }
 
     pub(super) fn needs_refill(&self, now_ns: u64) -> bool {
@@ -120,7 +137,8 @@ impl Running {
             .map_err(unsuitable)?;
         self.refill_at_ns = compiled.refill_at_ns;
         self.compiled = Some((compiler, *at));
-        Ok(tables(&compiled, &self.revision))
+        self.anchor = *at;
+        Ok(tables(&compiled, &self.revision, at))
     }
 
     /// What an identity that has just appeared adds to [`Running::tables`].
@@ -154,17 +172,36 @@ impl Core {
         let files = sources::list(&self.config.policy_dir)
             .map_err(|error| vec![format!("{}: {error}", self.config.policy_dir.display())])?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors))?;
-        let revision = build(&texts, &mut self.store, now().wall)?;
+        let admitting = Admitting {
+            rules: &self.config.approval,
+            lives: &self.lives,
+            origin: Origin::Files,
+        };
+        let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        self.begin_lives(&revision, Origin::Files)
+            .map_err(|error| vec![error_chain(&error)])?;
         let changes = self.changes_by(&revision);
-        let former = self.replace(revision)?;
-        let entries = entries(&changes, &former.revision, &self.running, By::Files);
-        let (number, at) = (self.running.number, now().wall);
+        let former = match self.replace(revision) {
+            Ok(former) => former,
+            Err(errors) => {
+                self.give_lives_up("the kernel side refused");
+                return Err(errors);
+            }
+        };
+        let running = &self.running;
+        let mut entries = entries(&changes, &former.revision, running, Origin::Files, None);
+        let (moves, next) = self.moves_in_force(Origin::Files);
+        entries.extend(self.told(&running.revision, &moves, Origin::Files));
+        let (number, at) = (running.number, now().wall);
         self.store
             .at_once(|store| -> Result<(), StoreError> {
                 store.save_snapshot(&texts, number, at)?;
+                write(store, &moves)?;
                 audit_all(store, at, &entries)
             })
-            .map_err(|error| vec![error_chain(&error)])
+            .map_err(|error| vec![error_chain(&error)])?;
+        self.follow_lives(moves, next);
+        Ok(())
     }
 
     /// Installs `revision` and returns the former one; if the kernel has no room, that one stays.
@@ -215,22 +252,33 @@ fn since_last(
     if last == texts {
         return Ok(Vec::new());
     }
+    // Whether grants count is told by their lives.
+    let admitting = Admitting {
+        rules: &ApprovalRules::none(),
+        lives: &Lives::default(),
+        origin: Origin::Files,
+    };
     // What another version kept and this one cannot read counts as nothing.
-    let former = build(&last, store, at)
-        .or_else(|_| build(&[], store, at))
+    let former = build(&last, store, at, &admitting)
+        .or_else(|_| build(&[], store, at, &admitting))
         .map_err(|errors| tracing::error!(?errors, "changes of policy files not recorded"));
     let Ok(former) = former else {
         return Ok(Vec::new());
     };
     let changes = diff(&former.set, &running.revision.set);
-    Ok(entries(&changes, &former, running, By::Files))
+    Ok(entries(&changes, &former, running, Origin::Files, None))
 }
 
 /// The revision of these files together with the objects of the API.
-fn build(texts: &[Text], store: &mut Store, at: Timestamp) -> Result<Revision, Vec<String>> {
+fn build(
+    texts: &[Text],
+    store: &mut Store,
+    at: Timestamp,
+    admitting: &Admitting<'_>,
+) -> Result<Revision, Vec<String>> {
     let mut objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     objects.extend(api_objects(store)?);
-    Revision::build(objects, store, at).map_err(explain)
+    Revision::build(objects, store, at, admitting).map_err(explain)
 }
 
 fn api_objects(store: &Store) -> Result<Vec<Located<Object>>, Vec<String>> {
@@ -281,6 +329,8 @@ pub(super) fn check_texts(
         now: at,
         on_expired: OnExpired::Refuse,
         issued_at: &|_, _| at,
+        approval: &ApprovalRules::none(),
+        life: &|_, _| None,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     built

@@ -17,6 +17,7 @@ use crate::{
     endpoint::{Catalogue, Endpoint},
     host::{executable, name_servers::Trust},
     identity::Labels,
+    policy::{Basis, By},
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
     usage::{ProcessRow, UsageRow},
 };
@@ -46,6 +47,10 @@ pub struct StatusView {
     pub identities: usize,
     pub endpoints: usize,
     pub grants: usize,
+    /// Grants that wait for approval.
+    pub waiting: Vec<String>,
+    /// Grants that hold without a second person, until when, and who broke the glass.
+    pub broken_glass: Vec<(String, Option<Timestamp>, By)>,
     pub hosts: usize,
     pub hosts_resolved: usize,
     /// `None`: nobody is asked about pods.
@@ -95,10 +100,24 @@ impl Core {
             identities: self.workloads.n_live(),
             endpoints: revision.set.endpoint_names().count(),
             grants: revision.set.grant_names().count(),
+            waiting: revision.set.waiting().map(ToOwned::to_owned).collect(),
+            broken_glass: self.broken_glass(),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
             kubernetes: self.kubernetes(),
         })
+    }
+
+    fn broken_glass(&self) -> Vec<(String, Option<Timestamp>, By)> {
+        let standings = self.running.revision.set.standings();
+        let broken = standings.filter_map(|standing| {
+            let life = self.lives.get(standing.name, standing.digest)?;
+            let approval = life.approval()?;
+            let is_broken = approval.basis == Basis::BreakGlass && !life.stage().is_over();
+            let until = standing.span.not_after;
+            is_broken.then(|| (standing.name.to_owned(), until, approval.by))
+        });
+        broken.collect()
     }
 
     fn policy_warnings(&self) -> Vec<String> {

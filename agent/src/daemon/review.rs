@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{Core, GrantState, GrantView};
+use super::{Core, GrantView};
 use crate::{
     audit::Record,
     host::clock::now,
     identity::Identity,
-    policy::{Breadth, Measure, Spec, parse},
+    policy::{Breadth, Measure, Spec, Stage, parse},
     store::{RuleKind, StoreError},
 };
 
@@ -21,10 +21,12 @@ impl GrantReview {
     /// When it ended, if it has.
     #[must_use]
     pub fn ended_at(&self) -> Option<Timestamp> {
-        match self.view.state {
-            GrantState::Revoked => self.view.removed.as_ref().map(|removed| removed.at),
-            GrantState::Expired => self.view.span.not_after,
-            GrantState::NotYet | GrantState::Live => None,
+        match self.view.stage {
+            Stage::Revoked | Stage::Rejected => {
+                self.view.removed.as_ref().map(|removed| removed.at)
+            }
+            Stage::Expired => self.view.span.not_after,
+            Stage::Requested | Stage::Approved | Stage::Active => None,
         }
     }
 }
@@ -79,10 +81,10 @@ pub fn recorded_grant(record: &Record) -> Option<GrantView> {
     let is_over = span.not_after.is_some_and(|end| end <= now().wall);
     Some(GrantView {
         name: record.target.name.clone(),
-        state: if is_over {
-            GrantState::Expired
+        stage: if is_over {
+            Stage::Expired
         } else {
-            GrantState::Revoked
+            Stage::Revoked
         },
         grant: grant.clone(),
         span,
@@ -92,5 +94,9 @@ pub fn recorded_grant(record: &Record) -> Option<GrantView> {
             .unwrap_or_default(),
         issued_by: None,
         removed: None,
+        digest: parsed.first()?.value.digest().ok()?,
+        needs: Vec::new(),
+        requested_by: None,
+        approval: None,
     })
 }

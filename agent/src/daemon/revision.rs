@@ -9,19 +9,24 @@ use std::{
 use agent_common::{
     address::Address,
     destination::{Destination, EndpointId},
+    limit::Limit,
     name::NameSet,
+    policy::RuleId,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::addresses::HostUse;
+use super::{
+    addresses::HostUse,
+    lives::{Lives, Origin},
+};
 use crate::{
     bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     policy::{
-        BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind, Located, Numbers,
-        Object, OnExpired, PolicyError, PolicySet, Selections,
+        ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
+        Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections, Spec,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -39,6 +44,14 @@ pub(super) struct Revision {
     names: NameTable,
 }
 
+/// What decides which grants count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitting<'a> {
+    pub(super) rules: &'a ApprovalRules,
+    pub(super) lives: &'a Lives,
+    pub(super) origin: Origin<'a>,
+}
+
 /// Source of objects that were made over the API.
 pub(super) const API_SOURCE: &str = "api";
 
@@ -53,20 +66,34 @@ pub enum RevisionError {
     Store(#[from] StoreError),
 }
 
+impl Admitting<'_> {
+    fn life(&self, name: &str, digest: &str, now: Timestamp) -> Option<Life> {
+        let known = self.lives.get(name, digest).cloned();
+        match self.origin {
+            Origin::Lease(author, lease) if lease == name => {
+                known.or_else(|| Life::lease(author.by(), now))
+            }
+            Origin::Lease(..) | Origin::Files | Origin::Api(_) => known,
+        }
+    }
+}
+
 impl Revision {
     /// Checks `objects` together and gives every name its number.
     pub(super) fn build(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
-        store.at_once(|store| Self::build_with(objects, store, now))
+        store.at_once(|store| Self::build_with(objects, store, now, admitting))
     }
 
     fn build_with(
         objects: Vec<Located<Object>>,
         store: &mut Store,
         now: Timestamp,
+        admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         let sources = objects
             .iter()
@@ -92,6 +119,8 @@ impl Revision {
                 now,
                 on_expired: OnExpired::Warn,
                 issued_at: &issued_at,
+                approval: admitting.rules,
+                life: &|name, digest| admitting.life(name, digest, now),
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
         };
@@ -183,7 +212,7 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
 }
 
 /// What the kernel gets, but for the addresses of hosts.
-pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTables {
+pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision, at: &Now) -> PolicyTables {
     let rows = compiled.prefixes.iter().map(|row| {
         let (address, length) = mapped(row.net);
         ((address, length, row.port), row.destination)
@@ -208,8 +237,25 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
         ports: revision.ports(),
+        limits: limits(revision, at),
         narrowed: Narrowed::new(),
     }
+}
+
+/// Limits of the grants that have any, by number.
+fn limits(revision: &Revision, at: &Now) -> BTreeMap<RuleId, Limit> {
+    let wall_ns = u64::try_from(at.wall.as_nanosecond()).unwrap_or(0);
+    let unix_ns = wall_ns.wrapping_sub(at.boot_ns);
+    let objects = revision.set.objects();
+    objects
+        .filter_map(|object| match &object.spec {
+            Spec::InvocationGrant(grant) if !grant.limits.is_none() => {
+                let number = revision.numbers.grants.get(object.name())?;
+                Some((*number, grant.limits.compile(unix_ns)))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 fn mapped(net: IpNet) -> (Address, u32) {

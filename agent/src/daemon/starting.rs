@@ -19,6 +19,7 @@ use super::{
     labels::Labeller,
     latency::Latency,
     live::LiveFlows,
+    lives::{Lives, Origin},
     narrowing::Narrowing,
     pods::Pods,
     policy::Running,
@@ -70,7 +71,9 @@ impl Core {
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
-        let (running, policy_errors) = Running::first(&config.policy_dir, &mut store)?;
+        let lives = Lives::recover(&mut store)?;
+        let (running, policy_errors) =
+            Running::first(&config.policy_dir, &mut store, &config.approval, &lives)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
             close_source: loaded.close_source,
@@ -101,6 +104,7 @@ impl Core {
             prover,
             maps,
             running,
+            lives,
             policy_errors,
             hosts,
             scope,
@@ -111,12 +115,15 @@ impl Core {
         core.expect_known_identities()?;
         core.search_now();
         core.narrowing.look(&core.running.revision.set);
+        let revision = core.running.revision.clone();
+        core.begin_lives(&revision, Origin::Files)?;
         core.install()
             .map_err(|error| StartError::Policy(vec![error_chain(&error)]))?;
         for (cgroup, identity) in core.workloads.cgroups() {
             core.maps.identities.set(cgroup, identity)?;
         }
         core.maps.paths.replace(&core.workloads.expected())?;
+        core.settle_lives(Origin::Files)?;
         core.believe_name_servers();
         core.is_in_force = true;
         core.attached = loaded.attach()?;

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     endpoint::Catalogue,
     policy::{
-        BuildOptions, Case, Located, Numbers, OnExpired, PolicySet, PolicyTest, decide_case,
-        parse_tests,
+        ApprovalRules, BuildOptions, By, Case, Life, Located, Numbers, OnExpired, PolicySet,
+        PolicyTest, decide_case, parse_tests,
     },
 };
 
@@ -47,6 +47,9 @@ pub fn test_files(files: &[PathBuf], now: Timestamp) -> Result<Vec<CaseOutcome>,
         now,
         on_expired: OnExpired::Warn,
         issued_at: &|_, _| now,
+        approval: &ApprovalRules::none(),
+        // Whether somebody approves it is not what is tested.
+        life: &|_, _| Life::lease(By::Agent, now),
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     let set = built.map_err(|errors| lines(&errors))?.set;

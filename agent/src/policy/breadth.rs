@@ -126,7 +126,7 @@ mod tests {
     use crate::{
         endpoint::Catalogue,
         identity::Labels,
-        policy::{BuildOptions, OnExpired, parse},
+        policy::{ApprovalRules, BuildOptions, OnExpired, parse},
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -137,6 +137,8 @@ mod tests {
             now: NOW,
             on_expired: OnExpired::Refuse,
             issued_at: &|_, _| NOW,
+            approval: &ApprovalRules::none(),
+            life: &|_, _| None,
         };
         let built = PolicySet::build(objects, &Catalogue::default(), &options);
         built.expect("a policy that fits").set

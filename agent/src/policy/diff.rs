@@ -119,18 +119,24 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
         endpoints,
         planes,
         purpose,
+        ticket,
         validity,
+        limits,
+        requires_approval,
     } = old;
     vec![
         ("spec.subjects", *subjects != new.subjects),
         ("spec.endpoints", *endpoints != new.endpoints),
         ("spec.planes", *planes != new.planes),
         ("spec.purpose", *purpose != new.purpose),
+        ("spec.ticket", *ticket != new.ticket),
+        ("spec.approval", *requires_approval != new.requires_approval),
         (
             "spec.notBefore",
             validity.not_before != new.validity.not_before,
         ),
         ("spec.notAfter or ttl", validity.end != new.validity.end),
+        ("spec.limits", *limits != new.limits),
     ]
 }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{
     ClockAnchor, CompileError, EgressDeny, Kind, Numbers, PolicySet, PostureRule, PostureScope,
-    Span, Subject,
+    Span, Stage, Subject,
     set::{Grant, selects},
 };
 use crate::{
@@ -50,6 +50,8 @@ pub enum State {
     Live,
     Expired,
     NotYet,
+    /// It would apply, but it waits for approval, or was rejected or revoked.
+    Held(Stage),
 }
 
 /// Where the posture of the identity comes from.
@@ -90,6 +92,18 @@ pub fn explain(
         .grants
         .iter()
         .map(|(name, rule)| grant(name, rule, labels, target, now));
+    let held = set.held.iter().map(|(name, (stage, rule))| {
+        let mut one = grant(name, rule, labels, target, now);
+        if one.matches_subject && one.matches_endpoint {
+            one.state = State::Held(*stage);
+            one.text = if *stage == Stage::Requested {
+                "would allow this, but waits for approval".to_owned()
+            } else {
+                format!("was {}", stage.name())
+            };
+        }
+        one
+    });
     let postures = set
         .postures
         .iter()
@@ -106,7 +120,7 @@ pub fn explain(
                 ))
             }
         });
-    let all = denies.chain(grants).chain(postures);
+    let all = denies.chain(grants).chain(held).chain(postures);
     Ok(Explanation {
         considered: all
             .filter(|one| one.matches_subject || is_about(one))
@@ -157,10 +171,20 @@ fn grant(
     endpoint: &Endpoint,
     now: Timestamp,
 ) -> Considered {
-    let Grant { grant, span } = rule;
+    let Grant {
+        grant,
+        span,
+        is_over,
+        digest: _,
+        needs: _,
+    } = rule;
     let matches_subject = selects_identity(&grant.subjects, labels);
     let matches_endpoint = selects(&grant.endpoints, &grant.planes, endpoint);
-    let state = state(*span, now);
+    let state = if *is_over {
+        State::Expired
+    } else {
+        state(*span, now)
+    };
     let mut considered = considered(
         Kind::InvocationGrant,
         name,

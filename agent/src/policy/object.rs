@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_common::policy::Posture;
 use ipnet::IpNet;
 
-use super::{PolicyError, Position, Subject, Validity};
+use super::{Limits, PolicyError, Position, Subject, Validity};
 use crate::endpoint::{Endpoint, Plane};
 
 /// A document whose fields are each valid; whether it fits the others, [`super::PolicySet`] says.
@@ -37,7 +37,12 @@ pub struct InvocationGrant {
     pub endpoints: Vec<String>,
     pub planes: BTreeSet<Plane>,
     pub purpose: String,
+    /// What it refers to in a tracker of changes.
+    pub ticket: Option<String>,
     pub validity: Validity,
+    pub limits: Limits,
+    /// Another person must approve it, whatever rules say.
+    pub requires_approval: bool,
 }
 
 /// Refuses the subjects whatever grants say.
@@ -128,6 +133,18 @@ impl Object {
             Spec::InvocationGrant(_) => Kind::InvocationGrant,
             Spec::EgressDeny(_) => Kind::EgressDeny,
             Spec::Posture(_) => Kind::Posture,
+        }
+    }
+
+    /// A grant without annotations.
+    #[must_use]
+    pub fn of_grant(name: &str, grant: &InvocationGrant) -> Self {
+        Self {
+            metadata: Metadata {
+                name: name.to_owned(),
+                annotations: BTreeMap::new(),
+            },
+            spec: Spec::InvocationGrant(grant.clone()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! place.
 
 mod case;
+mod limits;
 mod node;
 mod part;
 mod reader;
@@ -36,7 +37,7 @@ const METADATA: Allowed = Allowed {
 pub fn parse(file: &str, text: &str) -> Result<Vec<Located<Object>>, Vec<PolicyError>> {
     let documents = documents(file, text)?;
     let objects = documents.into_iter().filter_map(|document| match document {
-        Document::Object(object) => Some(object),
+        Document::Object(object) => Some(*object),
         Document::Test(_) => None,
     });
     Ok(objects.collect())
@@ -56,7 +57,7 @@ pub fn parse_tests(file: &str, text: &str) -> Result<Vec<Located<PolicyTest>>, V
 }
 
 enum Document {
-    Object(Located<Object>),
+    Object(Box<Located<Object>>),
     Test(Located<PolicyTest>),
 }
 
@@ -146,7 +147,7 @@ fn read_document(reader: &mut Reader<'_>, document: &Spanned<Node>) -> Option<Do
             let spec = spec::read(reader, spec, kind, name, &place);
             let (spec, metadata) = (spec?, metadata?);
             let object = located(reader, place, root.at, Object { metadata, spec });
-            version_is_known.then_some(Document::Object(object))
+            version_is_known.then(|| Document::Object(Box::new(object)))
         }
         DocumentKind::Test => {
             let cases = case::read(reader, spec);

@@ -1,14 +1,24 @@
 //! Objects that fit together: the whole policy of a host.
 
+mod checks;
+mod governing;
+mod grants;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_common::destination::ANY_PORT;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+pub(in crate::policy) use self::grants::Grant;
+pub use self::grants::GrantStanding;
+use self::{
+    checks::{duplicates, names_of_any_user, unknown_endpoints},
+    grants::resolve,
+};
 use super::{
-    EgressDeny, InvocationGrant, Kind, Located, Object, PolicyError, PostureRule, PostureScope,
-    Span, Spec, Subject, UserSelector, object::ALL_ENDPOINTS,
+    ApprovalRules, EgressDeny, InvocationGrant, Life, Located, Object, PolicyError, PostureRule,
+    PostureScope, Span, Spec, Stage, Subject, UserSelector, object::ALL_ENDPOINTS,
 };
 use crate::endpoint::{Catalogue, Endpoint, Plane};
 
@@ -17,16 +27,11 @@ use crate::endpoint::{Catalogue, Endpoint, Plane};
 pub struct PolicySet {
     pub(super) catalogue: Catalogue,
     pub(super) grants: BTreeMap<String, Grant>,
+    /// Grants that do not count: they wait for approval, were rejected or revoked.
+    pub(super) held: BTreeMap<String, (Stage, Grant)>,
     pub(super) denies: BTreeMap<String, EgressDeny>,
     pub(super) postures: BTreeMap<String, PostureRule>,
     objects: Vec<Object>,
-}
-
-/// A grant and the time for which it holds.
-#[derive(Clone, Debug)]
-pub(super) struct Grant {
-    pub grant: InvocationGrant,
-    pub span: Span,
 }
 
 /// What a check across objects needs to know from outside.
@@ -36,6 +41,10 @@ pub struct BuildOptions<'a> {
     pub on_expired: OnExpired,
     /// When the agent first saw the grant of this name and [`Object::digest`].
     pub issued_at: &'a dyn Fn(&str, &str) -> Timestamp,
+    /// What demands a second person.
+    pub approval: &'a ApprovalRules,
+    /// The life of the grant of this name and digest, if it has begun.
+    pub life: &'a dyn Fn(&str, &str) -> Option<Life>,
 }
 
 impl std::fmt::Debug for BuildOptions<'_> {
@@ -44,10 +53,13 @@ impl std::fmt::Debug for BuildOptions<'_> {
             now,
             on_expired,
             issued_at: _,
+            approval,
+            life: _,
         } = self;
         f.debug_struct("BuildOptions")
             .field("now", now)
             .field("on_expired", on_expired)
+            .field("approval", approval)
             .finish_non_exhaustive()
     }
 }
@@ -94,9 +106,9 @@ impl PolicySet {
             errors.extend(unknown_endpoints(&object, &set.catalogue));
             if let Spec::InvocationGrant(grant) = &object.value.spec {
                 warnings.extend(names_of_any_user(&object, grant));
-                match resolve(&object, grant, options) {
-                    Ok((grant, warning)) => {
-                        set.grants.insert(object.value.metadata.name.clone(), grant);
+                match resolve(&object, grant, &set.catalogue, options) {
+                    Ok((stage, grant, warning)) => {
+                        set.place(object.value.name(), stage, grant);
                         warnings.extend(warning);
                     }
                     Err(error) => errors.push(error),
@@ -108,6 +120,14 @@ impl PolicySet {
             Ok(Built { set, warnings })
         } else {
             Err(errors)
+        }
+    }
+
+    fn place(&mut self, name: &str, stage: Stage, grant: Grant) {
+        if stage.counts() {
+            self.grants.insert(name.to_owned(), grant);
+        } else {
+            self.held.insert(name.to_owned(), (stage, grant));
         }
     }
 
@@ -184,6 +204,7 @@ impl PolicySet {
         )
     }
 
+    /// A grant that counts.
     #[must_use]
     pub fn grant(&self, name: &str) -> Option<&InvocationGrant> {
         self.grants.get(name).map(|grant| &grant.grant)
@@ -196,7 +217,7 @@ impl PolicySet {
             .filter(|endpoint| selects(&grant.endpoints, &grant.planes, endpoint))
     }
 
-    /// When a grant holds.
+    /// When a grant that counts holds.
     #[must_use]
     pub fn span_of_grant(&self, name: &str) -> Option<Span> {
         self.grants.get(name).map(|grant| grant.span)
@@ -223,139 +244,6 @@ pub(super) fn selects(selectors: &[String], planes: &BTreeSet<Plane>, endpoint: 
         && selectors
             .iter()
             .any(|selector| selector == ALL_ENDPOINTS || endpoint.is_selected_by(selector))
-}
-
-fn duplicates(objects: &[Located<Object>]) -> Vec<PolicyError> {
-    let mut first = BTreeMap::<(Kind, &str), &Located<Object>>::new();
-    let mut default: Option<&Located<Object>> = None;
-    let mut errors = Vec::new();
-    for object in objects {
-        let kind = object.value.kind();
-        if let Some(other) = first.insert((kind, object.value.name()), object) {
-            let (kind, place) = (kind.name(), place(other));
-            let message = format!("the {kind} at {place} has the same name: give one another");
-            errors.push(object.error("metadata.name", message));
-        }
-        let is_default = matches!(
-            &object.value.spec,
-            Spec::Posture(PostureRule {
-                scope: PostureScope::Default,
-                ..
-            })
-        );
-        if is_default && let Some(other) = default.replace(object) {
-            let message = format!("there is already a default at {}: keep one", place(other));
-            errors.push(object.error("spec.default", message));
-        }
-    }
-    errors
-}
-
-fn place(object: &Located<Object>) -> String {
-    format!("{}:{}", object.file, object.at.line)
-}
-
-fn unknown_endpoints(object: &Located<Object>, catalogue: &Catalogue) -> Vec<PolicyError> {
-    let (selectors, planes) = match &object.value.spec {
-        Spec::InvocationGrant(grant) => (&grant.endpoints, &grant.planes),
-        Spec::EgressDeny(deny) => (&deny.endpoints, &deny.planes),
-        Spec::ModelEndpoint(_) | Spec::Posture(_) => return Vec::new(),
-    };
-    let mut errors = Vec::new();
-    for (index, selector) in selectors.iter().enumerate() {
-        if selector == ALL_ENDPOINTS {
-            continue;
-        }
-        let selected = catalogue.select(selector);
-        let field = format!("spec.endpoints[{index}]");
-        if selected.is_empty() {
-            errors.push(object.error(&field, unknown_endpoint(selector, catalogue)));
-        } else if !selected
-            .values()
-            .any(|endpoint| planes.contains(&endpoint.plane))
-        {
-            let named = planes.iter().map(|plane| plane.name()).collect::<Vec<_>>();
-            let needed = selected
-                .values()
-                .map(|endpoint| endpoint.plane.name())
-                .collect::<BTreeSet<_>>();
-            let message = format!(
-                "no endpoint of `{selector}` is of the plane {}: add {} to planes",
-                named.join(", "),
-                needed.into_iter().collect::<Vec<_>>().join(", ")
-            );
-            errors.push(object.error(&field, message));
-        }
-    }
-    errors
-}
-
-fn unknown_endpoint(selector: &str, catalogue: &Catalogue) -> String {
-    match catalogue.closest(selector) {
-        Some(closest) => {
-            format!("unknown endpoint or provider `{selector}`; did you mean `{closest}`?")
-        }
-        None => format!(
-            "unknown endpoint or provider `{selector}`; `weir endpoints list` shows all, and a \
-             ModelEndpoint adds one"
-        ),
-    }
-}
-
-/// Subjects that whoever logs in can become by giving a unit that name.
-fn names_of_any_user(object: &Located<Object>, grant: &InvocationGrant) -> Vec<PolicyError> {
-    let is_of_any = |subject: &Subject| match subject {
-        Subject::Any => false,
-        Subject::Parts(parts) => {
-            parts.user_unit.is_some()
-                && parts.unit.is_none()
-                && parts.slice.is_none()
-                && parts.cgroup.is_none()
-                && parts.user.is_none()
-        }
-    };
-    let subjects = grant.subjects.iter().enumerate();
-    let warned = subjects.filter(|(_, subject)| is_of_any(subject));
-    warned
-        .map(|(index, _)| {
-            let field = format!("spec.subjects[{index}].systemd.userUnit");
-            object.error(
-                &field,
-                "selects a unit of that name of every user, and users name their units: add \
-                 `unit: user@UID.service`",
-            )
-        })
-        .collect()
-}
-
-fn resolve(
-    object: &Located<Object>,
-    grant: &InvocationGrant,
-    options: &BuildOptions<'_>,
-) -> Result<(Grant, Option<PolicyError>), PolicyError> {
-    let name = object.value.name();
-    let digest = object.value.digest();
-    let digest = digest.map_err(|error| object.error("document", error.to_string()))?;
-    let span = grant.validity.since((options.issued_at)(name, &digest));
-    let field = match grant.validity.end {
-        super::End::After(_) => "spec.ttl",
-        super::End::Never | super::End::At(_) => "spec.notAfter",
-    };
-    let mut warning = None;
-    if let Some(end) = span.not_after {
-        if span.not_before.is_some_and(|start| end <= start) {
-            return Err(object.error(field, "ends before notBefore: the grant would never hold"));
-        }
-        if end <= options.now {
-            let message = format!("the grant ended at {end}: renew or remove it");
-            match options.on_expired {
-                OnExpired::Refuse => return Err(object.error(field, message)),
-                OnExpired::Warn => warning = Some(object.error(field, message)),
-            }
-        }
-    }
-    let grant = grant.clone();
-    Ok((Grant { grant, span }, warning))
 }
 
 #[cfg(test)]

@@ -140,7 +140,8 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    pub(super) fn new(text: &str) -> Self {
+    #[must_use]
+    pub fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
             glob: text.contains('*').then(|| WildMatch::new(text)),

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::{
         endpoint::Catalogue,
-        policy::{BuildOptions, OnExpired, parse, parse_tests},
+        policy::{ApprovalRules, BuildOptions, OnExpired, parse, parse_tests},
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -139,6 +139,8 @@ spec:
             now: NOW,
             on_expired: OnExpired::Warn,
             issued_at: &|_, _| NOW,
+            approval: &ApprovalRules::none(),
+            life: &|_, _| None,
         };
         let built = PolicySet::build(objects, &Catalogue::default(), &options);
         let set = built.expect("a policy that fits").set;

@@ -52,6 +52,16 @@ impl<'a> AgentBuilder<'a> {
         self.arg("--name-server").arg(address)
     }
 
+    /// Replaces the configuration file, which is empty otherwise.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn config(self, text: &str) -> Self {
+        fs::write(self.host.path("weir.toml"), text).expect("a configuration file");
+        self
+    }
+
     pub fn env(mut self, name: &str, value: PathBuf) -> Self {
         self.environment.push((name.to_owned(), value));
         self
@@ -124,6 +134,14 @@ impl<'a> AgentBuilder<'a> {
     }
 }
 
+/// Somebody who runs a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Who {
+    pub uid: u32,
+    pub gid: u32,
+    pub login: Option<u32>,
+}
+
 pub struct Agent {
     child: Child,
     socket: PathBuf,
@@ -142,6 +160,23 @@ impl Agent {
                 .env("WEIR_SOCKET", &self.socket)
                 .args(args),
         )
+    }
+
+    /// Runs `weir ARGS` as somebody else, with the user that its session was opened for.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    pub fn weir_as(&self, who: Who, args: &[&str]) -> Output {
+        let Who { uid, gid, login } = who;
+        let login = login.map_or(String::new(), |login| {
+            format!("echo {login} > /proc/self/loginuid && ")
+        });
+        let user = format!("--reuid={uid}");
+        let group = format!("--regid={gid}");
+        let script = format!("{login}exec setpriv {user} {group} --clear-groups \"$@\"");
+        let line = self.command_line(args);
+        Output::of(Command::new("sh").args(["-c", &script, "sh"]).args(line))
     }
 
     /// What `weir ARGS --json` prints.
@@ -217,6 +252,17 @@ impl Agent {
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// When it has not.
+    pub fn ended(mut self) {
+        eventually("the end of the agent", || {
+            self.child.try_wait().expect("its state").map(drop)
+        });
     }
 
     /// Asks it to end and waits.

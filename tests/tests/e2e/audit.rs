@@ -526,7 +526,7 @@ fn a_report_says_who_could_invoke_what_and_what_was_used() {
     let broad = grant("broad");
     assert_eq!(
         (&broad["calls"], &broad["state"]),
-        (&3.into(), &"live".into())
+        (&3.into(), &"active".into())
     );
     assert_eq!(broad["endpoints_used"], serde_json::json!(["model"]));
     assert_eq!(broad["issued_by"], "root");

@@ -84,7 +84,7 @@ fn a_grant_that_is_over_can_be_issued_again() {
     let longer: Vec<_> = issue[..9].iter().copied().chain(["1h"]).collect();
     agent.weir(&longer).expect(0);
     let grant = agent.json(&["grant", "list"])["grants"][0].clone();
-    assert_eq!(grant["state"], "live", "{grant}");
+    assert_eq!(grant["state"], "active", "{grant}");
 }
 
 #[test]

@@ -9,11 +9,14 @@ use crate::{
         types::{ConsideredObject, Explanation, MatchedEndpoint, Target, Who},
     },
     daemon::{Core, Explained, Question, QuestionError, sentence},
+    policy::{Considered, Stage, State},
 };
 
 pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, ApiError> {
     let explained = core.explain(question).map_err(question_error)?;
     let suggestion = suggestion(&explained);
+    let is_refused = !explained.decision.is_entitled();
+    let is_waiting = is_refused && waiting(&explained).is_some();
     let Explained {
         identity,
         labels,
@@ -66,14 +69,21 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             .into_iter()
             .map(|one| ConsideredObject {
                 kind: one.kind.name().to_owned(),
+                applies: applies(&one),
                 name: one.name,
-                applies: one.matches_subject && one.matches_endpoint,
                 text: one.text,
             })
             .collect(),
-        note,
+        note: is_waiting
+            .then(|| "a grant that waits for approval would allow this".to_owned())
+            .or(note),
         suggestion,
     })
+}
+
+const fn applies(one: &Considered) -> bool {
+    let is_held = matches!(one.state, State::Held(_));
+    one.matches_subject && one.matches_endpoint && !is_held
 }
 
 pub(super) fn question_error(error: QuestionError) -> ApiError {
@@ -85,6 +95,12 @@ pub(super) fn question_error(error: QuestionError) -> ApiError {
         | QuestionError::Explain(_) => ApiError::new(ErrorCode::NotFound, error.to_string()),
         QuestionError::Store(_) => internal("explain", &error),
     }
+}
+
+/// A grant that would let the caller through, if somebody approved it.
+fn waiting(explained: &Explained) -> Option<&Considered> {
+    let mut considered = explained.considered.iter();
+    considered.find(|one| one.state == State::Held(Stage::Requested))
 }
 
 /// A command that would let a refused caller through.
@@ -102,10 +118,17 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::Ech
         | Reason::Quic
         | Reason::Undecidable
-        | Reason::ForeignSocket => false,
+        | Reason::ForeignSocket
+        | Reason::LimitReached => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;
+    }
+    if let Some(waiting) = waiting(explained) {
+        return Some(format!(
+            "weir grant approve {} --reason \"WHY\"",
+            waiting.name
+        ));
     }
     let subject = subject::options(&explained.labels);
     let endpoint = &explained.targets.first()?.endpoint;

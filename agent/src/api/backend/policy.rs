@@ -7,47 +7,14 @@ use crate::{
     api::{
         error::{ApiError, ErrorCode},
         types::{
-            ApplyResult, CheckReport, DenyRequest, Grant, GrantRequest, PolicyChange, PolicyDiff,
-            PolicyDocuments, PolicyObject, PolicyView, Rule,
+            ApplyResult, CheckReport, DenyRequest, PolicyChange, PolicyDiff, PolicyDocuments,
+            PolicyObject, PolicyView, Rule, WaitingGrant,
         },
     },
-    daemon::{ChangeError, Changed, Core, GrantView},
+    daemon::{ChangeError, Changed, Waiting},
     error_chain,
-    policy::{Change, EgressDeny, Kind, Object, What},
+    policy::{Change, EgressDeny, Kind, Object, StepError, What},
 };
-
-/// JSON is YAML, so a request becomes a policy document and has the same checks as a file.
-pub(super) fn grant_document(request: &GrantRequest) -> String {
-    let GrantRequest {
-        name,
-        subjects,
-        endpoints,
-        planes,
-        purpose,
-        not_before,
-        not_after,
-        ttl,
-    } = request;
-    let mut spec = Map::new();
-    spec.insert(
-        "subjects".to_owned(),
-        subjects.iter().map(subject::document).collect(),
-    );
-    spec.insert("endpoints".to_owned(), json!(endpoints));
-    if !planes.is_empty() {
-        spec.insert("planes".to_owned(), json!(planes));
-    }
-    spec.insert("purpose".to_owned(), json!(purpose));
-    for (field, instant) in [("notBefore", not_before), ("notAfter", not_after)] {
-        if let Some(instant) = instant {
-            spec.insert(field.to_owned(), json!(instant.to_string()));
-        }
-    }
-    if let Some(ttl) = ttl {
-        spec.insert("ttl".to_owned(), json!(ttl));
-    }
-    document(Kind::InvocationGrant, name, spec)
-}
 
 pub(super) fn deny_document(request: &DenyRequest) -> String {
     let DenyRequest {
@@ -92,16 +59,29 @@ pub(super) fn change_error(error: ChangeError) -> ApiError {
         ChangeError::NotInstalled(details) => {
             ApiError::new(ErrorCode::Unavailable, message).with_details(details)
         }
-        ChangeError::Exists { .. } | ChangeError::InFile { .. } => {
+        ChangeError::Exists { .. } | ChangeError::InFile { .. } | ChangeError::Other { .. } => {
             ApiError::new(ErrorCode::Conflict, message)
         }
+        ChangeError::Step { error, .. } => ApiError::new(step_code(&error), message),
         ChangeError::NotFound { .. } => ApiError::new(ErrorCode::NotFound, message),
         ChangeError::Unexpected(_) => ApiError::new(ErrorCode::BadRequest, message),
         ChangeError::Render(_) | ChangeError::Store(_) => internal("change the policy", &error),
     }
 }
 
-fn without_place(line: String) -> String {
+const fn step_code(error: &StepError) -> ErrorCode {
+    match error {
+        StepError::TooLate { .. } | StepError::NotNeeded | StepError::NoBeginning => {
+            ErrorCode::Conflict
+        }
+        StepError::Needed | StepError::NotAnother(_) | StepError::NotByPeople => {
+            ErrorCode::Forbidden
+        }
+        StepError::NoReason => ErrorCode::BadRequest,
+    }
+}
+
+pub(super) fn without_place(line: String) -> String {
     let rest = line
         .strip_prefix("request:")
         .and_then(|rest| rest.split_once(": "));
@@ -163,6 +143,8 @@ fn mistakes(error: ChangeError) -> Vec<String> {
         | ChangeError::NotFound { .. }
         | ChangeError::InFile { .. }
         | ChangeError::Unexpected(_)
+        | ChangeError::Other { .. }
+        | ChangeError::Step { .. }
         | ChangeError::Render(_)
         | ChangeError::Store(_) => vec![error_chain(&error)],
     }
@@ -173,11 +155,16 @@ pub(super) fn applied(changed: Changed) -> ApplyResult {
         revision,
         changes,
         warnings,
+        waiting,
     } = changed;
     ApplyResult {
         revision,
         changes: changes.into_iter().map(change).collect(),
         warnings,
+        waiting: waiting
+            .into_iter()
+            .map(|Waiting { name, needs }| WaitingGrant { name, needs })
+            .collect(),
     }
 }
 
@@ -214,59 +201,6 @@ pub(super) fn view(
     })
 }
 
-/// The grant of this name that is in force.
-pub(super) fn running_grant(core: &Core, name: &str) -> Result<Grant, ApiError> {
-    let grants = core
-        .grants(true)
-        .map_err(|error| internal("list grants", &error))?;
-    let mut running = grants.into_iter().filter(|view| view.removed.is_none());
-    found(running.find(|view| view.name == name), name)
-}
-
-/// The grant of this name that was revoked last.
-pub(super) fn revoked_grant(core: &Core, name: &str) -> Result<Grant, ApiError> {
-    let grants = core
-        .grants(true)
-        .map_err(|error| internal("list grants", &error))?;
-    let mut removed = grants.into_iter().filter(|view| view.removed.is_some());
-    found(removed.rfind(|view| view.name == name), name)
-}
-
-fn found(view: Option<GrantView>, name: &str) -> Result<Grant, ApiError> {
-    view.map(grant)
-        .ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("no grant `{name}`")))
-}
-
-pub(super) fn grant(view: GrantView) -> Grant {
-    let GrantView {
-        name,
-        state,
-        grant,
-        span,
-        source,
-        issued_by,
-        removed,
-    } = view;
-    Grant {
-        name,
-        state: state.name().to_owned(),
-        subjects: grant.subjects.iter().map(subject::words).collect(),
-        endpoints: grant.endpoints,
-        planes: grant
-            .planes
-            .iter()
-            .map(|plane| plane.name().to_owned())
-            .collect(),
-        purpose: grant.purpose,
-        not_before: span.not_before,
-        not_after: span.not_after,
-        source,
-        issued_by,
-        revoked_by: removed.as_ref().map(|removed| removed.by.clone()),
-        revoked_why: removed.and_then(|removed| removed.why),
-    }
-}
-
 pub(super) fn rule((name, deny, source): (String, EgressDeny, String)) -> Rule {
     let EgressDeny {
         subjects,
@@ -291,31 +225,8 @@ mod tests {
     use super::*;
     use crate::{api::types::SubjectSpec, policy::parse};
 
-    fn request() -> GrantRequest {
-        GrantRequest {
-            name: "nightly".to_owned(),
-            subjects: vec![SubjectSpec {
-                unit: Some("batch.service".to_owned()),
-                slice: Some("batch.slice".to_owned()),
-                ..SubjectSpec::default()
-            }],
-            endpoints: vec!["openai".to_owned()],
-            planes: Vec::new(),
-            purpose: "nightly summaries: \"all\"".to_owned(),
-            not_before: None,
-            not_after: None,
-            ttl: Some("8h".to_owned()),
-        }
-    }
-
     #[test]
     fn a_request_is_a_policy_document() {
-        let parsed = parse("request", &grant_document(&request())).expect("valid");
-        let object = &parsed.first().expect("one object").value;
-        assert_eq!(
-            (object.kind(), object.name()),
-            (Kind::InvocationGrant, "nightly")
-        );
         let deny = DenyRequest {
             name: "no-internet".to_owned(),
             subjects: vec![SubjectSpec {
@@ -331,15 +242,5 @@ mod tests {
             parsed.first().map(|object| object.value.kind()),
             Some(Kind::EgressDeny)
         );
-    }
-
-    #[test]
-    fn a_mistake_in_a_request_names_the_field_and_no_line() {
-        let mut request = request();
-        request.purpose = " ".to_owned();
-        let errors = parse("request", &grant_document(&request)).expect_err("blank purpose");
-        let lines = errors.iter().map(ToString::to_string).map(without_place);
-        let text = lines.collect::<Vec<_>>().join("\n");
-        assert!(text.starts_with("spec.purpose: "), "{text}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{internal, policy, subject};
+use super::{grants, internal};
 use crate::{
     api::{
         error::ApiError,
@@ -42,7 +42,7 @@ pub(super) fn histories(records: &[Record]) -> BTreeMap<String, History> {
                     ..History::default()
                 }
             }
-            Action::GrantApproved => history.approved = told,
+            Action::GrantApproved | Action::BreakGlass => history.approved = told,
             Action::GrantActivated => {
                 history.activated = told;
                 history.ended = None;
@@ -54,7 +54,6 @@ pub(super) fn histories(records: &[Record]) -> BTreeMap<String, History> {
             | Action::DenyRemoved
             | Action::PolicyApplied
             | Action::PolicyDeleted
-            | Action::BreakGlass
             | Action::ModeChanged
             | Action::AgentStarted
             | Action::AgentStopped
@@ -88,7 +87,7 @@ pub(super) fn list(core: &mut Core, query: &ReviewQuery) -> Result<GrantReviewLi
 }
 
 pub(super) fn wire(review: &daemon::GrantReview, history: Option<&History>) -> GrantReview {
-    let grant = policy::grant(review.view.clone());
+    let grant = grants::grant(review.view.clone());
     let breadth = &review.breadth;
     let by = |record: &Option<Record>| record.as_ref().map(|record| record.actor.name());
     let history = history.cloned().unwrap_or_default();
@@ -108,8 +107,8 @@ pub(super) fn wire(review: &daemon::GrantReview, history: Option<&History>) -> G
         purpose: grant.purpose,
         source: grant.source,
         issued_by: grant.issued_by.or_else(|| by(&history.activated)),
-        requested_by: by(&history.requested),
-        approved_by: by(&history.approved),
+        requested_by: grant.requested_by.or_else(|| by(&history.requested)),
+        approved_by: grant.approved_by.or_else(|| by(&history.approved)),
         active_since: activated,
         not_after: grant.not_after,
         ended_at: review
@@ -143,12 +142,5 @@ pub(super) fn gone(history: &History) -> Option<GrantReview> {
     let mut wire = wire(&review, Some(history));
     // What was used of it is not known any more under its name.
     wire.findings.clear();
-    wire.subjects = review
-        .view
-        .grant
-        .subjects
-        .iter()
-        .map(subject::words)
-        .collect();
     Some(wire)
 }

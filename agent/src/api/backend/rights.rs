@@ -1,6 +1,6 @@
 //! Who somebody is and what it may call, as wire types.
 
-use super::{bad, explain::question_error, policy};
+use super::{bad, explain::question_error, grants, policy};
 use crate::{
     api::{
         error::ApiError,
@@ -33,7 +33,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         pid,
         lineage,
         posture,
-        grants,
+        grants: granted,
         denies,
         endpoints,
     } = core.rights(subject).map_err(question_error)?;
@@ -57,7 +57,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         revision: core.policy().0,
         posture: posture.ungranted.name().to_owned(),
         posture_name: posture.name,
-        grants: grants.into_iter().map(policy::grant).collect(),
+        grants: granted.into_iter().map(grants::grant).collect(),
         denies: denies.into_iter().map(policy::rule).collect(),
         may_call: endpoints.collect(),
     })

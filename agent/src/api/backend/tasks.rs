@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// What the daemon is asked for. The document of the lease has the same checks as a file.
-fn request(core: &Core, request: TaskRequest, peer: Peer) -> Result<daemon::TaskRequest, ApiError> {
+fn request(
+    core: &Core,
+    request: TaskRequest,
+    peer: &Peer,
+) -> Result<daemon::TaskRequest, ApiError> {
     let caller = peer.process.ok_or_else(|| {
         bad("the process that asks is not there, or in a pid namespace that the agent cannot see")
     })?;
@@ -48,7 +52,7 @@ fn request(core: &Core, request: TaskRequest, peer: Peer) -> Result<daemon::Task
 pub(super) fn start(
     core: &mut Core,
     asked: TaskRequest,
-    peer: Peer,
+    peer: &Peer,
 ) -> Result<TaskStarted, ApiError> {
     let asked = request(core, asked, peer)?;
     let view = core.start_task(&asked).map_err(task_error)?;
@@ -61,7 +65,7 @@ pub(super) fn start(
     })
 }
 
-pub(super) fn end(core: &mut Core, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
+pub(super) fn end(core: &mut Core, id: String, peer: &Peer) -> Result<TaskEnded, ApiError> {
     let actor = core.actor(peer.uid, peer.process);
     let ended = core.end_task(&id, &actor).map_err(task_error)?;
     Ok(TaskEnded {

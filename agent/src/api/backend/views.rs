@@ -9,9 +9,9 @@ use crate::{
     api::{
         error::ApiError,
         types::{
-            Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage, Identity,
-            IdentityList, Kubernetes, LossCount, NamingLatency, RefusedConnections, SimilarHost,
-            Status,
+            BrokenGlass, Capacity, Endpoint, EndpointMatch, EndpointMatches, HookCoverage,
+            Identity, IdentityList, Kubernetes, LossCount, NamingLatency, RefusedConnections,
+            SimilarHost, Status,
         },
     },
     bpf::{Attachment, close_source_name},
@@ -59,6 +59,8 @@ pub(super) fn status(view: StatusView) -> Status {
         identities,
         endpoints,
         grants,
+        waiting,
+        broken_glass,
         hosts,
         hosts_resolved,
         kubernetes,
@@ -120,6 +122,15 @@ pub(super) fn status(view: StatusView) -> Status {
         identities: identities as u64,
         endpoints: endpoints as u64,
         grants: grants as u64,
+        waiting,
+        broken_glass: broken_glass
+            .into_iter()
+            .map(|(grant, until, by)| BrokenGlass {
+                grant,
+                by: by.to_string(),
+                until,
+            })
+            .collect(),
         hosts: hosts as u64,
         hosts_resolved: hosts_resolved as u64,
         kubernetes: kubernetes.map(kubernetes_wire),
@@ -176,6 +187,7 @@ const fn meaning(loss: Loss) -> &'static str {
         Loss::ProcessMapFull => {
             "processes whose executable is unknown: rules about executables do not select them"
         }
+        Loss::LimitMapFull => "uses of limited grants that could not be counted: they were refused",
         Loss::LiveUnwatched => {
             "allowed connections that the kernel cannot end: the agent ends them if their right goes"
         }

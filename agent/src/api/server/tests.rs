@@ -17,6 +17,9 @@ use crate::api::{
     types::{PolicyFile, UsageKey},
 };
 
+/// As without a configuration.
+static ROLES: std::sync::LazyLock<RoleRules> = std::sync::LazyLock::new(RoleRules::default);
+
 /// Answers what the tests ask and refuses the rest.
 struct Fake;
 
@@ -27,6 +30,9 @@ fn refuse<T>() -> Result<T, ApiError> {
 
 #[async_trait]
 impl Backend for Fake {
+    fn roles(&self) -> &RoleRules {
+        &ROLES
+    }
     async fn status(&self) -> Result<Status, ApiError> {
         refuse()
     }
@@ -70,8 +76,17 @@ impl Backend for Fake {
         removal: Removal,
         peer: Peer,
     ) -> Result<Grant, ApiError> {
-        let told = format!("{name} {:?} {}", removal.why, peer.name());
+        let told = format!("{name} {:?} {}", removal.why, peer.by());
         Err(ApiError::new(ErrorCode::NotFound, told))
+    }
+    async fn grant_history(&self, _: String) -> Result<GrantHistory, ApiError> {
+        refuse()
+    }
+    async fn approve_grant(&self, _: String, _: GrantDecision, _: Peer) -> Result<Grant, ApiError> {
+        refuse()
+    }
+    async fn reject_grant(&self, _: String, _: GrantDecision, _: Peer) -> Result<Grant, ApiError> {
+        refuse()
     }
     async fn denies(&self) -> Result<RuleList, ApiError> {
         refuse()
@@ -154,7 +169,7 @@ struct Server {
 fn server() -> Server {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("weir.sock");
-    let listener = bind(&socket).expect("a listener");
+    let listener = bind(&socket, None).expect("a listener");
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(serve(listener, Arc::new(Fake), async {
         let _ = stopped.await;
@@ -276,11 +291,11 @@ async fn a_caller_who_says_nothing_holds_nobody_up() {
 #[tokio::test]
 async fn a_leftover_socket_is_replaced_and_a_live_one_is_not() {
     let server = server();
-    let error = bind(&server.socket).expect_err("somebody listens");
+    let error = bind(&server.socket, None).expect_err("somebody listens");
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     let leftover = server.socket.with_file_name("leftover.sock");
     drop(std::os::unix::net::UnixListener::bind(&leftover).expect("a socket"));
-    bind(&leftover).expect("replaced");
+    bind(&leftover, None).expect("replaced");
 }
 
 #[tokio::test]
@@ -288,7 +303,7 @@ async fn a_file_that_is_no_socket_is_never_removed() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("precious");
     fs::write(&path, "text").expect("a file");
-    let error = bind(&path).expect_err("something is there");
+    let error = bind(&path, None).expect_err("something is there");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "text");
 }
@@ -317,6 +332,8 @@ async fn every_route_is_in_the_served_document() {
         "/v1/explain/who",
         "/v1/grants",
         "/v1/grants/{name}",
+        "/v1/grants/{name}/approve",
+        "/v1/grants/{name}/reject",
         "/v1/denies",
         "/v1/denies/{name}",
         "/v1/policy",

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::WaitingGrant;
+
 /// Selects identities; all given parts must match. `any` alone selects everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -49,6 +51,11 @@ pub struct GrantRequest {
     #[serde(default)]
     pub planes: Vec<String>,
     pub purpose: String,
+    /// What it refers to in a tracker of changes.
+    pub ticket: Option<String>,
+    /// Another person must approve it, whatever the agent's rules say.
+    #[serde(default)]
+    pub requires_approval: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub not_before: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -65,7 +72,7 @@ pub struct GrantList {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     pub name: String,
-    /// `live`, `not-yet`, `expired` or `revoked`.
+    /// `requested`, `approved` (its time has not begun), `active`, `expired`, `revoked` or `rejected`.
     pub state: String,
     /// As a sentence: `unit batch.service`.
     pub subjects: Vec<String>,
@@ -82,6 +89,22 @@ pub struct Grant {
     pub issued_by: Option<String>,
     pub revoked_by: Option<String>,
     pub revoked_why: Option<String>,
+    #[serde(default)]
+    pub ticket: Option<String>,
+    /// Of its content: an approval is for exactly this.
+    #[serde(default)]
+    pub digest: String,
+    /// Why it needs approval; empty if it does not.
+    #[serde(default)]
+    pub needs_approval: Vec<String>,
+    #[serde(default)]
+    pub requested_by: Option<String>,
+    /// Person who approved it.
+    #[serde(default)]
+    pub approved_by: Option<String>,
+    /// It holds for an hour without a second person.
+    #[serde(default)]
+    pub broke_glass: bool,
 }
 
 /// `POST /v1/denies`.
@@ -274,6 +297,9 @@ pub struct ApplyResult {
     pub revision: u64,
     pub changes: Vec<PolicyChange>,
     pub warnings: Vec<String>,
+    /// Grants among the objects that entitle nobody until somebody else approves them.
+    #[serde(default)]
+    pub waiting: Vec<WaitingGrant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

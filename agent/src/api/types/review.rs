@@ -24,7 +24,7 @@ pub struct GrantReviewList {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GrantReview {
     pub name: String,
-    /// `live`, `not-yet`, `expired` or `revoked`.
+    /// As in the list of grants.
     pub state: String,
     pub subjects: Vec<String>,
     pub endpoints: Vec<String>,

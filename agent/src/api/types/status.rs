@@ -37,6 +37,12 @@ pub struct Status {
     pub identities: u64,
     pub endpoints: u64,
     pub grants: u64,
+    /// Names of grants that wait for approval.
+    #[serde(default)]
+    pub waiting: Vec<String>,
+    /// Grants that hold for an hour without a second person.
+    #[serde(default)]
+    pub broken_glass: Vec<BrokenGlass>,
     /// Hosts of endpoints that are resolved, and how many of them have an address.
     pub hosts: u64,
     pub hosts_resolved: u64,
@@ -45,6 +51,14 @@ pub struct Status {
     pub kubernetes: Option<Kubernetes>,
     /// Stated limits: what this version does not see or stop.
     pub limits: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BrokenGlass {
+    pub grant: String,
+    pub by: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
 }
 
 /// One kernel hook.

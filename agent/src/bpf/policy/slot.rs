@@ -93,7 +93,7 @@ pub(super) fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
     }
 }
 
-fn keys<K>(
+pub(super) fn keys<K>(
     map: &'static str,
     keys: impl Iterator<Item = Result<K, aya::maps::MapError>>,
 ) -> Result<Vec<K>, KernelError> {

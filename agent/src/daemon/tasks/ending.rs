@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::{Core, Task, TaskError, lease_name, told};
 use crate::{
     audit::{Action, Actor},
+    daemon::Author,
     error_chain,
     host::{clock::now, task_cgroup},
     policy::Kind,
@@ -109,7 +110,7 @@ impl Core {
         let Some(lease) = set.grant(&lease_name(&task.stored.id)) else {
             return false;
         };
-        if task.stored.uid == 0 {
+        if task.stored.uid == 0 && !self.needs_right(lease) {
             return true;
         }
         let directory = task.directory(&self.host.cgroup_root);
@@ -142,7 +143,11 @@ impl Core {
         let ended = (!task.stored.is_over).then(|| told(Action::TaskEnded, &over, actor, why));
         let name = lease_name(&over.id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
-            self.remove(Kind::InvocationGrant, &name, actor, Some(why.to_owned()))?;
+            let author = Author {
+                actor: actor.clone(),
+                login: None,
+            };
+            self.remove(Kind::InvocationGrant, &name, &author, Some(why.to_owned()))?;
         }
         let at = now().wall;
         self.store.at_once(|store| -> Result<(), StoreError> {

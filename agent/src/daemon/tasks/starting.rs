@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::{MOST_TASKS, Task, TaskError, TaskRequest, TaskView, lease_name, told};
 use crate::{
     audit::{Action, Actor, Entry, Outcome, Target},
-    daemon::{ChangeError, Core, changes},
+    daemon::{Author, ChangeError, Core, changes},
     error_chain,
     host::{
         cgroups::path_below,
@@ -17,7 +17,7 @@ use crate::{
         process, task_cgroup,
     },
     identity::Identity,
-    policy::{End, InvocationGrant, Kind, Object, Spec},
+    policy::{ApprovalRules, End, InvocationGrant, Kind, Object, Spec},
     store::{StoreError, StoredTask},
 };
 
@@ -96,7 +96,7 @@ impl Core {
         let Spec::InvocationGrant(lease) = &mut object.spec else {
             return Err(ChangeError::Unexpected(Kind::InvocationGrant).into());
         };
-        if uid == 0 {
+        if uid == 0 && self.is_free_for_root(lease, above)? {
             return Ok(object);
         }
         let at = now();
@@ -113,6 +113,25 @@ impl Core {
             lease.validity.end = End::At(end);
         }
         Ok(object)
+    }
+
+    /// Whether root may lease this without a right of its own: not from a workload that is governed,
+    /// and nothing that another person would have to approve.
+    fn is_free_for_root(&self, lease: &InvocationGrant, above: &Path) -> Result<bool, TaskError> {
+        let labels = &self.identity_in(above)?.labels;
+        let governing = self.running.revision.set.governs(labels, now().wall);
+        Ok(governing.is_none() && !self.needs_right(lease))
+    }
+
+    /// Whether another person would have to approve this, were it no lease.
+    pub(super) fn needs_right(&self, lease: &InvocationGrant) -> bool {
+        let rules = ApprovalRules {
+            // A lease ends with its task.
+            longest: None,
+            ..self.config.approval.clone()
+        };
+        let catalogue = self.running.revision.set.catalogue();
+        !rules.needs(lease, catalogue, now().wall).is_empty()
     }
 
     /// Until when whatever the user `uid` runs in the cgroup `above` may itself call all that `lease`
@@ -217,7 +236,11 @@ impl Core {
             store.audit(at, &begun)
         })?;
         let text = lease.to_yaml().map_err(ChangeError::from)?;
-        self.create(Kind::InvocationGrant, &text, actor)?;
+        let author = Author {
+            actor: actor.clone(),
+            login: None,
+        };
+        self.create_lease(&text, &author)?;
         let path = stored.cgroup.clone();
         let task = Task {
             stored,
@@ -239,7 +262,7 @@ impl Core {
         let name = lease_name(id);
         if self.source(Kind::InvocationGrant, &name).is_some() {
             let why = Some(why.to_owned());
-            if let Err(error) = self.remove(Kind::InvocationGrant, &name, &Actor::agent(), why) {
+            if let Err(error) = self.remove(Kind::InvocationGrant, &name, &Author::agent(), why) {
                 tracing::error!(error = error_chain(&error), name, "lease not removed");
             }
         }

@@ -224,7 +224,7 @@ fn grants<'p>(
     for (name, grant) in &set.grants {
         let id = number(&numbers.grants, Kind::InvocationGrant, name)?;
         rules.push(GrantRule {
-            window: anchor.window(grant.span, id),
+            window: anchor.window(grant.window(), id),
             scope: scopes.scope(&grant.grant.endpoints, &grant.grant.planes),
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use agent_common::{destination::ANY_PORT, policy::Posture};
 
 use super::{
-    Place,
+    Place, limits,
     reader::{Allowed, Field, Fields, Reader},
     subject, value,
 };
@@ -29,11 +29,14 @@ const GRANT: Allowed = Allowed {
         "endpoints",
         "planes",
         "purpose",
+        "ticket",
+        "approval",
         "notBefore",
         "notAfter",
         "ttl",
+        "limits",
     ],
-    unenforceable: &["limits", "approval"],
+    unenforceable: &[],
 };
 
 const DENY: Allowed = Allowed {
@@ -167,13 +170,26 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
     let purpose = reader
         .required(&fields, "purpose", "say why the subjects may do this")
         .and_then(|field| value::words(reader, field));
+    let ticket = fields
+        .get("ticket")
+        .and_then(|field| value::words(reader, field));
+    let requires_approval = fields
+        .get("approval")
+        .and_then(|field| reader.word(field, &[()], |()| "required"))
+        .is_some();
     let validity = validity(reader, &fields);
+    let limits = fields
+        .get("limits")
+        .and_then(|field| limits::read(reader, field));
     Some(InvocationGrant {
         subjects,
         endpoints,
         planes,
         purpose: purpose?,
+        ticket,
         validity,
+        limits: limits.unwrap_or_default(),
+        requires_approval,
     })
 }
 

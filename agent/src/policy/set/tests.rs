@@ -5,7 +5,7 @@ mod resolvers;
 use jiff::{Timestamp, ToSpan};
 
 use super::*;
-use crate::policy::{Change, What, diff, parse};
+use crate::policy::{Change, Kind, What, diff, parse};
 
 const NOW: &str = "2026-01-15T12:00:00Z";
 
@@ -40,6 +40,8 @@ fn build(files: &[&str], on_expired: OnExpired) -> Result<Built, Vec<PolicyError
         now: now(),
         on_expired,
         issued_at: &issued_at,
+        approval: &ApprovalRules::none(),
+        life: &|_, _| None,
     };
     PolicySet::build(objects(files), Catalogue::builtin(), &options)
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     endpoint::Catalogue,
     identity::{Identity, Labels},
-    policy::{BuildOptions, OnExpired, PolicySet, Span, explain, parse},
+    policy::{ApprovalRules, BuildOptions, OnExpired, PolicySet, Span, explain, parse},
 };
 
 fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
@@ -25,6 +25,8 @@ fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
         now: instant(0),
         on_expired: OnExpired::Warn,
         issued_at: &issued_at,
+        approval: &ApprovalRules::none(),
+        life: &|_, _| None,
     };
     PolicySet::build(objects, catalogue, &options)
         .unwrap_or_else(|errors| panic!("{errors:?}"))

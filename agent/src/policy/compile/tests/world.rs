@@ -18,8 +18,8 @@ use crate::{
     endpoint::{Catalogue, Endpoint, Plane, Risk, Source},
     identity::{Identity, Labels, LocalUser},
     policy::{
-        ClockAnchor, EgressDeny, End, InvocationGrant, NamePattern, Numbers, Parts, PolicySet,
-        PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
+        ClockAnchor, EgressDeny, End, InvocationGrant, Limits, NamePattern, Numbers, Parts,
+        PolicySet, PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
     },
 };
 
@@ -328,9 +328,18 @@ fn grant() -> impl Strategy<Value = Grant> {
                 endpoints,
                 planes,
                 purpose: "x".to_owned(),
+                ticket: None,
                 validity,
+                limits: Limits::default(),
+                requires_approval: false,
             };
-            Grant { grant, span }
+            Grant {
+                grant,
+                span,
+                is_over: false,
+                digest: String::new(),
+                needs: Vec::new(),
+            }
         },
     )
 }

@@ -1,0 +1,48 @@
+//! Limits of grants, and what has been used of them.
+
+use agent_common::{
+    abi,
+    limit::{Limit, UsedKey},
+    loss::Loss,
+    policy::RuleId,
+};
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    macros::map,
+    maps::HashMap,
+};
+
+use super::count_loss;
+
+#[map]
+static LIMITS: HashMap<RuleId, Limit> =
+    HashMap::with_max_entries(abi::MAX_LIMITS, BPF_F_NO_PREALLOC);
+#[map]
+static USED: HashMap<UsedKey, u64> = HashMap::with_max_entries(abi::MAX_USED, BPF_F_NO_PREALLOC);
+
+#[inline(always)]
+pub fn limit(grant: RuleId) -> Option<&'static Limit> {
+    // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
+    unsafe { LIMITS.get(grant) }
+}
+
+/// What has been used, made if absent; then what was used in the window before is let go. `None` if
+/// there is no room.
+#[inline(always)]
+pub fn used(key: &UsedKey) -> Option<*mut u64> {
+    if let Some(used) = USED.get_ptr_mut(key) {
+        return Some(used);
+    }
+    // Another processor may have made it in between.
+    let _ = USED.insert(key, 0, u64::from(BPF_NOEXIST));
+    let former = UsedKey {
+        window: key.window.wrapping_sub(1),
+        ..*key
+    };
+    let _ = USED.remove(former);
+    let used = USED.get_ptr_mut(key);
+    if used.is_none() {
+        count_loss(Loss::LimitMapFull);
+    }
+    used
+}
