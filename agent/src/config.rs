@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::{
     host::peer::group_numbers,
-    policy::{ApprovalRules, RoleRules},
+    policy::{ApprovalRules, RoleRules, Separation},
 };
 
 pub use self::kubernetes::{Kubernetes, PodSource};
@@ -64,6 +64,8 @@ pub struct Config {
     pub audit: Audit,
     /// Which grants need a second person.
     pub approval: ApprovalRules,
+    /// What becomes of a subject that may both manage and invoke.
+    pub separation_of_duties: Separation,
     /// Who may do what over the API.
     pub roles: RoleRules,
 }
@@ -118,6 +120,7 @@ impl Default for Config {
             lsm: Lsm::Off,
             audit: Audit::default(),
             approval: ApprovalRules::default(),
+            separation_of_duties: Separation::Report,
             roles: RoleRules::default(),
         }
     }
@@ -178,6 +181,7 @@ struct File {
     audit: Audit,
     approval: approval::Table,
     roles: roles::Table,
+    separation_of_duties: Option<SeparationName>,
     socket_group: Option<String>,
 }
 
@@ -187,6 +191,22 @@ enum FileMode {
     Observe,
     Shadow,
     Enforce,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SeparationName {
+    Report,
+    Refuse,
+}
+
+impl From<SeparationName> for Separation {
+    fn from(name: SeparationName) -> Self {
+        match name {
+            SeparationName::Report => Self::Report,
+            SeparationName::Refuse => Self::Refuse,
+        }
+    }
 }
 
 impl From<FileMode> for Mode {
@@ -256,6 +276,7 @@ impl Config {
             approval: _,
             roles: _,
             socket_group: _,
+            separation_of_duties,
         } = file;
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default| {
             flag.or(file).unwrap_or(default)
@@ -289,6 +310,8 @@ impl Config {
             audit,
             approval: defaults.approval,
             roles: defaults.roles,
+            separation_of_duties: separation_of_duties
+                .map_or(defaults.separation_of_duties, Separation::from),
             socket_group: None,
         }
     }

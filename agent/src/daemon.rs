@@ -15,6 +15,7 @@ mod chores;
 mod core;
 mod ending;
 mod explain;
+mod findings;
 mod grants;
 mod grouping;
 mod installing;
@@ -57,7 +58,7 @@ pub use self::{
     approving::Decision,
     audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
-    changes::{ChangeError, Changed, Waiting},
+    changes::{ChangeError, Changed, Checked, Waiting},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,

@@ -49,7 +49,7 @@ pub use object::{
 pub use parse::{parse, parse_tests};
 pub use render::RenderError;
 pub use roles::{Role, RoleRules};
-pub use set::{BuildOptions, Built, GrantStanding, OnExpired, PolicySet};
+pub use set::{BuildOptions, Built, Finding, GrantStanding, OnExpired, PolicySet, Separation};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
 pub use test::{Case, CasePlace, Expected, PolicyTest, decide_case};
 pub use validity::{End, Span, Validity};

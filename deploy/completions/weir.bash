@@ -94,14 +94,26 @@ _weir() {
             weir__subcmd__endpoints,match)
                 cmd="weir__subcmd__endpoints__subcmd__match"
                 ;;
+            weir__subcmd__grant,approve)
+                cmd="weir__subcmd__grant__subcmd__approve"
+                ;;
             weir__subcmd__grant,issue)
                 cmd="weir__subcmd__grant__subcmd__issue"
                 ;;
             weir__subcmd__grant,list)
                 cmd="weir__subcmd__grant__subcmd__list"
                 ;;
+            weir__subcmd__grant,reject)
+                cmd="weir__subcmd__grant__subcmd__reject"
+                ;;
+            weir__subcmd__grant,requests)
+                cmd="weir__subcmd__grant__subcmd__requests"
+                ;;
             weir__subcmd__grant,revoke)
                 cmd="weir__subcmd__grant__subcmd__revoke"
+                ;;
+            weir__subcmd__grant,show)
+                cmd="weir__subcmd__grant__subcmd__show"
                 ;;
             weir__subcmd__grant,unused)
                 cmd="weir__subcmd__grant__subcmd__unused"
@@ -120,6 +132,9 @@ _weir() {
                 ;;
             weir__subcmd__policy,show)
                 cmd="weir__subcmd__policy__subcmd__show"
+                ;;
+            weir__subcmd__policy,test)
+                cmd="weir__subcmd__policy__subcmd__test"
                 ;;
             *)
                 ;;
@@ -630,7 +645,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__grant)
-            opts="-h --socket --help issue list unused revoke"
+            opts="-h --socket --help issue list unused requests approve reject show revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -647,8 +662,34 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__grant__subcmd__approve)
+            opts="-h --reason --digest --json --break-glass --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__grant__subcmd__issue)
-            opts="-h --unit --slice --user-unit --container --container-name --image --pod --namespace --service-account --pod-label --cgroup --task --exe --user --any --endpoint --plane --purpose --ttl --not-after --not-before --json --socket --help"
+            opts="-h --unit --slice --user-unit --container --container-name --image --pod --namespace --service-account --pod-label --cgroup --task --exe --user --any --endpoint --plane --purpose --ticket --needs-approval --ttl --not-after --not-before --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -722,6 +763,10 @@ _weir() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --ticket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -763,17 +808,83 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        weir__subcmd__grant__subcmd__revoke)
-            opts="-h --why --json --socket --help"
+        weir__subcmd__grant__subcmd__reject)
+            opts="-h --reason --digest --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__grant__subcmd__requests)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__grant__subcmd__revoke)
+            opts="-h --identity --all --why --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --why)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__grant__subcmd__show)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -844,7 +955,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__policy)
-            opts="-h --socket --help check apply diff show remove"
+            opts="-h --socket --help check test apply diff show remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -938,6 +1049,24 @@ _weir() {
             return 0
             ;;
         weir__subcmd__policy__subcmd__show)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__policy__subcmd__test)
             opts="-h --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -95,12 +95,16 @@ complete -c weir -n "__fish_weir_using_subcommand events" -l socket -d 'Socket o
 complete -c weir -n "__fish_weir_using_subcommand events" -l follow -d 'Go on printing as they happen'
 complete -c weir -n "__fish_weir_using_subcommand events" -l json -d 'Print one JSON object a line'
 complete -c weir -n "__fish_weir_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -f -a "issue" -d 'Issue a grant; it is in force when the command returns'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -f -a "list" -d 'List grants in force or to come'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -f -a "unused" -d 'List grants that are not used, or are broader than their use'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused revoke" -f -a "revoke" -d 'Revoke a grant that was issued with `weir grant issue` or `weir policy apply`'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "issue" -d 'Issue a grant; it is in force when this returns, unless it needs approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "list" -d 'List grants in force or to come'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "unused" -d 'List grants that are not used, or are broader than their use'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "requests" -d 'List grants that wait for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant that was made over the API, or all rights of an identity'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
@@ -118,23 +122,44 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l endpoint -d 'Endpoint or provider; `*` for all. May be given again' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l purpose -d 'What for' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l ticket -d 'What it refers to in a tracker of changes' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l ttl -d 'How long, as in 8h' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l not-after -d 'First time at which it no longer holds' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l not-before -d 'First time at which it holds' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l any -d 'Everybody'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l needs-approval -d 'Let another person approve it, whether a rule demands that or not'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l all -d 'Also those that have ended or were revoked'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l all -d 'Also those that have ended, were revoked or rejected'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l since -d 'What was used from a time on, or for a duration up to now' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l json -d 'Print JSON: all grants, with what was used of each'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -l reason -d 'Kept in the history' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -l digest -d 'Only if the content is still the one that you have seen: the start of its digest' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -l break-glass -d 'Without a second person, for an hour at most; everybody is told'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from reject" -l reason -d 'Kept in the history' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from reject" -l digest -d 'Only if the content is still the one that you have seen: the start of its digest' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from reject" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from reject" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from reject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l identity -d 'Refuse this identity everything, whatever grants say, until `weir deny remove`' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l why -d 'Kept in the history' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l all -d 'All its rights, from files, too'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -l socket -d 'Socket of the running agent' -r -F
@@ -169,16 +194,20 @@ complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcomma
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l why -d 'Kept in the history' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "show" -d 'Print everything that is in force'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "test" -d 'Run the tests that stand beside a policy; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "show" -d 'Print everything that is in force'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -31,9 +31,10 @@ use super::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoTalks,
     },
 };
 use crate::{
@@ -229,6 +230,28 @@ impl Backend for DaemonBackend {
                 .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
         })
         .await
+    }
+
+    async fn revoke_identity(
+        &self,
+        request: IdentityRevocation,
+        peer: Peer,
+    ) -> Result<Rule, ApiError> {
+        let identity = Subject::Identity(request.identity.clone());
+        let labels = self
+            .ask(|core| {
+                let rights = core.rights(identity).map_err(explain::question_error)?;
+                Ok(rights.labels)
+            })
+            .await?;
+        let deny = DenyRequest {
+            name: subject::revocation(&request.identity),
+            subjects: vec![subject::of(&labels)],
+            endpoints: vec!["*".to_owned()],
+            cidrs: Vec::new(),
+            reason: request.why,
+        };
+        self.add_deny(deny, peer).await
     }
 
     async fn remove_deny(

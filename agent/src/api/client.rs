@@ -19,9 +19,10 @@ use super::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoQuery, WhoTalks,
     },
 };
 
@@ -138,6 +139,11 @@ impl Client {
         self.send(Method::POST, "/v1/denies", request).await
     }
 
+    pub async fn revoke_identity(&self, request: &IdentityRevocation) -> Answer<Rule> {
+        self.send(Method::POST, "/v1/identities/revoke", request)
+            .await
+    }
+
     pub async fn remove_deny(&self, name: &str, removal: &Removal) -> Answer<()> {
         let path = format!("/v1/denies/{}", escaped(name));
         let body = serde_json::to_vec(removal)?;
@@ -204,7 +210,7 @@ impl Client {
     }
 
     pub async fn review_grants(&self, query: &ReviewQuery) -> Answer<GrantReviewList> {
-        self.get("/v1/grants/review", query).await
+        self.get("/v1/review/grants", query).await
     }
 
     pub async fn report(&self, query: &ReviewQuery) -> Answer<Report> {

@@ -33,9 +33,10 @@ use super::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoTalks,
     },
 };
 
@@ -134,6 +135,11 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Grant, ApiError>;
     async fn denies(&self) -> Result<RuleList, ApiError>;
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError>;
+    async fn revoke_identity(
+        &self,
+        request: IdentityRevocation,
+        peer: Peer,
+    ) -> Result<Rule, ApiError>;
     async fn remove_deny(&self, name: String, removal: Removal, peer: Peer)
     -> Result<(), ApiError>;
     async fn policy(&self) -> Result<PolicyView, ApiError>;
@@ -198,7 +204,11 @@ pub fn bind(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     if group.is_some() {
-        chown(path, None, group)?;
+        chown(path, None, group).map_err(|error| {
+            let message = "cannot give it to `socket_group`: let the agent be a member, as with \
+                           SupplementaryGroups= in its unit";
+            io::Error::new(error.kind(), message)
+        })?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)

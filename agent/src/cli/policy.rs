@@ -148,11 +148,7 @@ impl Args {
 fn check(paths: &[PathBuf], json: bool, out: &mut Out<'_>) -> anyhow::Result<Answer> {
     let files = files(paths)?;
     let report = match check_files(&files, Timestamp::now()) {
-        Ok((objects, warnings)) => CheckReport {
-            objects: objects as u64,
-            errors: Vec::new(),
-            warnings,
-        },
+        Ok(checked) => checked.into(),
         Err(errors) => CheckReport {
             errors,
             ..CheckReport::default()
@@ -163,6 +159,9 @@ fn check(paths: &[PathBuf], json: bool, out: &mut Out<'_>) -> anyhow::Result<Ans
     } else {
         for line in report.errors.iter().chain(&report.warnings) {
             out.line(line)?;
+        }
+        for finding in &report.findings {
+            out.line(format!("finding: {finding}"))?;
         }
         if report.errors.is_empty() {
             out.line(format!(

@@ -75,6 +75,9 @@ pub(super) fn print(status: &Status, out: &mut Out<'_>) -> anyhow::Result<()> {
             status.waiting.len()
         ))?;
     }
+    for finding in &status.findings {
+        out.line(format!("finding   {finding}"))?;
+    }
     for error in &status.policy_errors {
         out.line(format!("MISTAKE   {error} (the running revision stays)"))?;
     }

@@ -181,6 +181,7 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             endpoints: 3,
             grants: 1,
             waiting: vec!["admin".to_owned()],
+            findings: vec!["grant `a` is broad".to_owned()],
             broken_glass: vec![BrokenGlass {
                 grant: "urgent".to_owned(),
                 by: "uid 7".to_owned(),
@@ -211,6 +212,7 @@ knows     2 identities, 3 endpoints; 2 of 4 hosts have an address
 kubernetes  api, 12 pods of n1, 1 UNRESOLVED, AWAY for 3m: connection refused (what is known is 4m old)
 BROKEN GLASS  urgent holds until 2025-06-15T15:07:40Z without a second person: uid 7 let it through
 waiting   1 grants wait for approval: `weir grant requests`
+finding   grant `a` is broad
 MISTAKE   p.yaml:1:2: kind: unknown (the running revision stays)
 
 hooks

@@ -36,6 +36,7 @@ impl Core {
         } else {
             Basis::Person
         };
+        self.check_approval(&decision.name)?;
         self.decide(decision, Step::Approve(basis))?;
         fault::point("approve-recorded");
         let Decision { name, reason, .. } = decision;
@@ -57,6 +58,13 @@ impl Core {
         fault::point("approve-kept");
         tracing::info!(name, %by, reason, "grant approved");
         Ok(changed)
+    }
+
+    /// Refuses an approval that would let somebody both manage and invoke.
+    fn check_approval(&self, name: &str) -> Result<(), ChangeError> {
+        let mut approved = self.running.revision.clone();
+        approved.set.admit(name);
+        self.check_duties(&approved).map_err(ChangeError::Invalid)
     }
 
     /// Refuses a grant that waits, for good.

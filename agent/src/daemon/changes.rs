@@ -72,6 +72,15 @@ pub struct Changed {
     pub waiting: Vec<Waiting>,
 }
 
+/// What a check found that is no mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub n_objects: usize,
+    pub warnings: Vec<String>,
+    /// Allowed, and still worth a look.
+    pub findings: Vec<String>,
+}
+
 /// A grant that entitles nobody until it is approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
@@ -158,11 +167,15 @@ impl Core {
     /// # Errors
     ///
     /// Every mistake.
-    pub fn check(&mut self, texts: &[Text]) -> Result<(usize, Vec<String>), ChangeError> {
+    pub fn check(&mut self, texts: &[Text]) -> Result<Checked, ChangeError> {
         let new = parse(texts)?;
         let n_objects = new.len();
         let revision = self.with(new, texts, Origin::Files)?;
-        Ok((n_objects, lines(&revision.warnings)))
+        Ok(Checked {
+            n_objects,
+            warnings: lines(&revision.warnings),
+            findings: self.findings(&revision.set),
+        })
     }
 
     /// Removes an object that was made over the API.
@@ -230,6 +243,7 @@ impl Core {
         let objects: Vec<_> = new.iter().map(|object| object.value.clone()).collect();
         self.ask_again(&objects)?;
         let revision = self.with(new, texts, origin)?;
+        self.check_duties(&revision).map_err(ChangeError::Invalid)?;
         self.begin_lives(&revision, origin)?;
         fault::point("issue-recorded");
         let (changed, mut entries) = match self.install_changed(revision, origin, None) {
@@ -275,6 +289,7 @@ impl Core {
             rules: &self.config.approval,
             lives: &self.lives,
             origin,
+            separation: self.config.separation_of_duties,
         };
         Revision::build(objects, &mut self.store, now().wall, &admitting)
             .map_err(|error| ChangeError::Invalid(explain(error)))

@@ -1,15 +1,12 @@
 //! The running revision: where it comes from, and how another takes its place.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleEntry};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Core, StartError,
+    Checked, Core, StartError,
     audit::entries,
     changes::audit_all,
     lives::{Lives, Origin, write},
@@ -19,13 +16,14 @@ use super::{
 use crate::{
     audit::Entry,
     bpf::{KernelError, policy::PolicyTables},
+    config::Config,
     endpoint::Catalogue,
     error_chain,
     host::clock::{Now, boot_ns, now},
     identity::Identity,
     policy::{
         ApprovalRules, BuildOptions, Change, Compiler, Entries, Located, Object, OnExpired,
-        PolicyError, PolicySet, diff, earlier, parse,
+        PolicyError, PolicySet, Separation, diff, earlier, parse,
     },
     store::{Store, StoreError},
 };
@@ -54,16 +52,17 @@ impl Running {
     /// The policy to start with: the files, or, if they have mistakes, what ran last; then with
     /// the mistakes.
     pub(super) fn first(
-        directory: &Path,
+        config: &Config,
         store: &mut Store,
-        rules: &ApprovalRules,
         lives: &Lives,
     ) -> Result<(Self, Vec<String>), StartError> {
         let admitting = Admitting {
-            rules,
+            rules: &config.approval,
             lives,
             origin: Origin::Files,
+            separation: config.separation_of_duties,
         };
+        let directory = config.policy_dir.as_path();
         let at = now().wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
@@ -176,8 +175,10 @@ impl Core {
             rules: &self.config.approval,
             lives: &self.lives,
             origin: Origin::Files,
+            separation: self.config.separation_of_duties,
         };
         let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        self.check_duties(&revision)?;
         self.begin_lives(&revision, Origin::Files)
             .map_err(|error| vec![error_chain(&error)])?;
         let changes = self.changes_by(&revision);
@@ -257,6 +258,7 @@ fn since_last(
         rules: &ApprovalRules::none(),
         lives: &Lives::default(),
         origin: Origin::Files,
+        separation: Separation::Report,
     };
     // What another version kept and this one cannot read counts as nothing.
     let former = build(&last, store, at, &admitting)
@@ -309,7 +311,7 @@ pub(super) fn lines(errors: &[PolicyError]) -> Vec<String> {
 /// # Errors
 ///
 /// Every mistake, one line each.
-pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<(usize, Vec<String>), Vec<String>> {
+pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<Checked, Vec<String>> {
     let texts = sources::read(files).map_err(|errors| lines(&errors))?;
     check_texts(&texts, at)
 }
@@ -319,10 +321,7 @@ pub fn check_files(files: &[PathBuf], at: Timestamp) -> Result<(usize, Vec<Strin
 /// # Errors
 ///
 /// Every mistake, one line each.
-pub(super) fn check_texts(
-    texts: &[Text],
-    at: Timestamp,
-) -> Result<(usize, Vec<String>), Vec<String>> {
+pub(super) fn check_texts(texts: &[Text], at: Timestamp) -> Result<Checked, Vec<String>> {
     let objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     let n_objects = objects.len();
     let options = BuildOptions {
@@ -331,9 +330,14 @@ pub(super) fn check_texts(
         issued_at: &|_, _| at,
         approval: &ApprovalRules::none(),
         life: &|_, _| None,
+        separation: Separation::Report,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     built
-        .map(|built| (n_objects, lines(&built.warnings)))
+        .map(|built| Checked {
+            n_objects,
+            warnings: lines(&built.warnings),
+            findings: built.set.duties().iter().map(ToString::to_string).collect(),
+        })
         .map_err(|errors| lines(&errors))
 }

@@ -51,6 +51,8 @@ pub struct StatusView {
     pub waiting: Vec<String>,
     /// Grants that hold without a second person, until when, and who broke the glass.
     pub broken_glass: Vec<(String, Option<Timestamp>, By)>,
+    /// What policy allows and is still worth a look.
+    pub findings: Vec<String>,
     pub hosts: usize,
     pub hosts_resolved: usize,
     /// `None`: nobody is asked about pods.
@@ -102,6 +104,7 @@ impl Core {
             grants: revision.set.grant_names().count(),
             waiting: revision.set.waiting().map(ToOwned::to_owned).collect(),
             broken_glass: self.broken_glass(),
+            findings: self.findings(&revision.set),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
             kubernetes: self.kubernetes(),

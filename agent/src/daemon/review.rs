@@ -47,7 +47,7 @@ impl Core {
             .filter(|known| known.last_seen >= since || self.workloads.identity(known.id).is_some())
             .map(|known| Identity {
                 id: known.id,
-                labels: known.labels,
+                labels: known.labels.into(),
             })
             .collect();
         let measure = Measure {

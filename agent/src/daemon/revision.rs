@@ -26,7 +26,8 @@ use crate::{
     host::clock::Now,
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
-        Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections, Spec,
+        Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections, Separation,
+        Spec,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -50,6 +51,7 @@ pub(super) struct Admitting<'a> {
     pub(super) rules: &'a ApprovalRules,
     pub(super) lives: &'a Lives,
     pub(super) origin: Origin<'a>,
+    pub(super) separation: Separation,
 }
 
 /// Source of objects that were made over the API.
@@ -121,6 +123,7 @@ impl Revision {
                 issued_at: &issued_at,
                 approval: admitting.rules,
                 life: &|name, digest| admitting.life(name, digest, now),
+                separation: admitting.separation,
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
         };
@@ -253,7 +256,10 @@ fn limits(revision: &Revision, at: &Now) -> BTreeMap<RuleId, Limit> {
                 let number = revision.numbers.grants.get(object.name())?;
                 Some((*number, grant.limits.compile(unix_ns)))
             }
-            _ => None,
+            Spec::ModelEndpoint(_)
+            | Spec::InvocationGrant(_)
+            | Spec::EgressDeny(_)
+            | Spec::Posture(_) => None,
         })
         .collect()
 }

@@ -72,8 +72,7 @@ impl Core {
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let lives = Lives::recover(&mut store)?;
-        let (running, policy_errors) =
-            Running::first(&config.policy_dir, &mut store, &config.approval, &lives)?;
+        let (running, policy_errors) = Running::first(&config, &mut store, &lives)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
             close_source: loaded.close_source,

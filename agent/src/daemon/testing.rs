@@ -13,7 +13,7 @@ use crate::{
     endpoint::Catalogue,
     policy::{
         ApprovalRules, BuildOptions, By, Case, Life, Located, Numbers, OnExpired, PolicySet,
-        PolicyTest, decide_case, parse_tests,
+        PolicyTest, Separation, decide_case, parse_tests,
     },
 };
 
@@ -50,6 +50,7 @@ pub fn test_files(files: &[PathBuf], now: Timestamp) -> Result<Vec<CaseOutcome>,
         approval: &ApprovalRules::none(),
         // Whether somebody approves it is not what is tested.
         life: &|_, _| Life::lease(By::Agent, now),
+        separation: Separation::Report,
     };
     let built = PolicySet::build(objects, Catalogue::builtin(), &options);
     let set = built.map_err(|errors| lines(&errors))?.set;

@@ -105,7 +105,7 @@ fn calls(row: &UsageRow) -> u64 {
 
 fn selected(grant: &InvocationGrant, identities: &[Identity]) -> BTreeSet<String> {
     let is_selected = |identity: &&Identity| {
-        let labels = Some(&identity.labels);
+        let labels = Some(&*identity.labels);
         grant
             .subjects
             .iter()
@@ -120,13 +120,15 @@ fn selected(grant: &InvocationGrant, identities: &[Identity]) -> BTreeSet<String
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use agent_common::{counter::Counts, identity::IdentityId, verdict::Reason};
 
     use super::*;
     use crate::{
         endpoint::Catalogue,
         identity::Labels,
-        policy::{ApprovalRules, BuildOptions, OnExpired, parse},
+        policy::{ApprovalRules, BuildOptions, OnExpired, Separation, parse},
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -139,6 +141,7 @@ mod tests {
             issued_at: &|_, _| NOW,
             approval: &ApprovalRules::none(),
             life: &|_, _| None,
+            separation: Separation::Report,
         };
         let built = PolicySet::build(objects, &Catalogue::default(), &options);
         built.expect("a policy that fits").set
@@ -161,11 +164,11 @@ mod tests {
     fn identity(number: u32, unit: &str) -> Identity {
         Identity {
             id: IdentityId::from_raw(number),
-            labels: Labels {
+            labels: Arc::new(Labels {
                 cgroup: format!("/system.slice/{unit}"),
                 unit: Some(unit.to_owned()),
                 ..Labels::default()
-            },
+            }),
         }
     }
 

@@ -81,13 +81,15 @@ pub fn gains(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use agent_common::{identity::IdentityId, verdict::Reason};
 
     use super::*;
     use crate::{
         endpoint::Catalogue,
         identity::Labels,
-        policy::{ApprovalRules, BuildOptions, OnExpired, parse},
+        policy::{ApprovalRules, BuildOptions, OnExpired, Separation, parse},
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -123,6 +125,7 @@ spec: {{subjects: [{{systemd: {{unit: {unit}}}}}], endpoints: [one], purpose: t,
             issued_at: &|_, _| NOW,
             approval: &ApprovalRules::none(),
             life: &|_, _| None,
+            separation: Separation::Report,
         };
         let built = PolicySet::build(objects, &Catalogue::default(), &options);
         let set = built.expect("a policy that fits").set;
@@ -133,11 +136,11 @@ spec: {{subjects: [{{systemd: {{unit: {unit}}}}}], endpoints: [one], purpose: t,
     fn identity(number: u32, unit: &str) -> Identity {
         Identity {
             id: IdentityId::from_raw(number),
-            labels: Labels {
+            labels: Arc::new(Labels {
                 cgroup: format!("/system.slice/{unit}"),
                 unit: Some(unit.to_owned()),
                 ..Labels::default()
-            },
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Objects that fit together: the whole policy of a host.
 
 mod checks;
+mod duties;
 mod governing;
 mod grants;
 
@@ -11,10 +12,13 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 pub(in crate::policy) use self::grants::Grant;
-pub use self::grants::GrantStanding;
 use self::{
     checks::{duplicates, names_of_any_user, unknown_endpoints},
     grants::resolve,
+};
+pub use self::{
+    duties::{Finding, Separation},
+    grants::GrantStanding,
 };
 use super::{
     ApprovalRules, EgressDeny, InvocationGrant, Life, Located, Object, PolicyError, PostureRule,
@@ -45,6 +49,8 @@ pub struct BuildOptions<'a> {
     pub approval: &'a ApprovalRules,
     /// The life of the grant of this name and digest, if it has begun.
     pub life: &'a dyn Fn(&str, &str) -> Option<Life>,
+    /// What becomes of a subject that may both manage and invoke.
+    pub separation: Separation,
 }
 
 impl std::fmt::Debug for BuildOptions<'_> {
@@ -55,11 +61,13 @@ impl std::fmt::Debug for BuildOptions<'_> {
             issued_at: _,
             approval,
             life: _,
+            separation,
         } = self;
         f.debug_struct("BuildOptions")
             .field("now", now)
             .field("on_expired", on_expired)
             .field("approval", approval)
+            .field("separation", separation)
             .finish_non_exhaustive()
     }
 }
@@ -102,6 +110,7 @@ impl PolicySet {
             ..Self::default()
         };
         let mut warnings = Vec::new();
+        let places = (options.separation == Separation::Refuse).then(|| duties::places(&objects));
         for object in objects {
             errors.extend(unknown_endpoints(&object, &set.catalogue));
             if let Spec::InvocationGrant(grant) = &object.value.spec {
@@ -116,6 +125,11 @@ impl PolicySet {
             }
             set.insert(object.value);
         }
+        errors.extend(
+            places
+                .iter()
+                .flat_map(|places| duties::refusals(&set, places)),
+        );
         if errors.is_empty() {
             Ok(Built { set, warnings })
         } else {

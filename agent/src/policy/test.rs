@@ -66,7 +66,7 @@ pub fn decide_case(
     };
     let identity = Identity {
         id,
-        labels: case.subject.clone().unwrap_or_default(),
+        labels: case.subject.clone().unwrap_or_default().into(),
     };
     let endpoints = match &case.place {
         CasePlace::Endpoint(name) => vec![name.clone()],
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::{
         endpoint::Catalogue,
-        policy::{ApprovalRules, BuildOptions, OnExpired, parse, parse_tests},
+        policy::{ApprovalRules, BuildOptions, OnExpired, Separation, parse, parse_tests},
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -141,6 +141,7 @@ spec:
             issued_at: &|_, _| NOW,
             approval: &ApprovalRules::none(),
             life: &|_, _| None,
+            separation: Separation::Report,
         };
         let built = PolicySet::build(objects, &Catalogue::default(), &options);
         let set = built.expect("a policy that fits").set;

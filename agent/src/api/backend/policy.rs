@@ -11,7 +11,7 @@ use crate::{
             PolicyObject, PolicyView, Rule, WaitingGrant,
         },
     },
-    daemon::{ChangeError, Changed, Waiting},
+    daemon::{ChangeError, Changed, Checked, Waiting},
     error_chain,
     policy::{Change, EgressDeny, Kind, Object, StepError, What},
 };
@@ -109,13 +109,9 @@ pub(super) fn texts(documents: PolicyDocuments) -> Vec<(String, String)> {
         .collect()
 }
 
-pub(super) fn check_report(result: Result<(usize, Vec<String>), ChangeError>) -> CheckReport {
+pub(super) fn check_report(result: Result<Checked, ChangeError>) -> CheckReport {
     match result {
-        Ok((objects, warnings)) => CheckReport {
-            objects: objects as u64,
-            errors: Vec::new(),
-            warnings,
-        },
+        Ok(checked) => checked.into(),
         Err(error) => CheckReport {
             errors: mistakes(error),
             ..CheckReport::default()
@@ -134,6 +130,22 @@ pub(super) fn diff(result: Result<Vec<Change>, ChangeError>) -> Result<PolicyDif
             errors: mistakes(error),
         },
     })
+}
+
+impl From<Checked> for CheckReport {
+    fn from(checked: Checked) -> Self {
+        let Checked {
+            n_objects,
+            warnings,
+            findings,
+        } = checked;
+        Self {
+            objects: n_objects as u64,
+            errors: Vec::new(),
+            warnings,
+            findings,
+        }
+    }
 }
 
 fn mistakes(error: ChangeError) -> Vec<String> {

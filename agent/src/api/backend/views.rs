@@ -61,6 +61,7 @@ pub(super) fn status(view: StatusView) -> Status {
         grants,
         waiting,
         broken_glass,
+        findings,
         hosts,
         hosts_resolved,
         kubernetes,
@@ -123,6 +124,7 @@ pub(super) fn status(view: StatusView) -> Status {
         endpoints: endpoints as u64,
         grants: grants as u64,
         waiting,
+        findings,
         broken_glass: broken_glass
             .into_iter()
             .map(|(grant, until, by)| BrokenGlass {

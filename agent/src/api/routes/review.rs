@@ -18,7 +18,7 @@ pub(super) fn documented() -> OpenApiRouter<Shared> {
 
 /// What is used of grants?
 #[utoipa::path(
-    get, path = "/v1/grants/review", operation_id = "review_grants", params(ReviewQuery),
+    get, path = "/v1/review/grants", operation_id = "review_grants", params(ReviewQuery),
     responses((status = OK, body = GrantReviewList), (status = BAD_REQUEST, body = ErrorBody))
 )]
 async fn grants(

@@ -94,6 +94,9 @@ impl Backend for Fake {
     async fn add_deny(&self, _: DenyRequest, _: Peer) -> Result<Rule, ApiError> {
         refuse()
     }
+    async fn revoke_identity(&self, _: IdentityRevocation, _: Peer) -> Result<Rule, ApiError> {
+        refuse()
+    }
     async fn remove_deny(&self, _: String, _: Removal, _: Peer) -> Result<(), ApiError> {
         Ok(())
     }
@@ -320,12 +323,13 @@ async fn every_route_is_in_the_served_document() {
         "/v1/audit",
         "/v1/audit/export",
         "/v1/audit/verify",
-        "/v1/grants/review",
+        "/v1/review/grants",
         "/v1/report",
         "/v1/status",
         "/v1/usage",
         "/v1/events",
         "/v1/identities",
+        "/v1/identities/revoke",
         "/v1/endpoints",
         "/v1/endpoints/match",
         "/v1/explain",

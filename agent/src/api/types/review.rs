@@ -1,4 +1,4 @@
-//! `GET /v1/grants/review` and `GET /v1/report`: what an auditor asks.
+//! `GET /v1/review/grants` and `GET /v1/report`: what an auditor asks.
 
 use std::collections::BTreeMap;
 

@@ -43,6 +43,9 @@ pub struct Status {
     /// Grants that hold for an hour without a second person.
     #[serde(default)]
     pub broken_glass: Vec<BrokenGlass>,
+    /// What policy allows and is still worth a look.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// Hosts of endpoints that are resolved, and how many of them have an address.
     pub hosts: u64,
     pub hosts_resolved: u64,

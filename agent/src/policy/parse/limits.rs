@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Limits>
             .get("bytesPerDay")
             .and_then(|field| bytes(reader, field)),
     };
-    if fields.is_empty() {
+    if matches!(field.node, Node::Map(pairs) if pairs.is_empty()) {
         reader.refuse(field, "limits nothing: give connections or bytesPerDay");
     }
     Some(limits)

@@ -42,6 +42,7 @@ fn build(files: &[&str], on_expired: OnExpired) -> Result<Built, Vec<PolicyError
         issued_at: &issued_at,
         approval: &ApprovalRules::none(),
         life: &|_, _| None,
+        separation: Separation::Report,
     };
     PolicySet::build(objects(files), Catalogue::builtin(), &options)
 }

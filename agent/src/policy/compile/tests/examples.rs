@@ -15,7 +15,7 @@ use super::{
 use crate::{
     endpoint::Catalogue,
     identity::{Identity, Labels},
-    policy::{ApprovalRules, BuildOptions, OnExpired, PolicySet, Span, explain, parse},
+    policy::{ApprovalRules, BuildOptions, OnExpired, PolicySet, Separation, Span, explain, parse},
 };
 
 fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
@@ -27,6 +27,7 @@ fn build(catalogue: &Catalogue, text: &str) -> PolicySet {
         issued_at: &issued_at,
         approval: &ApprovalRules::none(),
         life: &|_, _| None,
+        separation: Separation::Report,
     };
     PolicySet::build(objects, catalogue, &options)
         .unwrap_or_else(|errors| panic!("{errors:?}"))
@@ -287,7 +288,7 @@ fn pods_that_nobody_knows_may_be_refused_although_others_are_not() {
         let mut world = World::new(build(&catalogue(), &object("Posture", "p", spec)));
         let identity = |raw, labels: &Labels| Identity {
             id: IdentityId::from_raw(raw),
-            labels: labels.clone(),
+            labels: labels.clone().into(),
         };
         world.identities = vec![identity(1, &pod), identity(2, &known)];
         let policy = compiled(&world).expect("compiles");
@@ -344,7 +345,7 @@ fn too_many_entries_are_counted_to_the_end() {
     let labels = Labels::from_cgroup_path("/u1.service");
     let identity = |raw| Identity {
         id: IdentityId::from_raw(raw),
-        labels: labels.clone(),
+        labels: labels.clone().into(),
     };
     world.identities = (1..=40_000).map(identity).collect();
     // `a` and what is below it, `b`, the overfull address, and unknown addresses.

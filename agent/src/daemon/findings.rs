@@ -1,0 +1,41 @@
+//! What is allowed by policy and still worth a look.
+
+use super::{Core, revision::Revision};
+use crate::policy::{PolicySet, Separation};
+
+impl Core {
+    /// One line each, in order.
+    pub(super) fn findings(&self, set: &PolicySet) -> Vec<String> {
+        if !set.has_managers() {
+            return Vec::new();
+        }
+        let mut findings = set.duties();
+        let identities = self.workloads.identities();
+        let both = identities
+            .iter()
+            .filter_map(|identity| set.duties_of(&identity.key(), &identity.labels));
+        findings.extend(both);
+        findings.sort();
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    /// Refuses a revision that lets an identity that is there both manage and invoke, where the
+    /// running one does not.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration wants that refused.
+    pub(super) fn check_duties(&self, revision: &Revision) -> Result<(), Vec<String>> {
+        match self.config.separation_of_duties {
+            Separation::Report => return Ok(()),
+            Separation::Refuse => {}
+        }
+        let former = self.findings(&self.running.revision.set);
+        let mut new = self.findings(&revision.set);
+        new.retain(|finding| !former.contains(finding));
+        if new.is_empty() {
+            return Ok(());
+        }
+        Err(new)
+    }
+}
