@@ -7,7 +7,10 @@
 
 mod action;
 mod checkpoint;
+mod controls;
 mod entry;
+mod json;
+mod ocsf;
 mod record;
 mod tally;
 mod verify;
@@ -15,7 +18,9 @@ mod verify;
 pub use self::{
     action::{Action, Outcome},
     checkpoint::{Checkpoint, FIRST_LINE, Key, Occasion, PublicKey, Purpose, Signed, line_hash},
+    controls::{Control, Framework, controls},
     entry::{Actor, Entry, Target, Via},
+    ocsf::ocsf,
     record::{GENESIS, Hash, Record, Row, hex, parse_hex},
     tally::{Tally, interval, tally},
     verify::{KEY_DETAIL, Known, Problem, Proof, Verified, Verifier},

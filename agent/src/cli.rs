@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod audit;
 mod deny;
 mod endpoints;
 mod events;
@@ -13,6 +14,7 @@ mod host;
 mod identities;
 mod output;
 mod policy;
+mod report;
 mod run;
 mod status;
 mod usage;
@@ -61,6 +63,8 @@ enum Command {
     Identities(identities::Args),
     Explain(explain::Args),
     Who(who::Args),
+    Audit(audit::Args),
+    Report(report::Args),
     Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
@@ -134,6 +138,8 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Identities(args) => ask(args.run(&client, out)),
         Command::Explain(args) => ask(args.run(&client, out)),
         Command::Who(args) => ask(args.run(&client, out)),
+        Command::Audit(args) => ask(args.run(&client, out)),
+        Command::Report(args) => ask(args.run(&client, out)),
         Command::Run(args) => args.run(&client),
     }
 }

@@ -60,12 +60,23 @@ pub struct Config {
     pub watch_sends: bool,
     /// Whether such a send is judged before it leaves.
     pub lsm: Lsm,
+    /// Where records of the audit are told besides the store.
+    pub audit: Audit,
     /// Which grants need a second person.
     pub approval: ApprovalRules,
     /// What becomes of a subject that may both manage and invoke.
     pub separation_of_duties: Separation,
     /// Who may do what over the API.
     pub roles: RoleRules,
+}
+
+/// Places outside the state directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    pub journald: bool,
+    /// One JSON object a line, only ever added.
+    pub file: Option<PathBuf>,
 }
 
 /// Use of the kernel's security modules.
@@ -107,6 +118,7 @@ impl Default for Config {
             arguments: false,
             watch_sends: false,
             lsm: Lsm::Off,
+            audit: Audit::default(),
             approval: ApprovalRules::default(),
             separation_of_duties: Separation::Report,
             roles: RoleRules::default(),
@@ -166,6 +178,7 @@ struct File {
     arguments: Option<bool>,
     watch_sends: Option<bool>,
     lsm: Option<Lsm>,
+    audit: Audit,
     approval: approval::Table,
     roles: roles::Table,
     separation_of_duties: Option<SeparationName>,
@@ -259,6 +272,7 @@ impl Config {
             arguments,
             watch_sends,
             lsm,
+            audit,
             approval: _,
             roles: _,
             socket_group: _,
@@ -293,6 +307,7 @@ impl Config {
             arguments: arguments.unwrap_or(defaults.arguments),
             watch_sends: watch_sends.unwrap_or(defaults.watch_sends),
             lsm: lsm.unwrap_or(defaults.lsm),
+            audit,
             approval: defaults.approval,
             roles: defaults.roles,
             separation_of_duties: separation_of_duties

@@ -30,6 +30,7 @@ mod policy;
 mod processes;
 mod recognition;
 mod report;
+mod review;
 mod revision;
 mod rights;
 mod searching;
@@ -38,6 +39,7 @@ mod starting;
 mod sweeping;
 mod tasks;
 mod telling;
+mod testing;
 mod who;
 mod workloads;
 
@@ -54,7 +56,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     approving::Decision,
-    audit::Author,
+    audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
     changes::{ChangeError, Changed, Checked, Waiting},
     core::Core,
@@ -66,9 +68,11 @@ pub use self::{
     processes::ProcessView,
     recognition::{Certainty, Recognised},
     report::{CapacityUse, StatusView},
+    review::{GrantReview, recorded_grant},
     revision::RevisionError,
     rights::RightsView,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
+    testing::{CaseOutcome, test_files},
     who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},
 };
 use crate::{

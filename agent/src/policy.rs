@@ -6,10 +6,12 @@
 //! [`agent_common::verdict::decide`].
 
 mod approval;
+mod breadth;
 mod compile;
 mod diff;
 mod error;
 mod explain;
+mod gains;
 mod lease;
 mod lifecycle;
 mod limits;
@@ -19,10 +21,12 @@ mod render;
 mod roles;
 mod set;
 mod subject;
+mod test;
 mod validity;
 mod windows;
 
 pub use approval::ApprovalRules;
+pub use breadth::{Breadth, Measure};
 pub use compile::{
     ClockAnchor, CompileError, CompiledPolicy, Compiler, Entries, Numbers, PrefixRow, Selection,
     Selections, check_addresses, compile, earlier,
@@ -32,6 +36,7 @@ pub use error::{PolicyError, Position};
 pub use explain::{
     Considered, ExplainError, Explanation, PostureSource, Rights, State, explain, rights,
 };
+pub use gains::{Gain, Numbered, gains};
 pub use lease::entitled_until;
 pub use lifecycle::{
     Approval, BREAK_GLASS, Basis, By, Entry, Life, NotAnother, Person, Stage, Step, StepError,
@@ -41,9 +46,10 @@ pub use limits::{ConnectionLimit, Limits};
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };
-pub use parse::parse;
+pub use parse::{parse, parse_tests};
 pub use render::RenderError;
 pub use roles::{Role, RoleRules};
 pub use set::{BuildOptions, Built, Finding, GrantStanding, OnExpired, PolicySet, Separation};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};
+pub use test::{Case, CasePlace, Expected, PolicyTest, decide_case};
 pub use validity::{End, Span, Validity};

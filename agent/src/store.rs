@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use self::{
-    audit::{AuditFilter, Tail, verify_audit},
+    audit::{AuditFilter, AuditReader, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     lives::{LifePlace, StoredLife},
@@ -82,7 +82,26 @@ impl Store {
     ) -> Result<T, E> {
         let what = "write several things at once";
         self.connection
-            .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+            .execute_batch("PRAGMA synchronous = FULL")
+            .attempt(what)?;
+        let done = self.soon_at_once(work);
+        let relaxed = self
+            .connection
+            .execute_batch("PRAGMA synchronous = NORMAL")
+            .attempt(what);
+        let done = done?;
+        relaxed?;
+        Ok(done)
+    }
+
+    /// As [`Store::at_once`], but does not wait for the disk.
+    fn soon_at_once<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let what = "write several things at once";
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
             .attempt(what)?;
         let audit_tail = self.audit_tail;
         let result = work(self);
@@ -91,10 +110,8 @@ impl Store {
         if result.is_err() || ended.is_err() {
             self.audit_tail = audit_tail;
         }
-        let relaxed = self.connection.execute_batch("PRAGMA synchronous = NORMAL");
         let done = result?;
         ended?;
-        relaxed.attempt(what)?;
         Ok(done)
     }
 }

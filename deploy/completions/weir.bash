@@ -19,6 +19,9 @@ _weir() {
             weir,agent)
                 cmd="weir__subcmd__agent"
                 ;;
+            weir,audit)
+                cmd="weir__subcmd__audit"
+                ;;
             weir,completions)
                 cmd="weir__subcmd__completions"
                 ;;
@@ -49,6 +52,9 @@ _weir() {
             weir,policy)
                 cmd="weir__subcmd__policy"
                 ;;
+            weir,report)
+                cmd="weir__subcmd__report"
+                ;;
             weir,run)
                 cmd="weir__subcmd__run"
                 ;;
@@ -63,6 +69,15 @@ _weir() {
                 ;;
             weir,who)
                 cmd="weir__subcmd__who"
+                ;;
+            weir__subcmd__audit,export)
+                cmd="weir__subcmd__audit__subcmd__export"
+                ;;
+            weir__subcmd__audit,list)
+                cmd="weir__subcmd__audit__subcmd__list"
+                ;;
+            weir__subcmd__audit,verify)
+                cmd="weir__subcmd__audit__subcmd__verify"
                 ;;
             weir__subcmd__deny,add)
                 cmd="weir__subcmd__deny__subcmd__add"
@@ -100,6 +115,9 @@ _weir() {
             weir__subcmd__grant,show)
                 cmd="weir__subcmd__grant__subcmd__show"
                 ;;
+            weir__subcmd__grant,unused)
+                cmd="weir__subcmd__grant__subcmd__unused"
+                ;;
             weir__subcmd__policy,apply)
                 cmd="weir__subcmd__policy__subcmd__apply"
                 ;;
@@ -115,6 +133,9 @@ _weir() {
             weir__subcmd__policy,show)
                 cmd="weir__subcmd__policy__subcmd__show"
                 ;;
+            weir__subcmd__policy,test)
+                cmd="weir__subcmd__policy__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -122,7 +143,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-h -V --socket --help --version agent status usage events grant deny policy endpoints identities explain who run selftest detach completions man"
+            opts="-h -V --socket --help --version agent status usage events grant deny policy endpoints identities explain who audit report run selftest detach completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,6 +200,110 @@ _weir() {
                     return 0
                     ;;
                 --name-server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__audit)
+            opts="-h --socket --help list verify export"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__audit__subcmd__export)
+            opts="-h --format --since --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "jsonl ocsf" -- "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__audit__subcmd__list)
+            opts="-h --since --action --name --limit --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --action)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__audit__subcmd__verify)
+            opts="-h --state-dir --expect --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expect)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -520,7 +645,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__grant)
-            opts="-h --socket --help issue list requests approve reject show revoke"
+            opts="-h --socket --help issue list unused requests approve reject show revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -728,12 +853,16 @@ _weir() {
             return 0
             ;;
         weir__subcmd__grant__subcmd__revoke)
-            opts="-h --why --json --socket --help"
+            opts="-h --identity --all --why --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --why)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -756,6 +885,28 @@ _weir() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__grant__subcmd__unused)
+            opts="-h --since --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -804,7 +955,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__policy)
-            opts="-h --socket --help check apply diff show remove"
+            opts="-h --socket --help check test apply diff show remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -904,6 +1055,50 @@ _weir() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__policy__subcmd__test)
+            opts="-h --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__report)
+            opts="-h --since --format --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -38,6 +38,8 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "endpoints" -d 'List model
 complete -c weir -n "__fish_weir_needs_command" -f -a "identities" -d 'List every identity that has been seen'
 complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whether an identity would reach an endpoint, and why'
 complete -c weir -n "__fish_weir_needs_command" -f -a "who" -d 'Show who talks to an address or an endpoint, now and recently'
+complete -c weir -n "__fish_weir_needs_command" -f -a "audit" -d 'Read, verify and hand over the records of who decided what'
+complete -c weir -n "__fish_weir_needs_command" -f -a "report" -d 'Print a review for an auditor'
 complete -c weir -n "__fish_weir_needs_command" -f -a "run" -d 'Run a command as a task: with a right of its own that ends with it'
 complete -c weir -n "__fish_weir_needs_command" -f -a "selftest" -d 'Check on this kernel that the agent does what it promises'
 complete -c weir -n "__fish_weir_needs_command" -f -a "detach" -d 'Remove the kernel programs and their counters: nothing is governed any more'
@@ -93,15 +95,16 @@ complete -c weir -n "__fish_weir_using_subcommand events" -l socket -d 'Socket o
 complete -c weir -n "__fish_weir_using_subcommand events" -l follow -d 'Go on printing as they happen'
 complete -c weir -n "__fish_weir_using_subcommand events" -l json -d 'Print one JSON object a line'
 complete -c weir -n "__fish_weir_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "issue" -d 'Issue a grant; it is in force when this returns, unless it needs approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "list" -d 'List grants in force or to come'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "requests" -d 'List grants that wait for approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant that was issued with `weir grant issue` or `weir policy apply`'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "issue" -d 'Issue a grant; it is in force when this returns, unless it needs approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "list" -d 'List grants in force or to come'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "unused" -d 'List grants that are not used, or are broader than their use'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "requests" -d 'List grants that wait for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant that was made over the API, or all rights of an identity'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
@@ -132,6 +135,10 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l all -d 'Also those that have ended, were revoked or rejected'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l since -d 'What was used from a time on, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l json -d 'Print JSON: all grants, with what was used of each'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -149,8 +156,10 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l identity -d 'Refuse this identity everything, whatever grants say, until `weir deny remove`' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l why -d 'Kept in the history' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l all -d 'All its rights, from files, too'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -l socket -d 'Socket of the running agent' -r -F
@@ -185,16 +194,20 @@ complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcomma
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l why -d 'Kept in the history' -r
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand deny; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "show" -d 'Print everything that is in force'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "test" -d 'Run the tests that stand beside a policy; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "show" -d 'Print everything that is in force'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -236,6 +249,33 @@ complete -c weir -n "__fish_weir_using_subcommand explain" -s h -l help -d 'Prin
 complete -c weir -n "__fish_weir_using_subcommand who" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand who" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand who" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -f -a "list" -d 'List the newest records'
+complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -f -a "verify" -d 'Find out whether records were changed, removed or added; exit code 1 if so'
+complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -f -a "export" -d 'Print all records for another program, one JSON object a line'
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l since -d 'Only since a time, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l action -d 'Only of this action, as in grant-revoked' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l name -d 'Only about what has this name' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l limit -d 'How many at most' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from verify" -l state-dir -d 'Read this state directory instead of asking the agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from verify" -l expect -d 'A record that has to be there, as an earlier verification printed it. May be given again' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from verify" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from export" -l format -d 'Form of the objects' -r -f -a "jsonl\t'As `weir audit list --json` has them'
+ocsf\t'Open Cybersecurity Schema Framework, version 1.5.0'"
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from export" -l since -d 'Only since a time, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from export" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand audit; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand report" -l since -d 'From a time on, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand report" -l format -d 'How it looks' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c weir -n "__fish_weir_using_subcommand report" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand run" -l endpoint -d 'Endpoint or provider; several with commas or given again' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l purpose -d 'What for' -r

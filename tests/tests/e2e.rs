@@ -5,6 +5,7 @@
 mod e2e {
     mod accounting;
     mod answers;
+    mod audit;
     mod bad_input;
     mod clients;
     mod enforcement;

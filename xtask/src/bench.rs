@@ -36,6 +36,8 @@ enum What {
     Agent,
     /// How soon a revocation is felt by 1,000 live connections among 5,000, with a real agent
     Revocation,
+    /// The audit: records a second, verification; a million records with `--full`
+    Audit,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -62,6 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Packets => "packets",
         What::Agent => "agent",
         What::Revocation => "revocation",
+        What::Audit => "audit",
     };
     let mut bench = Command::new(paths::root().join("target/release/weir-bench"));
     bench

@@ -1,9 +1,12 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
+mod audit;
 mod explain;
 mod grants;
 mod metrics;
 mod policy;
+mod report;
+mod review;
 mod rights;
 mod subject;
 mod tasks;
@@ -11,7 +14,10 @@ mod usage;
 mod views;
 mod who;
 
-pub(crate) use self::views::{endpoint, matches};
+pub(crate) use self::{
+    audit::{expected, verification},
+    views::{endpoint, matches},
+};
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -22,11 +28,13 @@ use super::{
     metrics::MetricsSnapshot,
     server::{Backend, Peer},
     types::{
-        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
+        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoTalks,
     },
 };
 use crate::{
@@ -326,6 +334,26 @@ impl Backend for DaemonBackend {
     async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError> {
         let subject = rights::subject(query)?;
         self.ask(move |core| rights::rights(core, subject)).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<AuditList, ApiError> {
+        self.ask(|core| audit::list(core, query)).await
+    }
+
+    async fn export_audit(&self, query: AuditExportQuery) -> Result<AuditExport, ApiError> {
+        self.ask(move |core| audit::export(core, &query)).await
+    }
+
+    async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
+        audit::verify(self, query).await
+    }
+
+    async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError> {
+        self.ask(move |core| review::list(core, &query)).await
+    }
+
+    async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError> {
+        report::report(self, query).await
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {

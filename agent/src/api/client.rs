@@ -16,11 +16,13 @@ use tokio::net::UnixStream;
 use super::{
     error::{ApiError, ErrorBody},
     types::{
-        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
+        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoQuery, WhoTalks,
     },
 };
 
@@ -193,6 +195,26 @@ impl Client {
     pub async fn end_task(&self, id: &str) -> Answer<TaskEnded> {
         let path = format!("/v1/tasks/{}", escaped(id));
         self.send(Method::DELETE, &path, &()).await
+    }
+
+    pub async fn audit(&self, query: &AuditQuery) -> Answer<AuditList> {
+        self.get("/v1/audit", query).await
+    }
+
+    pub async fn export_audit(&self, query: &AuditExportQuery) -> Answer<AuditExport> {
+        self.get("/v1/audit/export", query).await
+    }
+
+    pub async fn verify_audit(&self, query: &AuditVerifyQuery) -> Answer<AuditVerification> {
+        self.get("/v1/audit/verify", query).await
+    }
+
+    pub async fn review_grants(&self, query: &ReviewQuery) -> Answer<GrantReviewList> {
+        self.get("/v1/review/grants", query).await
+    }
+
+    pub async fn report(&self, query: &ReviewQuery) -> Answer<Report> {
+        self.get("/v1/report", query).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {

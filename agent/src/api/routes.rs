@@ -5,7 +5,9 @@
     reason = "utoipa's macros expand to qualified names"
 )]
 
+mod audit;
 mod grants;
+mod review;
 mod tasks;
 mod who;
 
@@ -84,6 +86,8 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(diff))
         .routes(routes!(apply))
         .routes(routes!(remove_object))
+        .merge(audit::documented())
+        .merge(review::documented())
         .merge(grants::documented())
         .merge(tasks::documented())
         .merge(who::documented())

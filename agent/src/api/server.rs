@@ -30,11 +30,13 @@ use super::{
     metrics::MetricsSnapshot,
     routes,
     types::{
-        ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
+        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
+        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
-        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
+        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
+        WhoTalks,
     },
 };
 
@@ -156,6 +158,11 @@ pub trait Backend: Send + Sync + 'static {
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError>;
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError>;
     async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError>;
+    async fn audit(&self, query: AuditQuery) -> Result<AuditList, ApiError>;
+    async fn export_audit(&self, query: AuditExportQuery) -> Result<AuditExport, ApiError>;
+    async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError>;
+    async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError>;
+    async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }
 

@@ -3,10 +3,12 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC. A number that is not known is `null`,
 //! never 0, and where a number is not exact, a field beside it says how it was obtained.
 
+mod audit;
 mod event;
 mod explain;
 mod life;
 mod policy;
+mod review;
 mod rights;
 mod status;
 mod task;
@@ -14,6 +16,10 @@ mod usage;
 mod who;
 
 pub use self::{
+    audit::{
+        AuditActor, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditRecord,
+        AuditVerification, AuditVerifyQuery,
+    },
     event::{Event, EventList, EventQuery},
     explain::{
         ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
@@ -26,6 +32,7 @@ pub use self::{
         IdentityRevocation, PolicyChange, PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject,
         PolicyView, Removal, Rule, RuleList, SimilarHost, SubjectSpec,
     },
+    review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
         BrokenGlass, Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency,

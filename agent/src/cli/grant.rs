@@ -1,6 +1,7 @@
 //! `weir grant`
 
 pub(in crate::cli) mod approval;
+mod unused;
 
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -46,6 +47,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List grants that are not used, or are broader than their use
+    #[command(after_help = "Example:\n  weir grant unused --since 30d")]
+    Unused(unused::Unused),
     /// List grants that wait for approval
     #[command(after_help = "Example:\n  weir grant requests")]
     Requests {
@@ -69,8 +73,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`, or all rights of
-    /// an identity
+    /// Revoke a grant that was made over the API, or all rights of an identity
     ///
     /// Live connections that rested on it end at once.
     #[command(
@@ -162,6 +165,7 @@ impl Args {
                     print(&list.grants, out)?;
                 }
             }
+            Command::Unused(unused) => unused.run(client, out).await?,
             Command::Revoke {
                 name: Some(name),
                 why,

@@ -1,5 +1,7 @@
 //! `weir policy`
 
+mod test;
+
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, bail};
@@ -37,6 +39,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run the tests that stand beside a policy; needs no agent
+    ///
+    /// A document of kind PolicyTest has cases: who calls, which endpoint or host, and the verdict that
+    /// is expected. Exit code 1 if one does not hold.
+    #[command(after_help = "Example:\n  weir policy test /etc/weir/policy.d")]
+    Test(test::Test),
     /// Install all objects of files, or none if there is a mistake
     #[command(after_help = "Example:\n  weir policy apply team-a.yaml")]
     Apply {
@@ -80,6 +88,7 @@ impl Args {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         match self.command {
             Command::Check { paths, json } => check(&paths, json, out),
+            Command::Test(test) => test.run(out),
             Command::Apply { paths, json } => {
                 let result = client.apply(&documents(&paths)?).await?;
                 if json {

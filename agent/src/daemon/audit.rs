@@ -5,9 +5,12 @@
 
 mod life;
 mod proof;
+mod reading;
 mod tallies;
+mod witness;
 
-pub(super) use self::{proof::Prover, tallies::risky_endpoints};
+pub use self::reading::{VerifyError, verify_audit};
+pub(super) use self::{proof::Prover, reading::DATABASE, tallies::risky_endpoints};
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{
     Core, Input, StartError,
     addresses::{AddressBook, Wanted},
-    audit::Prover,
+    audit::{DATABASE, Prover},
     core::files_seen,
     labels::Labeller,
     latency::Latency,
@@ -46,9 +46,9 @@ impl Core {
     ) -> Result<Self, StartError> {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
-        let mut store = Store::open(&config.state_dir.join("weir.db"))?;
+        let mut store = Store::open(&config.state_dir.join(DATABASE))?;
         let last_record = store.last_record()?;
-        let prover = Prover::start(&config.state_dir, &mut store)?;
+        let prover = Prover::start(&config, &mut store)?;
         let scope = config
             .cgroup
             .clone()

@@ -143,10 +143,12 @@ pub fn read_proof(directory: &Path) -> Result<(Proof, PublicKey), CheckpointErro
             Err(source) => Err(reading(&path, source)),
         }
     };
+    // In this order, because an agent may be adding a line and will then replace the head.
+    let head = text(HEAD)?;
     let lines = text(LINES)?.unwrap_or_default();
     let proof = Proof {
         lines: lines.lines().map(ToOwned::to_owned).collect(),
-        head: text(HEAD)?,
+        head,
     };
     let key = match text(KEY)? {
         Some(text) => {

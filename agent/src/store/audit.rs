@@ -1,9 +1,9 @@
 //! The audit: records are added in the transaction of what they tell, and never touched again.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::{Store, StoreError, error::Attempt, from_sql, micros, to_sql};
 use crate::audit::{
@@ -26,7 +26,51 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Name of the target.
     pub name: Option<String>,
+    /// None that adds up invocations.
+    pub decisions: bool,
     pub limit: u32,
+}
+
+/// Reads the records of a database that another thread or process is writing.
+pub struct AuditReader {
+    connection: Connection,
+}
+
+impl AuditReader {
+    /// # Errors
+    ///
+    /// When the database at `path` cannot be read.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = super::schema::open_to_read(path)?;
+        Ok(Self { connection })
+    }
+
+    /// As [`Store::audit_records`].
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn records(&self, filter: &AuditFilter) -> Result<Vec<Record>, StoreError> {
+        records(&self.connection, filter)
+    }
+
+    /// How many records there are of each action.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn counts(&self, since: Option<Timestamp>) -> Result<BTreeMap<String, u64>, StoreError> {
+        let sql = "SELECT action, COUNT(*) FROM audit WHERE ?1 IS NULL OR at >= ?1 GROUP BY action";
+        self.connection
+            .prepare(sql)
+            .and_then(|mut statement| {
+                let rows = statement.query_map([since.map(micros)], |row| {
+                    Ok((row.get(0)?, from_sql(row.get(1)?)))
+                })?;
+                rows.collect()
+            })
+            .attempt("count the audit")
+    }
 }
 
 const COLUMNS: &str = "seq, at, action, outcome, via, uid, user, pid, cgroup, identity, kind, name, \
@@ -151,34 +195,7 @@ impl Store {
     ///
     /// When the database fails.
     pub fn audit_records(&self, filter: &AuditFilter) -> Result<Vec<Record>, StoreError> {
-        let AuditFilter {
-            since,
-            after,
-            action,
-            name,
-            limit,
-        } = filter;
-        let order = if after.is_some() { "ASC" } else { "DESC" };
-        let sql = format!(
-            "SELECT * FROM (
-                 SELECT {COLUMNS} FROM audit
-                 WHERE (?1 IS NULL OR at >= ?1) AND seq > ?2 AND (?3 IS NULL OR action = ?3)
-                   AND (?4 IS NULL OR name = ?4)
-                 ORDER BY seq {order} LIMIT ?5
-             ) ORDER BY seq"
-        );
-        let after = to_sql(after.unwrap_or(0));
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                let values = params![since.map(micros), after, action, name, limit];
-                let rows = statement.query_map(values, |row| {
-                    let (row, hash) = raw(row)?;
-                    Ok(Record::new(&row, hash))
-                })?;
-                rows.collect()
-            })
-            .attempt("read the audit")
+        records(&self.connection, filter)
     }
 
     /// The newest record.
@@ -207,6 +224,43 @@ impl Store {
         });
         found.map(|mut records| records.pop())
     }
+}
+
+fn records(connection: &Connection, filter: &AuditFilter) -> Result<Vec<Record>, StoreError> {
+    let AuditFilter {
+        since,
+        after,
+        action,
+        name,
+        decisions,
+        limit,
+    } = filter;
+    let order = if after.is_some() { "ASC" } else { "DESC" };
+    let tallies = Action::ALL.into_iter().filter(|action| action.is_tally());
+    let tallies: Vec<_> = tallies
+        .map(|action| format!("'{}'", action.name()))
+        .collect();
+    let sql = format!(
+        "SELECT * FROM (
+             SELECT {COLUMNS} FROM audit
+             WHERE (?1 IS NULL OR at >= ?1) AND seq > ?2 AND (?3 IS NULL OR action = ?3)
+               AND (?4 IS NULL OR name = ?4) AND NOT (?5 AND action IN ({}))
+             ORDER BY seq {order} LIMIT ?6
+         ) ORDER BY seq",
+        tallies.join(", ")
+    );
+    let after = to_sql(after.unwrap_or(0));
+    connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| {
+            let values = params![since.map(micros), after, action, name, decisions, limit];
+            let rows = statement.query_map(values, |row| {
+                let (row, hash) = raw(row)?;
+                Ok(Record::new(&row, hash))
+            })?;
+            rows.collect()
+        })
+        .attempt("read the audit")
 }
 
 /// Verifies the database at `path`, which another process may be writing.

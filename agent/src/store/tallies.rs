@@ -47,7 +47,8 @@ pub(super) fn add(
 }
 
 impl Store {
-    /// Makes a record of each of [`Store::due_tallies`] that counts something.
+    /// Makes a record of each of [`Store::due_tallies`] that counts something. A power failure may
+    /// take all of it back.
     ///
     /// # Errors
     ///
@@ -58,7 +59,7 @@ impl Store {
         now: Timestamp,
         tell: &dyn Fn(&Tally) -> Entry,
     ) -> Result<(), StoreError> {
-        self.at_once(|store| {
+        self.soon_at_once(|store| {
             for tally in tallies {
                 if tally.count > 0 {
                     store.audit(now, &tell(tally))?;

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use weir_tests::bench::{
-    agent,
+    agent, audit,
     connect::{self, Calls, Span},
     identities,
     measure::Comparison,
@@ -41,6 +41,7 @@ enum What {
     Packets,
     Agent,
     Revocation,
+    Audit,
 }
 
 #[derive(Serialize)]
@@ -64,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         What::Packets => packets_report(&args),
         What::Agent => agent_report(&args),
         What::Revocation => revocation_report(&args),
+        What::Audit => audit_report(&args),
     }
 }
 
@@ -162,6 +164,33 @@ fn agent_report(args: &Args) -> anyhow::Result<()> {
     println!(
         "resident memory, with them  {:>8.1} MiB",
         figures.rss_10k_grants_mib
+    );
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn audit_report(args: &Args) -> anyhow::Result<()> {
+    let records = if args.full { 1_000_000 } else { 200_000 };
+    let figures = audit::figures(records)?;
+    if args.json {
+        return print_json(&figures);
+    }
+    println!("{}", machine());
+    println!(
+        "records in transactions of 100 {:>10.0} a second",
+        figures.records_a_second
+    );
+    println!(
+        "one alone, on the disk         {:>10.0} us",
+        figures.single_us
+    );
+    println!(
+        "verifying {:>9} records    {:>10.0} ms",
+        figures.verified, figures.verify_ms
+    );
+    println!(
+        "one record                     {:>10.0} octets",
+        figures.bytes_a_record
     );
     Ok(())
 }

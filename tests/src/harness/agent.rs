@@ -186,7 +186,16 @@ impl Agent {
     /// When it prints something else.
     pub fn json(&self, args: &[&str]) -> Value {
         let args: Vec<_> = args.iter().copied().chain(["--json"]).collect();
-        let output = self.weir(&args);
+        self.json_of(&args)
+    }
+
+    /// What `weir ARGS` prints, which is JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is something else.
+    pub fn json_of(&self, args: &[&str]) -> Value {
+        let output = self.weir(args);
         serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}\n{}", self.log()))
     }
@@ -294,6 +303,15 @@ fn report(log: &str) {
         "--- end of the agent's log\n{}\n---",
         lines[tail..].join("\n")
     );
+}
+
+/// Runs `weir ARGS` without any agent.
+pub(super) fn run(args: &[&str]) -> Output {
+    Output::of(
+        Command::new(binary())
+            .env("WEIR_SOCKET", "/nonexistent")
+            .args(args),
+    )
 }
 
 /// What a command printed and how it ended.

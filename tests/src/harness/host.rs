@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 use weir::bpf::{detach_all, probe};
 
-use super::{AgentBuilder, PATIENCE, Workload, pause, resolver};
+use super::{AgentBuilder, Output, PATIENCE, Workload, agent::run, pause, resolver};
 
 pub struct Host {
     name: String,
@@ -109,6 +109,15 @@ impl Host {
 
     pub fn agent(&self) -> AgentBuilder<'_> {
         AgentBuilder::new(self)
+    }
+
+    /// Runs `weir ARGS` where there is no agent.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    pub fn weir(&self, args: &[&str]) -> Output {
+        run(args)
     }
 
     /// A process group in its own cgroup `name`, which may have slashes.

@@ -143,6 +143,21 @@ impl Backend for Fake {
     async fn rights(&self, _: RightsQuery) -> Result<Rights, ApiError> {
         refuse()
     }
+    async fn audit(&self, _: AuditQuery) -> Result<AuditList, ApiError> {
+        refuse()
+    }
+    async fn export_audit(&self, _: AuditExportQuery) -> Result<AuditExport, ApiError> {
+        refuse()
+    }
+    async fn verify_audit(&self, _: AuditVerifyQuery) -> Result<AuditVerification, ApiError> {
+        refuse()
+    }
+    async fn review_grants(&self, _: ReviewQuery) -> Result<GrantReviewList, ApiError> {
+        refuse()
+    }
+    async fn report(&self, _: ReviewQuery) -> Result<Report, ApiError> {
+        refuse()
+    }
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(MetricsSnapshot::default())
     }
@@ -305,10 +320,16 @@ async fn every_route_is_in_the_served_document() {
     let paths = document["paths"].as_object().expect("paths");
     let found: BTreeSet<_> = paths.keys().map(String::as_str).collect();
     let expected = BTreeSet::from([
+        "/v1/audit",
+        "/v1/audit/export",
+        "/v1/audit/verify",
+        "/v1/review/grants",
+        "/v1/report",
         "/v1/status",
         "/v1/usage",
         "/v1/events",
         "/v1/identities",
+        "/v1/identities/revoke",
         "/v1/endpoints",
         "/v1/endpoints/match",
         "/v1/explain",

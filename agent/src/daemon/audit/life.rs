@@ -1,6 +1,8 @@
 //! Start, stop, mode and coverage of the agent itself, compared with what was recorded last.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use serde_json::json;
 
 use super::super::{Core, changes::audit_all};
 use crate::{
@@ -35,7 +37,7 @@ impl Core {
                 .with("cgroup", self.scope.display().to_string())
                 .with("clean", is_clean)
                 .with("unproven", self.prover.n_unproven)
-                .with(KEY_DETAIL, self.prover.checkpoints.public_key().text()),
+                .with(KEY_DETAIL, self.prover.public_key.text()),
         ];
         if former_mode.is_some_and(|former| former != mode) {
             let from = started.and_then(|record| record.detail("mode"));
@@ -68,16 +70,21 @@ impl Core {
         }
     }
 
-    /// A record of what is seen and what is not, unless the last one says the same.
-    fn changed_coverage(&self) -> Result<Option<Entry>, StoreError> {
+    /// Hooks that are not in force, and why.
+    #[must_use]
+    pub fn missing_hooks(&self) -> BTreeMap<String, String> {
         let hooks = self.attached.coverage.iter();
-        let missing: Map<String, Value> = hooks
+        hooks
             .filter_map(|hook| {
                 let why = hook.attachment.as_ref().err()?;
-                Some((hook.program.to_owned(), json!(why)))
+                Some((hook.program.to_owned(), why.clone()))
             })
-            .collect();
-        let missing = Value::Object(missing);
+            .collect()
+    }
+
+    /// A record of what is seen and what is not, unless the last one says the same.
+    fn changed_coverage(&self) -> Result<Option<Entry>, StoreError> {
+        let missing = json!(self.missing_hooks());
         let names = json!(self.inspection.as_ref().err());
         let closes = json!(self.close_fallback);
         let last = self.store.last_audited(Action::CoverageChanged)?;

@@ -1,19 +1,24 @@
 //! When checkpoints are made, and what a start finds that is not as it was left.
 
-use super::super::{Core, StartError};
+use super::{
+    super::{Core, StartError},
+    reading::DATABASE,
+    witness::{Job, Witness},
+};
 use crate::{
-    audit::{Action, Actor, Checkpoint, Entry, GENESIS, Hash, Occasion, Target},
-    error_chain,
+    audit::{Action, Actor, Checkpoint, Entry, GENESIS, Hash, Occasion, PublicKey, Target},
+    config::Config,
     host::{checkpoints::Checkpoints, clock::now},
     store::{Store, StoreError},
 };
 
-/// The end of the chain that is proven, and the means to prove more.
+/// What vouches for the records.
 #[derive(Debug)]
 pub(in crate::daemon) struct Prover {
-    pub(super) checkpoints: Checkpoints,
-    /// The last record that a checkpoint tells of.
-    proven: u64,
+    witness: Witness,
+    pub(super) public_key: PublicKey,
+    /// The last record that the witness knows of.
+    told: u64,
     /// Records that a former agent could not prove any more.
     pub(super) n_unproven: u64,
 }
@@ -21,11 +26,8 @@ pub(in crate::daemon) struct Prover {
 impl Prover {
     /// Proves what is there before anything is added, so that whatever comes behind a stop and
     /// before the next start is not ours.
-    pub(in crate::daemon) fn start(
-        directory: &std::path::Path,
-        store: &mut Store,
-    ) -> Result<Self, StartError> {
-        let (mut checkpoints, last) = Checkpoints::open(directory)?;
+    pub(in crate::daemon) fn start(config: &Config, store: &mut Store) -> Result<Self, StartError> {
+        let (mut checkpoints, last) = Checkpoints::open(&config.state_dir)?;
         let tail = store.audit_tail()?.map(|tail| (tail.seq, tail.hash));
         let finding = finding(store, last, tail)?;
         let (seq, hash) = tail.unwrap_or((0, GENESIS));
@@ -37,9 +39,13 @@ impl Prover {
             let entry = Entry::new(Action::AuditTampered, Actor::agent(), target).because(finding);
             store.at_once(|store| store.audit(at, &entry))?;
         }
+        let public_key = checkpoints.public_key();
+        let database = config.state_dir.join(DATABASE);
+        let witness = Witness::start(checkpoints, database, &config.audit, seq);
         Ok(Self {
-            checkpoints,
-            proven: seq,
+            witness: witness.map_err(StartError::Thread)?,
+            public_key,
+            told: seq,
             n_unproven: seq.saturating_sub(last.map_or(0, |last| last.seq)),
         })
     }
@@ -66,19 +72,19 @@ fn finding(
 }
 
 impl Core {
-    /// Makes a checkpoint if something has been recorded since the last one.
+    /// Has a checkpoint made if something has been recorded since the last one.
     pub(in crate::daemon) fn prove(&mut self, occasion: Occasion) {
         let Some(tail) = self.store.audit_end() else {
             return;
         };
-        if tail.seq == self.prover.proven && occasion == Occasion::Running {
+        if tail.seq == self.prover.told && occasion == Occasion::Running {
             return;
         }
-        let end = (tail.seq, tail.hash);
-        match self.prover.checkpoints.add(end, now().wall, occasion) {
-            Ok(()) => self.prover.proven = tail.seq,
-            // The next look tries again.
-            Err(error) => tracing::error!(error = error_chain(&error), "audit not proven"),
-        }
+        self.prover.told = tail.seq;
+        self.prover.witness.tell(Job {
+            end: (tail.seq, tail.hash),
+            at: now().wall,
+            occasion,
+        });
     }
 }

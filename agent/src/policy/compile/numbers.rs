@@ -10,7 +10,7 @@ use agent_common::{
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::policy::{Kind, Span};
+use crate::policy::{Kind, PolicySet, Span};
 
 /// The numbers by which the kernel knows what policy names. See
 /// [`crate::policy::PolicySet::grant_names`] and its neighbours for what must be numbered.
@@ -21,6 +21,34 @@ pub struct Numbers {
     pub endpoints: BTreeMap<String, EndpointId>,
     /// At least [`EndpointId::FIRST_PREFIX`].
     pub prefixes: BTreeMap<String, EndpointId>,
+}
+
+impl Numbers {
+    /// Numbers for a set that no kernel is going to see.
+    #[must_use]
+    pub fn in_order(set: &PolicySet) -> Self {
+        fn number<'n, T>(
+            names: impl Iterator<Item = &'n str>,
+            of: impl Fn(u32) -> T,
+        ) -> BTreeMap<String, T> {
+            let numbered = names.zip(1..);
+            numbered
+                .map(|(name, number)| (name.to_owned(), of(number)))
+                .collect()
+        }
+        let n_grants = set.grant_names().count() as u32;
+        let prefixes = set.prefix_names();
+        Self {
+            grants: number(set.grant_names(), RuleId::from_raw),
+            denies: number(set.deny_names(), |number| {
+                RuleId::from_raw(n_grants + number)
+            }),
+            endpoints: number(set.endpoint_names(), EndpointId::from_raw),
+            prefixes: number(prefixes.iter().map(String::as_str), |number| {
+                EndpointId::from_raw(EndpointId::FIRST_PREFIX + number)
+            }),
+        }
+    }
 }
 
 /// One instant on both clocks. Policy is written in wall time and kept in boot time.

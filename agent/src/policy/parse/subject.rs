@@ -45,11 +45,11 @@ pub(super) fn list(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Subject> {
     let items = reader.list(field);
     items
         .iter()
-        .filter_map(|item| subject(reader, item))
+        .filter_map(|item| read_one(reader, item))
         .collect()
 }
 
-fn subject(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
+pub(super) fn read_one(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Subject> {
     let n_errors = reader.errors.len();
     let fields = reader.fields(field, &SUBJECT)?;
     if let Some(any) = fields.get("any") {

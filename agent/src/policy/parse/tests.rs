@@ -75,7 +75,7 @@ fn all_errors_are_told_at_once() {
             "p.yaml:9:8: spec.ttl: `soon` is not a duration longer than zero: write weeks, days, \
              hours, minutes or seconds, as in 90m, 8h or 7d",
             "p.yaml:12:7: kind: unknown value `Grant`; allowed are ModelEndpoint, \
-             InvocationGrant, EgressDeny, Posture",
+             InvocationGrant, EgressDeny, Posture, PolicyTest",
         ],
     );
 }

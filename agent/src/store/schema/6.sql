@@ -40,9 +40,3 @@ CREATE TABLE audit_tally (
     due      INTEGER NOT NULL,
     PRIMARY KEY (action, outcome, identity, endpoint, reason)
 ) STRICT, WITHOUT ROWID;
-
--- Up to which record each place outside has been told.
-CREATE TABLE audit_forwarded (
-    place TEXT PRIMARY KEY,
-    seq   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;

@@ -1,0 +1,38 @@
+//! Reviews: of grants, and of everything.
+
+use axum::{Json, extract::State};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Answer, Asked, asked};
+use crate::api::{
+    error::ErrorBody,
+    server::Shared,
+    types::{GrantReviewList, Report, ReviewQuery},
+};
+
+pub(super) fn documented() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(grants))
+        .routes(routes!(report))
+}
+
+/// What is used of grants?
+#[utoipa::path(
+    get, path = "/v1/review/grants", operation_id = "review_grants", params(ReviewQuery),
+    responses((status = OK, body = GrantReviewList), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn grants(
+    State(backend): State<Shared>,
+    query: Asked<ReviewQuery>,
+) -> Answer<GrantReviewList> {
+    backend.review_grants(asked(query)?).await.map(Json)
+}
+
+/// What happened, for an auditor.
+#[utoipa::path(
+    get, path = "/v1/report", params(ReviewQuery),
+    responses((status = OK, body = Report), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn report(State(backend): State<Shared>, query: Asked<ReviewQuery>) -> Answer<Report> {
+    backend.report(asked(query)?).await.map(Json)
+}
