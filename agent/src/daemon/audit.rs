@@ -5,9 +5,10 @@
 
 mod life;
 mod proof;
+mod refusals;
 mod tallies;
 
-pub(super) use self::{proof::Prover, tallies::risky_endpoints};
+pub(super) use self::{proof::Prover, refusals::Refusals, tallies::risky_endpoints};
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 

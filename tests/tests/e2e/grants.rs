@@ -554,3 +554,66 @@ fn who_is_governed_changes_nothing_and_leases_no_more_than_it_has() {
         "{leased:?}"
     );
 }
+
+#[test]
+fn who_manages_does_not_invoke_where_that_is_refused() {
+    let host = host();
+    let cgroup = host.make_cgroup("task");
+    let config = |separation: &str| roles(&format!("separation_of_duties = \"{separation}\"\n"));
+    let issue = |agent: &Agent, name: &str, plane: &str| {
+        let fixed = [
+            "grant",
+            "issue",
+            name,
+            "--cgroup",
+            &cgroup,
+            "--endpoint",
+            "openai",
+        ];
+        let args = [
+            &fixed[..],
+            &["--plane", plane, "--purpose", "t", "--ttl", "1h"],
+        ]
+        .concat();
+        agent.weir(&args)
+    };
+    let agent = host.agent().config(&config("refuse")).start();
+    open(&host);
+    issue(&agent, "calls", "invoke").expect(0);
+    issue(&agent, "keys", "manage").expect(1);
+    let approve = ["grant", "approve", "keys", "--reason", "agreed"];
+    let refused = agent.weir_as(BOB, &approve).expect(2);
+    let both = "lets the same subject both manage and invoke models";
+    let both = both.replace("lets", "together let");
+    assert!(refused.stderr.contains(&both), "{refused:?}");
+    agent.stop();
+
+    let agent = host.agent().config(&config("report")).start();
+    open(&host);
+    agent.weir_as(BOB, &approve).expect(0);
+    let status = agent.json(&["status"]);
+    let findings = status["findings"].as_array().cloned().unwrap_or_default();
+    assert!(!findings.is_empty(), "{status}");
+    let status = agent.weir(&["status"]).expect(0).stdout;
+    assert!(
+        status.contains(&format!("finding   grants `keys` and `calls` {both}")),
+        "{status}"
+    );
+    agent.stop();
+
+    // What holds already is no reason not to start, and every change is refused until it is undone.
+    let agent = host.agent().config(&config("refuse")).start();
+    open(&host);
+    let status = agent.weir(&["status"]).expect(0).stdout;
+    assert!(status.contains("MISTAKE"), "{status}");
+    issue(&agent, "more", "invoke").expect(2);
+    agent
+        .weir(&["grant", "revoke", "calls", "--why", "undone"])
+        .expect(0);
+    let status = agent.json(&["status"]);
+    assert_eq!(
+        status["findings"].as_array().map(Vec::len),
+        Some(0),
+        "{status}"
+    );
+}
