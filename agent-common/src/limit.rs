@@ -12,8 +12,8 @@ pub struct Limit {
     pub window_ns: u64,
     /// Octets of payload of one day in both directions; [`Limit::NONE`] for any number.
     pub bytes: u64,
-    /// What turns the boot clock into one that was 0 at midnight UTC.
-    pub midnight_ns: u64,
+    /// What turns the boot clock into Unix time: windows of whole parts of a day begin at midnight UTC.
+    pub unix_ns: u64,
 }
 
 layout!(Limit, size = 32, align = 8);
@@ -29,7 +29,7 @@ impl Limit {
         if length_ns == 0 {
             return 0;
         }
-        now_ns.wrapping_add(self.midnight_ns) / length_ns
+        now_ns.wrapping_add(self.unix_ns) / length_ns
     }
 }
 
@@ -60,16 +60,16 @@ mod tests {
     #[test]
     fn days_begin_at_midnight() {
         let hour = Limit::DAY_NS / 24;
-        // Started at 22:00.
+        // Started at 22:00 of the third day.
         let limit = Limit {
             connections: Limit::NONE,
             window_ns: hour,
             bytes: 1,
-            midnight_ns: 22 * hour,
+            unix_ns: 2 * Limit::DAY_NS + 22 * hour,
         };
-        assert_eq!(limit.window(2 * hour - 1, Limit::DAY_NS), 0);
-        assert_eq!(limit.window(2 * hour, Limit::DAY_NS), 1);
-        assert_eq!(limit.window(0, hour), 22);
+        assert_eq!(limit.window(2 * hour - 1, Limit::DAY_NS), 2);
+        assert_eq!(limit.window(2 * hour, Limit::DAY_NS), 3);
+        assert_eq!(limit.window(0, hour), 70);
         assert_eq!(limit.window(7, 0), 0);
     }
 }

@@ -7,7 +7,7 @@ mod cgroup_path;
 mod key;
 mod label;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use agent_common::identity::IdentityId;
 pub use label::LabelKey;
@@ -16,7 +16,8 @@ pub use label::LabelKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub id: IdentityId,
-    pub labels: Labels,
+    /// Those of its cgroup, mostly: a host has thousands.
+    pub labels: Arc<Labels>,
 }
 
 impl Identity {

@@ -12,6 +12,7 @@ mod error;
 mod explain;
 mod lease;
 mod lifecycle;
+mod limits;
 mod object;
 mod parse;
 mod render;
@@ -36,6 +37,7 @@ pub use lifecycle::{
     Approval, BREAK_GLASS, Basis, By, Entry, Life, NotAnother, Person, Stage, Step, StepError,
     stage_of,
 };
+pub use limits::{ConnectionLimit, Limits};
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };

@@ -14,6 +14,7 @@ mod e2e {
     mod identities;
     mod kubernetes;
     mod lifecycle;
+    mod limits;
     mod names;
     mod objects;
     mod policy;

@@ -24,9 +24,9 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights,
-        RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
@@ -232,6 +232,28 @@ impl Backend for DaemonBackend {
                 .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
         })
         .await
+    }
+
+    async fn revoke_identity(
+        &self,
+        request: IdentityRevocation,
+        peer: Peer,
+    ) -> Result<Rule, ApiError> {
+        let identity = Subject::Identity(request.identity.clone());
+        let labels = self
+            .ask(|core| {
+                let rights = core.rights(identity).map_err(explain::question_error)?;
+                Ok(rights.labels)
+            })
+            .await?;
+        let deny = DenyRequest {
+            name: subject::revocation(&request.identity),
+            subjects: vec![subject::of(&labels)],
+            endpoints: vec!["*".to_owned()],
+            cidrs: Vec::new(),
+            reason: request.why,
+        };
+        self.add_deny(deny, peer).await
     }
 
     async fn remove_deny(

@@ -18,9 +18,9 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights,
-        RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -135,6 +135,11 @@ impl Client {
 
     pub async fn add_deny(&self, request: &DenyRequest) -> Answer<Rule> {
         self.send(Method::POST, "/v1/denies", request).await
+    }
+
+    pub async fn revoke_identity(&self, request: &IdentityRevocation) -> Answer<Rule> {
+        self.send(Method::POST, "/v1/identities/revoke", request)
+            .await
     }
 
     pub async fn remove_deny(&self, name: &str, removal: &Removal) -> Answer<()> {

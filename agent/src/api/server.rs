@@ -32,9 +32,9 @@ use super::{
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, IdentityList, PolicyDiff, PolicyDocuments, PolicyView, Removal, Rights,
-        RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoTalks,
+        GrantRequest, IdentityList, IdentityRevocation, PolicyDiff, PolicyDocuments, PolicyView,
+        Removal, Rights, RightsQuery, Rule, RuleList, Status, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -135,6 +135,11 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<Grant, ApiError>;
     async fn denies(&self) -> Result<RuleList, ApiError>;
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError>;
+    async fn revoke_identity(
+        &self,
+        request: IdentityRevocation,
+        peer: Peer,
+    ) -> Result<Rule, ApiError>;
     async fn remove_deny(&self, name: String, removal: Removal, peer: Peer)
     -> Result<(), ApiError>;
     async fn policy(&self) -> Result<PolicyView, ApiError>;

@@ -22,9 +22,9 @@ pub use self::{
     life::{GrantDecision, GrantHistory, GrantLife, GrantStep, WaitingGrant},
     policy::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
-        EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList, PolicyChange,
-        PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject, PolicyView, Removal, Rule, RuleList,
-        SimilarHost, SubjectSpec,
+        EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList,
+        IdentityRevocation, PolicyChange, PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject,
+        PolicyView, Removal, Rule, RuleList, SimilarHost, SubjectSpec,
     },
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::api::{
     client::Client,
-    types::{Grant, GrantRequest, Removal, SubjectSpec},
+    types::{Grant, GrantRequest, IdentityRevocation, Removal, SubjectSpec},
 };
 
 /// Issue, list and revoke grants
@@ -69,10 +69,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`
-    #[command(after_help = "Example:\n  weir grant revoke nightly --why \"incident 4711\"")]
+    /// Revoke a grant that was issued with `weir grant issue` or `weir policy apply`, or all rights of
+    /// an identity
+    ///
+    /// Live connections that rested on it end at once.
+    #[command(
+        after_help = "Examples:\n  weir grant revoke nightly --why \"incident 4711\"\n  \
+                      weir grant revoke --identity unit:nightly.service --all --why \"key leaked\""
+    )]
     Revoke {
-        name: String,
+        #[arg(required_unless_present = "identity", conflicts_with = "identity")]
+        name: Option<String>,
+        /// Refuse this identity everything, whatever grants say, until `weir deny remove`
+        #[arg(long, value_name = "IDENTITY", requires = "all")]
+        identity: Option<String>,
+        /// All its rights, from files, too
+        #[arg(long, requires = "identity")]
+        all: bool,
         /// Kept in the history
         #[arg(long, value_name = "TEXT")]
         why: String,
@@ -149,7 +162,12 @@ impl Args {
                     print(&list.grants, out)?;
                 }
             }
-            Command::Revoke { name, why, json } => {
+            Command::Revoke {
+                name: Some(name),
+                why,
+                json,
+                ..
+            } => {
                 let grant = client
                     .revoke_grant(&name, &Removal { why: Some(why) })
                     .await?;
@@ -157,6 +175,24 @@ impl Args {
                     out.json(&grant)?;
                 } else {
                     out.line(format!("revoked {name}"))?;
+                }
+            }
+            Command::Revoke {
+                identity,
+                why,
+                json,
+                ..
+            } => {
+                let identity = identity.unwrap_or_default();
+                let request = IdentityRevocation { identity, why };
+                let rule = client.revoke_identity(&request).await?;
+                if json {
+                    out.json(&rule)?;
+                } else {
+                    out.line(format!(
+                        "refused everything to {}; `weir deny remove {}` ends that",
+                        request.identity, rule.name
+                    ))?;
                 }
             }
         }

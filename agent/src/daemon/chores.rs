@@ -34,7 +34,13 @@ pub(super) struct Chores {
     left: VecDeque<Chore>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Chore {
+    Look,
+    Drain,
+    Search,
+    /// Where the kernel does not tell of cgroups.
+    SearchInstead,
     Rename,
     ForgetCgroups,
     NotePods,
@@ -43,12 +49,24 @@ enum Chore {
     ExpectPaths,
     BelieveNameServers,
     UpdateAddresses,
+    ListProcesses,
     ForgetProcesses(Vec<u32>),
 }
 
+const SWEEP: [Chore; 9] = [
+    Chore::SearchInstead,
+    Chore::Rename,
+    Chore::ForgetCgroups,
+    Chore::NotePods,
+    Chore::RecordAudit,
+    Chore::ForgetNames,
+    Chore::ExpectPaths,
+    Chore::BelieveNameServers,
+    Chore::UpdateAddresses,
+];
+
 impl Chores {
-    pub(super) fn new() -> Self {
-        let at = Instant::now();
+    pub(super) fn new(at: Instant) -> Self {
         Self {
             drain: at + DRAIN_EVERY,
             look: at + LOOK_EVERY,
@@ -58,11 +76,23 @@ impl Chores {
         }
     }
 
-    fn add(&mut self, chores: impl IntoIterator<Item = Chore>) {
-        // What takes longer than the time until it is due again is not done twice as often.
-        if self.left.is_empty() {
-            self.left.extend(chores);
+    fn next(&mut self, at: Instant) -> Option<Chore> {
+        if self.look <= at {
+            self.look = at + LOOK_EVERY;
+            return Some(Chore::Look);
         }
+        if self.drain <= at {
+            self.drain = at + DRAIN_EVERY;
+            return Some(Chore::Drain);
+        }
+        if self.left.is_empty() && self.sweep <= at {
+            self.sweep = at + SWEEP_EVERY;
+            self.left.extend(SWEEP);
+        } else if self.left.is_empty() && self.search <= at {
+            self.search = at + SEARCH_EVERY;
+            self.left.extend([Chore::Search, Chore::ListProcesses]);
+        }
+        self.left.pop_front()
     }
 }
 
@@ -70,36 +100,10 @@ impl Core {
     /// Does one thing, if anything is due.
     pub(super) fn do_what_is_due(&mut self, chores: &mut Chores) {
         self.end_expired_flows();
-        let at = Instant::now();
         if self.tasks_are_unchecked() {
             self.check_tasks();
         }
-        if chores.look <= at {
-            chores.look = at + LOOK_EVERY;
-            self.look();
-        } else if chores.drain <= at {
-            chores.drain = at + DRAIN_EVERY;
-            self.drain();
-        } else if chores.sweep <= at {
-            chores.sweep = at + SWEEP_EVERY;
-            if !self.hears_of_cgroups {
-                self.search();
-            }
-            chores.add([
-                Chore::Rename,
-                Chore::ForgetCgroups,
-                Chore::NotePods,
-                Chore::RecordAudit,
-                Chore::ForgetNames,
-                Chore::ExpectPaths,
-                Chore::BelieveNameServers,
-                Chore::UpdateAddresses,
-            ]);
-        } else if chores.search <= at {
-            chores.search = at + SEARCH_EVERY;
-            self.search();
-            chores.add([Chore::ForgetProcesses(self.maps.processes.numbers())]);
-        } else if let Some(chore) = chores.left.pop_front()
+        if let Some(chore) = chores.next(Instant::now())
             && let Some(rest) = self.do_chore(chore)
         {
             chores.left.push_front(rest);
@@ -125,6 +129,11 @@ impl Core {
     fn do_chore(&mut self, chore: Chore) -> Option<Chore> {
         let at = now();
         match chore {
+            Chore::Look => self.look(),
+            Chore::Drain => self.drain(),
+            Chore::Search => self.search(),
+            Chore::SearchInstead if self.hears_of_cgroups => {}
+            Chore::SearchInstead => self.search(),
             Chore::Rename => self.rename(&at),
             Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
             Chore::NotePods => self.note_pods(at.wall),
@@ -144,6 +153,9 @@ impl Core {
                 self.book.expire(at.boot_ns);
                 self.update_addresses();
                 self.telling.forget_old(at.boot_ns);
+            }
+            Chore::ListProcesses => {
+                return Some(Chore::ForgetProcesses(self.maps.processes.numbers()));
             }
             Chore::ForgetProcesses(mut numbers) => {
                 let rest = numbers.split_off(numbers.len().min(PROCESSES));
@@ -179,5 +191,28 @@ impl Core {
             Ok(()) => self.name_servers = found,
             Err(error) => tracing::error!(error = error_chain(&error), "resolvers not believed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_done_as_often_as_it_is_due() {
+        let start = Instant::now();
+        let mut chores = Chores::new(start);
+        let mut done = Vec::new();
+        for step in 0..12_500 {
+            done.extend(chores.next(start + Duration::from_millis(10 * step)));
+        }
+        let count = |chore: &Chore| done.iter().filter(|one| *one == chore).count();
+        assert_eq!(count(&Chore::Look), 124);
+        assert_eq!(count(&Chore::Drain), 62);
+        for chore in SWEEP {
+            assert_eq!(count(&chore), 12, "{chore:?}");
+        }
+        assert_eq!(count(&Chore::Search), 2);
+        assert_eq!(count(&Chore::ListProcesses), 2);
     }
 }

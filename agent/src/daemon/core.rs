@@ -10,7 +10,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use agent_common::settings::CloseSource;
@@ -113,7 +113,7 @@ pub(super) type FilesSeen = Vec<(PathBuf, Option<SystemTime>, u64)>;
 impl Core {
     /// Takes inputs until it is told to stop.
     pub(super) fn run(mut self, inputs: &Receiver<Input>) {
-        let mut chores = Chores::new();
+        let mut chores = Chores::new(Instant::now());
         let mut poll = POLL_IDLE;
         while self.take_inputs(inputs, poll) {
             poll = match self.take_events() {

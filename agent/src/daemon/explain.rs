@@ -1,6 +1,9 @@
 //! Would X reach Y, and why? Answered by the function that the kernel runs.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use agent_common::{
     address::Address,
@@ -177,7 +180,7 @@ impl Core {
                 Ok(Caller {
                     identity: Identity {
                         id: found.id,
-                        labels: found.labels,
+                        labels: found.labels.into(),
                     },
                     found_by: "by its name".to_owned(),
                     cgroup: None,
@@ -243,7 +246,7 @@ impl Core {
             .map(|(_, name)| name.clone());
         Ok(Explained {
             identity: caller.identity.key(),
-            labels: caller.identity.labels,
+            labels: Arc::unwrap_or_clone(caller.identity.labels),
             found_by: caller.found_by,
             cgroup: caller.cgroup,
             pid: caller.pid,

@@ -1,6 +1,6 @@
 //! Gives cgroups their identities, rules first.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use agent_common::cgroup::CgroupRecord;
 
@@ -77,6 +77,7 @@ impl Core {
         labels.task = self.task_of(cgroup, &labels.cgroup);
         let grouped = self.identity_for(cgroup, &labels, at.wall)?;
         let id = grouped.id;
+        let labels = Arc::new(labels);
         // Before the first policy is installed there is nothing that a rule could be added to.
         if self.is_in_force {
             if self.workloads.identity(id).is_none() {
@@ -147,7 +148,7 @@ impl Core {
         for (age, known) in bound.take(MAX_DORMANT).enumerate() {
             let identity = Identity {
                 id: known.id,
-                labels: known.labels,
+                labels: known.labels.into(),
             };
             // The later, the longer it is kept.
             self.workloads

@@ -16,7 +16,7 @@ use crate::{
     bpf::{KernelError, classes::ClassMaps, policy::Narrowed},
     error_chain,
     host::executable::{self, Executable},
-    identity::{Identity, LocalUser},
+    identity::{Identity, Labels, LocalUser},
     policy::{PolicySet, Selection, Selections, UserSelector},
     store::{Store, StoreError},
 };
@@ -93,7 +93,7 @@ impl Narrowing {
             known.insert(selections.of(Some(&base.labels)), base.id);
             // From the least narrow to the most, so that an executable alone is preferred.
             for (exe, user) in combinations(&exes, &users) {
-                let mut labels = base.labels.clone();
+                let mut labels = Labels::clone(&base.labels);
                 labels.exe = exe.map(|(path, _)| path.clone());
                 labels.user = user.map(|(user, _)| user.clone());
                 let selection = selections.of(Some(&labels));
@@ -102,6 +102,7 @@ impl Narrowing {
                     None => {
                         let id = store.identity_number(&labels.key(), &labels, now)?;
                         known.insert(selection, id);
+                        let labels = labels.into();
                         let identity = Identity { id, labels };
                         self.bases.insert(id, base.clone());
                         self.derived.insert(id, identity.clone());

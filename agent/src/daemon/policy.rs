@@ -137,7 +137,7 @@ impl Running {
         self.refill_at_ns = compiled.refill_at_ns;
         self.compiled = Some((compiler, *at));
         self.anchor = *at;
-        Ok(tables(&compiled, &self.revision))
+        Ok(tables(&compiled, &self.revision, at))
     }
 
     /// What an identity that has just appeared adds to [`Running::tables`].

@@ -9,7 +9,9 @@ use std::{
 use agent_common::{
     address::Address,
     destination::{Destination, EndpointId},
+    limit::Limit,
     name::NameSet,
+    policy::RuleId,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -25,6 +27,7 @@ use crate::{
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
         Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections, Separation,
+        Spec,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -212,7 +215,7 @@ fn name_uses(set: &PolicySet, numbers: &Numbers) -> Vec<NameUse> {
 }
 
 /// What the kernel gets, but for the addresses of hosts.
-pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTables {
+pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision, at: &Now) -> PolicyTables {
     let rows = compiled.prefixes.iter().map(|row| {
         let (address, length) = mapped(row.net);
         ((address, length, row.port), row.destination)
@@ -237,9 +240,28 @@ pub(super) fn tables(compiled: &CompiledPolicy, revision: &Revision) -> PolicyTa
         rules: compiled.rules.clone(),
         names: revision.names.clone(),
         ports: revision.ports(),
-        limits: BTreeMap::new(),
+        limits: limits(revision, at),
         narrowed: Narrowed::new(),
     }
+}
+
+/// Limits of the grants that have any, by number.
+fn limits(revision: &Revision, at: &Now) -> BTreeMap<RuleId, Limit> {
+    let wall_ns = u64::try_from(at.wall.as_nanosecond()).unwrap_or(0);
+    let unix_ns = wall_ns.wrapping_sub(at.boot_ns);
+    let objects = revision.set.objects();
+    objects
+        .filter_map(|object| match &object.spec {
+            Spec::InvocationGrant(grant) if !grant.limits.is_none() => {
+                let number = revision.numbers.grants.get(object.name())?;
+                Some((*number, grant.limits.compile(unix_ns)))
+            }
+            Spec::ModelEndpoint(_)
+            | Spec::InvocationGrant(_)
+            | Spec::EgressDeny(_)
+            | Spec::Posture(_) => None,
+        })
+        .collect()
 }
 
 fn mapped(net: IpNet) -> (Address, u32) {

@@ -1,5 +1,7 @@
 //! Who is X, and what may it call now?
 
+use std::sync::Arc;
+
 use agent_common::verdict::Decision;
 
 use super::{Core, GrantView, ProcessView, QuestionError, Subject};
@@ -52,7 +54,7 @@ impl Core {
         });
         Ok(RightsView {
             identity: caller.identity.key(),
-            labels: caller.identity.labels,
+            labels: Arc::unwrap_or_clone(caller.identity.labels),
             found_by: caller.found_by,
             cgroup: caller.cgroup,
             pid: caller.pid,

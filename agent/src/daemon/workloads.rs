@@ -1,6 +1,9 @@
 //! Which cgroup is which identity, and which identities are there now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent_common::identity::IdentityId;
 
@@ -25,7 +28,7 @@ pub(super) const MAX_DORMANT: usize = 4_096;
 
 #[derive(Debug)]
 struct Cgroup {
-    labels: Labels,
+    labels: Arc<Labels>,
     identity: IdentityId,
     /// The identity that its name alone gives it.
     base: IdentityId,
@@ -74,14 +77,14 @@ impl Workloads {
     }
 
     pub(super) fn labels_at(&self, cgroup: u64) -> Option<&Labels> {
-        self.cgroups.get(&cgroup).map(|cgroup| &cgroup.labels)
+        self.cgroups.get(&cgroup).map(|cgroup| &*cgroup.labels)
     }
 
     /// The labels of the identity `id`, if another cgroup than this one has it.
     pub(super) fn other_labels(&self, id: IdentityId, cgroup: u64) -> Option<&Labels> {
         let has_other = self.members_of(id).any(|other| other != cgroup);
         let identity = self.identities.get(&id).filter(|_| has_other);
-        identity.map(|identity| &identity.labels)
+        identity.map(|identity| &*identity.labels)
     }
 
     /// Every cgroup, its identity and its labels.
@@ -91,7 +94,7 @@ impl Workloads {
                 base: known.base,
                 id: known.identity,
             };
-            (*cgroup, grouped, &known.labels)
+            (*cgroup, grouped, &*known.labels)
         })
     }
 
@@ -107,7 +110,7 @@ impl Workloads {
     }
 
     /// Records that `cgroup` is there.
-    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Labels, now_ns: u64) {
+    pub(super) fn add(&mut self, cgroup: u64, grouped: Grouped, labels: Arc<Labels>, now_ns: u64) {
         let Grouped { base, id } = grouped;
         self.dormant.remove(&labels.cgroup);
         let is_shared = self.other_labels(id, cgroup).is_some();
@@ -174,7 +177,10 @@ impl Workloads {
             .filter(|(cgroup, _)| is_over(cgroup))
             .map(|(cgroup, identity)| {
                 let mut identity = identity.clone();
-                identity.labels.cgroup.clone_from(&cgroup.labels.cgroup);
+                if identity.labels.cgroup != cgroup.labels.cgroup {
+                    let labels = Arc::make_mut(&mut identity.labels);
+                    labels.cgroup.clone_from(&cgroup.labels.cgroup);
+                }
                 (cgroup.gone_at_ns.unwrap_or(now_ns), identity)
             })
             .collect();
@@ -262,7 +268,7 @@ impl Workloads {
     }
 
     pub(super) fn labels(&self) -> impl Iterator<Item = &Labels> {
-        self.identities.values().map(|identity| &identity.labels)
+        self.identities.values().map(|identity| &*identity.labels)
     }
 
     pub(super) fn identity(&self, id: IdentityId) -> Option<&Identity> {
@@ -326,7 +332,7 @@ mod tests {
         for (cgroup, identity, path) in rows {
             let labels = Labels::from_cgroup_path(path);
             let id = IdentityId::from_raw(*identity);
-            workloads.add(*cgroup, Grouped { base: id, id }, labels, 1);
+            workloads.add(*cgroup, Grouped { base: id, id }, labels.into(), 1);
         }
         workloads
     }
@@ -401,7 +407,7 @@ mod tests {
             let path = format!("/system.slice/{index}.service");
             let identity = Identity {
                 id: IdentityId::from_raw(index + 1),
-                labels: Labels::from_cgroup_path(&path),
+                labels: Labels::from_cgroup_path(&path).into(),
             };
             workloads.expect(identity, u64::from(index));
         }
@@ -417,7 +423,7 @@ mod tests {
         workloads.remove(3, 15);
         let grouped = workloads.grouped().next().map(|(_, grouped, _)| grouped);
         let labels = Labels::from_cgroup_path("/new");
-        workloads.add(5, grouped.expect("some"), labels, 15);
+        workloads.add(5, grouped.expect("some"), labels.into(), 15);
         let found = [(1, "/a"), (2, "/b"), (3, "/c")].map(|(id, path)| (id, path.to_owned()));
         workloads.retain(&BTreeMap::from(found), 10, 20);
         let there = [1, 2, 3, 4, 5].map(|cgroup| workloads.has(cgroup));
@@ -442,7 +448,7 @@ mod tests {
             base: id(1),
             id: id(1),
         };
-        workloads.add(3, grouped, Labels::from_cgroup_path("/c"), 1);
+        workloads.add(3, grouped, Labels::from_cgroup_path("/c").into(), 1);
         assert_eq!(workloads.paths_of(id(3)), ["/b"]);
         assert_eq!(workloads.paths_of(id(1)), ["/a", "/c"]);
         workloads.remove(3, 5);

@@ -121,6 +121,7 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
         purpose,
         ticket,
         validity,
+        limits,
         requires_approval,
     } = old;
     vec![
@@ -135,6 +136,7 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
             validity.not_before != new.validity.not_before,
         ),
         ("spec.notAfter or ttl", validity.end != new.validity.end),
+        ("spec.limits", *limits != new.limits),
     ]
 }
 

@@ -83,7 +83,7 @@ pub fn explain(
         return Err(ExplainError::UnknownEndpoint(endpoint.to_owned()));
     };
     let is_known = identity.id != IdentityId::UNKNOWN;
-    let labels = is_known.then_some(&identity.labels);
+    let labels = is_known.then_some(&*identity.labels);
     let denies = set
         .denies
         .iter()

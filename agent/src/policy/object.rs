@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_common::policy::Posture;
 use ipnet::IpNet;
 
-use super::{PolicyError, Position, Subject, Validity};
+use super::{Limits, PolicyError, Position, Subject, Validity};
 use crate::endpoint::{Endpoint, Plane};
 
 /// A document whose fields are each valid; whether it fits the others, [`super::PolicySet`] says.
@@ -40,6 +40,7 @@ pub struct InvocationGrant {
     /// What it refers to in a tracker of changes.
     pub ticket: Option<String>,
     pub validity: Validity,
+    pub limits: Limits,
     /// Another person must approve it, whatever rules say.
     pub requires_approval: bool,
 }

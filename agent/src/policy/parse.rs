@@ -1,5 +1,6 @@
 //! Reads policy files: YAML documents of four kinds, every error with its place.
 
+mod limits;
 mod node;
 mod part;
 mod reader;

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use self::subject::SubjectWire;
 use super::{
-    EgressDeny, End, InvocationGrant, Object, PostureRule, PostureScope, Spec, object::API_VERSION,
+    ConnectionLimit, EgressDeny, End, InvocationGrant, Limits, Object, PostureRule, PostureScope,
+    Spec, object::API_VERSION,
 };
 use crate::endpoint::{Endpoint, Plane};
 
@@ -115,6 +116,8 @@ struct SpecWire<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<LimitsWire>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'o str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ungranted: Option<&'static str>,
@@ -164,6 +167,37 @@ fn endpoint_wire(endpoint: &Endpoint) -> SpecWire<'_> {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsWire {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<ConnectionsWire>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_per_day: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ConnectionsWire {
+    count: u64,
+    per: String,
+}
+
+impl From<&Limits> for LimitsWire {
+    fn from(limits: &Limits) -> Self {
+        let Limits {
+            connections,
+            bytes_per_day,
+        } = limits;
+        Self {
+            connections: connections.map(|ConnectionLimit { count, per }| ConnectionsWire {
+                count,
+                per: format!("{per:#}"),
+            }),
+            bytes_per_day: *bytes_per_day,
+        }
+    }
+}
+
 fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
     let InvocationGrant {
         subjects,
@@ -172,6 +206,7 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         purpose,
         ticket,
         validity,
+        limits,
         requires_approval,
     } = grant;
     let (not_after, ttl) = match validity.end {
@@ -185,6 +220,7 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         planes: plane_names(planes),
         purpose: Some(purpose),
         ticket: ticket.as_deref(),
+        limits: (!limits.is_none()).then(|| limits.into()),
         approval: requires_approval.then_some("required"),
         not_before: validity.not_before.map(|instant| instant.to_string()),
         not_after,

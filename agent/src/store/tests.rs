@@ -236,6 +236,31 @@ fn a_number_stays_with_its_name_for_ever() {
     );
 }
 
+/// What the kernel is told, the store has.
+#[test]
+fn a_kill_gives_no_number_to_two_names() {
+    let (directory, path) = directory();
+    let number = |store: &mut Store, name: &str| {
+        let labels = Labels::from_cgroup_path(&format!("/system.slice/{name}.service"));
+        let number = store.identity_number(&labels.key(), &labels, NOW);
+        number.expect("a number").to_raw()
+    };
+    let mut store = open(&path);
+    let told: Vec<_> = (0..20)
+        .map(|index| number(&mut store, &index.to_string()))
+        .collect();
+    // As the files are now, they are what a killed process leaves.
+    let left = directory.path().join("left.db");
+    fs::copy(&path, &left).expect("the file");
+    let log = |path: &Path| path.with_extension("db-wal");
+    fs::copy(log(&path), log(&left)).expect("the log");
+    let mut next = open(&left);
+    assert!(!told.contains(&number(&mut next, "new")));
+    for (index, told) in told.iter().enumerate() {
+        assert_eq!(number(&mut next, &index.to_string()), *told);
+    }
+}
+
 fn full_labels() -> Labels {
     let text = |text: &str| Some(text.to_owned());
     Labels {

@@ -162,3 +162,33 @@ spec: {subjects: [{any: true}], cidrs: [127.0.0.9/32], reason: a test}
     await_ended(&agent, 5);
     assert_eq!(held.stop(), Attempts::all_refused(5));
 }
+
+#[test]
+fn the_panic_button_takes_every_right_of_an_identity_from_files_too() {
+    const EACH: u32 = 50;
+    let host = host();
+    let stream = streaming(&host);
+    let agent = host.agent().start();
+    issue(&agent, &host, "1h");
+    let kept = host.workload("granted").hold(stream.address, EACH);
+    let ended = host.workload("second").hold(stream.address, EACH);
+    let identity = format!("cgroup:{}", host.cgroup_path("second"));
+    let revoke = ["grant", "revoke", "--identity", &identity];
+    let said = agent.weir(&[&revoke[..], &["--all", "--why", "a test"]].concat());
+    let said = said.expect(0).stdout;
+    assert_eq!(
+        host.workload("second").connect(stream.address),
+        Attempts::all_refused(1)
+    );
+    await_ended(&agent, EACH);
+    assert_eq!(ended.stop(), Attempts::all_refused(EACH));
+    assert_eq!(kept.stop(), Attempts::all_ok(EACH));
+    // What it says takes it back.
+    let undo = said.split('`').nth(1).expect("a command").to_owned();
+    let undo: Vec<&str> = undo.split(' ').skip(1).collect();
+    agent.weir(&undo).expect(0);
+    assert_eq!(
+        host.workload("second").connect(stream.address),
+        Attempts::all_ok(1)
+    );
+}

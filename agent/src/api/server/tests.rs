@@ -95,6 +95,9 @@ impl Backend for Fake {
     async fn add_deny(&self, _: DenyRequest, _: Peer) -> Result<Rule, ApiError> {
         refuse()
     }
+    async fn revoke_identity(&self, _: IdentityRevocation, _: Peer) -> Result<Rule, ApiError> {
+        refuse()
+    }
     async fn remove_deny(&self, _: String, _: Removal, _: Peer) -> Result<(), ApiError> {
         Ok(())
     }

@@ -64,6 +64,15 @@ pub struct GrantRequest {
     pub ttl: Option<String>,
 }
 
+/// `POST /v1/identities/revoke`: refuses one identity every endpoint, whatever grants say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityRevocation {
+    /// Stable name, as `weir identities` prints it.
+    pub identity: String,
+    pub why: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GrantList {
     pub grants: Vec<Grant>,

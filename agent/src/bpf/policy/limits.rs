@@ -26,11 +26,8 @@ impl PolicyMaps {
         for (grant, limit) in limits {
             let known = self.limits.get(grant, 0).ok();
             // Windows that have begun go on where the clock has been set since.
-            let midnight_ns = known.map_or(limit.midnight_ns, |known| known.midnight_ns);
-            let limit = Limit {
-                midnight_ns,
-                ..*limit
-            };
+            let unix_ns = known.map_or(limit.unix_ns, |known| known.unix_ns);
+            let limit = Limit { unix_ns, ..*limit };
             if known != Some(limit) {
                 self.limits
                     .insert(grant, limit, 0)

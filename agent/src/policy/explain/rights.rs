@@ -32,7 +32,7 @@ pub fn rights(
     identity: &Identity,
     now: Timestamp,
 ) -> Result<Rights, CompileError> {
-    let labels = (identity.id != IdentityId::UNKNOWN).then_some(&identity.labels);
+    let labels = (identity.id != IdentityId::UNKNOWN).then_some(&*identity.labels);
     // Any instant of the boot clock serves, as long as there is room before it.
     let anchor = ClockAnchor {
         wall: now,

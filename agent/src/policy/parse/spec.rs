@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use agent_common::{destination::ANY_PORT, policy::Posture};
 
 use super::{
-    Place,
+    Place, limits,
     reader::{Allowed, Field, Fields, Reader},
     subject, value,
 };
@@ -34,8 +34,9 @@ const GRANT: Allowed = Allowed {
         "notBefore",
         "notAfter",
         "ttl",
+        "limits",
     ],
-    unenforceable: &["limits"],
+    unenforceable: &[],
 };
 
 const DENY: Allowed = Allowed {
@@ -177,6 +178,9 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         .and_then(|field| reader.word(field, &[()], |()| "required"))
         .is_some();
     let validity = validity(reader, &fields);
+    let limits = fields
+        .get("limits")
+        .and_then(|field| limits::read(reader, field));
     Some(InvocationGrant {
         subjects,
         endpoints,
@@ -184,6 +188,7 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         purpose: purpose?,
         ticket,
         validity,
+        limits: limits.unwrap_or_default(),
         requires_approval,
     })
 }

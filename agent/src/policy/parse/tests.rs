@@ -270,14 +270,56 @@ fn what_this_version_cannot_enforce_is_refused() {
     let cannot = "is a known field, but this version cannot enforce it: remove it";
     check_grant(
         "purpose:",
-        "limits: {}\n  purpose:",
-        &format!("p.yaml:9:3: spec.limits: {cannot}"),
+        "limits: {tokens: 5}\n  purpose:",
+        &format!("p.yaml:9:12: spec.limits.tokens: {cannot}"),
     );
     check_kind(
         "Posture",
         "{default: true, ungranted: deny, rawSockets: deny}",
         &[&format!("p.yaml:4:40: spec.rawSockets: {cannot}")],
     );
+}
+
+#[test]
+fn limits_are_read_and_rendered() {
+    let check = |limits: &str, expected: &str| {
+        check_grant(
+            "purpose:",
+            &format!("limits: {limits}\n  purpose:"),
+            expected,
+        );
+    };
+    check(
+        "{}",
+        "p.yaml:9:11: spec.limits: limits nothing: give connections or bytesPerDay",
+    );
+    check(
+        "{connections: {count: 0, per: 1h}}",
+        "p.yaml:9:33: spec.limits.connections.count: must be 1 or more; without a grant there is \
+         nothing",
+    );
+    check(
+        "{connections: {count: 5}}",
+        "p.yaml:9:25: spec.limits.connections.per: is missing: say within what time, as in 1h",
+    );
+    check(
+        "{bytesPerDay: 5 apples}",
+        "p.yaml:9:25: spec.limits.bytesPerDay: `5 apples` is no size: write a number of bytes, or as \
+         in 500MB or 2GiB",
+    );
+    let text = GRANT.replace(
+        "purpose:",
+        "limits: {connections: {count: 5, per: 90m}, bytesPerDay: 2GiB}\n  purpose:",
+    );
+    let read = |text: &str| parse("p.yaml", text).expect("a grant").remove(0).value;
+    let object = read(&text);
+    let Spec::InvocationGrant(grant) = &object.spec else {
+        panic!("a grant");
+    };
+    assert_eq!(grant.limits.bytes_per_day, Some(2 << 30));
+    let connections = grant.limits.connections.expect("a limit");
+    assert_eq!((connections.count, connections.per.as_secs()), (5, 5_400));
+    assert_eq!(read(&object.to_yaml().expect("YAML")), object);
 }
 
 #[test]

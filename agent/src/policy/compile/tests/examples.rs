@@ -288,7 +288,7 @@ fn pods_that_nobody_knows_may_be_refused_although_others_are_not() {
         let mut world = World::new(build(&catalogue(), &object("Posture", "p", spec)));
         let identity = |raw, labels: &Labels| Identity {
             id: IdentityId::from_raw(raw),
-            labels: labels.clone(),
+            labels: labels.clone().into(),
         };
         world.identities = vec![identity(1, &pod), identity(2, &known)];
         let policy = compiled(&world).expect("compiles");
@@ -345,7 +345,7 @@ fn too_many_entries_are_counted_to_the_end() {
     let labels = Labels::from_cgroup_path("/u1.service");
     let identity = |raw| Identity {
         id: IdentityId::from_raw(raw),
-        labels: labels.clone(),
+        labels: labels.clone().into(),
     };
     world.identities = (1..=40_000).map(identity).collect();
     // `a` and what is below it, `b`, the overfull address, and unknown addresses.

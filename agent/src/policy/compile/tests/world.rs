@@ -18,8 +18,8 @@ use crate::{
     endpoint::{Catalogue, Endpoint, Plane, Risk, Source},
     identity::{Identity, Labels, LocalUser},
     policy::{
-        ClockAnchor, EgressDeny, End, InvocationGrant, NamePattern, Numbers, Parts, PolicySet,
-        PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
+        ClockAnchor, EgressDeny, End, InvocationGrant, Limits, NamePattern, Numbers, Parts,
+        PolicySet, PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
     },
 };
 
@@ -59,7 +59,7 @@ impl World {
     pub(super) fn all_identities(&self) -> Vec<Identity> {
         let unknown = Identity {
             id: IdentityId::UNKNOWN,
-            labels: Labels::default(),
+            labels: Labels::default().into(),
         };
         let mut all = self.identities.clone();
         all.push(unknown);
@@ -143,9 +143,9 @@ fn identities() -> Vec<Identity> {
         .map(|path| Labels::from_cgroup_path(path))
         .collect();
     labels.extend(narrower_identities());
-    let identity = |(raw, labels)| Identity {
+    let identity = |(raw, labels): (u32, Labels)| Identity {
         id: IdentityId::from_raw(raw),
-        labels,
+        labels: labels.into(),
     };
     (1..).zip(labels).map(identity).collect()
 }
@@ -330,6 +330,7 @@ fn grant() -> impl Strategy<Value = Grant> {
                 purpose: "x".to_owned(),
                 ticket: None,
                 validity,
+                limits: Limits::default(),
                 requires_approval: false,
             };
             Grant {

@@ -22,7 +22,7 @@ fn identities() -> Vec<Identity> {
     let paths = ["/system.slice/agent.service", "/system.slice/sshd.service"];
     let identity = |(raw, path): (u32, &str)| Identity {
         id: IdentityId::from_raw(raw),
-        labels: Labels::from_cgroup_path(path),
+        labels: Labels::from_cgroup_path(path).into(),
     };
     (1..).zip(paths).map(identity).collect()
 }
