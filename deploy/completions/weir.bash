@@ -728,12 +728,16 @@ _weir() {
             return 0
             ;;
         weir__subcmd__grant__subcmd__revoke)
-            opts="-h --why --json --socket --help"
+            opts="-h --identity --all --why --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --why)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

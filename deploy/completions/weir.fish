@@ -101,7 +101,7 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_sub
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant that was issued with `weir grant issue` or `weir policy apply`'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant, or all rights of an identity'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
@@ -149,8 +149,10 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l identity -d 'Refuse this identity everything, whatever grants say, until `weir deny remove`' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l why -d 'Kept in the history' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l all -d 'All its rights, from files, too'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand deny; and not __fish_seen_subcommand_from add list remove" -l socket -d 'Socket of the running agent' -r -F

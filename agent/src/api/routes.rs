@@ -290,7 +290,7 @@ async fn revoke_identity(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<IdentityRevocation>,
 ) -> Answer<Rule> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "revoke an identity").await?;
     backend
         .revoke_identity(body(request)?, peer)
         .await

@@ -310,6 +310,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/usage",
         "/v1/events",
         "/v1/identities",
+        "/v1/identities/revoke",
         "/v1/endpoints",
         "/v1/endpoints/match",
         "/v1/explain",
