@@ -9,6 +9,10 @@ use std::{
     thread,
 };
 
+use weir::{
+    audit::Record,
+    store::{AuditFilter, Store},
+};
 use weir_tests::harness::{Agent, Attempts, Host, Output, Who, eventually};
 
 use super::{grant, host, model};
@@ -107,6 +111,17 @@ fn roles(more: &str) -> String {
     )
 }
 
+/// What the audit of an agent that has ended tells of a name.
+fn audited(host: &Host, name: &str) -> Vec<Record> {
+    let store = Store::open(&host.path("state/weir.db")).expect("the store");
+    let filter = AuditFilter {
+        name: Some(name.to_owned()),
+        limit: 100,
+        ..AuditFilter::default()
+    };
+    store.audit_records(&filter).expect("records")
+}
+
 /// Lets others than root reach the socket.
 fn open(host: &Host) {
     for path in [host.path(""), host.path("weir.sock")] {
@@ -171,6 +186,24 @@ fn a_critical_endpoint_takes_two_people() {
     let revoke = ["grant", "revoke", "task", "--why", "done"];
     stage.agent.weir(&revoke).expect(0);
     assert_eq!((stage.state().as_str(), stage.calls()), ("none", REFUSED));
+
+    let Stage { host, agent, .. } = stage;
+    agent.stop();
+    let told = audited(&host, "task");
+    let expected = [
+        ("grant-requested", Some(61_001), "t"),
+        ("grant-approved", Some(61_002), "agreed"),
+        ("grant-activated", Some(61_002), "t"),
+        ("grant-revoked", Some(0), "done"),
+    ];
+    let told: Vec<_> = told
+        .iter()
+        .map(|record| {
+            let action = record.action.as_str();
+            (action, record.actor.uid, record.reason.as_str())
+        })
+        .collect();
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -201,6 +234,13 @@ fn nobody_approves_what_he_has_asked_for_himself() {
     check(ALICE, "uid 61001 lacks the role approver");
     stage.approve(sudo(BOB)).expect(0);
     assert_eq!(stage.calls(), ALLOWED);
+
+    let Stage { host, agent, .. } = stage;
+    agent.stop();
+    let told = audited(&host, "approve a grant");
+    let count = |record: &Record| record.detail("count").and_then(|count| count.as_u64());
+    assert_eq!(told.iter().filter_map(count).sum::<u64>(), 5, "{told:?}");
+    assert!(told.iter().all(|record| record.action == "change-refused"));
 }
 
 #[test]
