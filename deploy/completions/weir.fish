@@ -104,7 +104,7 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_sub
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
 complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant that was made over the API, or all rights of an identity'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant, or all rights of an identity'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r

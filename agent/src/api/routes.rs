@@ -115,6 +115,20 @@ fn may(backend: &Shared, peer: &Peer, role: Role) -> Result<(), ApiError> {
     ))
 }
 
+/// As [`may`], for a change.
+async fn may_change(
+    backend: &Shared,
+    peer: &Peer,
+    role: Role,
+    what: &'static str,
+) -> Result<(), ApiError> {
+    let allowed = may(backend, peer, role);
+    if let Err(error) = &allowed {
+        backend.note_refusal(peer, what, &error.message).await;
+    }
+    allowed
+}
+
 /// Whoever reads is a viewer at least; each handler that changes something says what it demands.
 async fn guard_reading(
     State(backend): State<Shared>,
@@ -261,7 +275,7 @@ async fn add_deny(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<DenyRequest>,
 ) -> Answer<Rule> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "add a deny rule").await?;
     backend.add_deny(body(request)?, peer).await.map(Json)
 }
 
@@ -280,7 +294,7 @@ async fn revoke_identity(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<IdentityRevocation>,
 ) -> Answer<Rule> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "revoke an identity").await?;
     backend
         .revoke_identity(body(request)?, peer)
         .await
@@ -304,7 +318,7 @@ async fn remove_deny(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Result<StatusCode, ApiError> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "remove a deny rule").await?;
     backend.remove_deny(name, removal(&bytes)?, peer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -354,7 +368,7 @@ async fn apply(
     ConnectInfo(peer): ConnectInfo<Peer>,
     documents: Body<PolicyDocuments>,
 ) -> Answer<ApplyResult> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "apply policy").await?;
     backend.apply(body(documents)?, peer).await.map(Json)
 }
 
@@ -378,7 +392,7 @@ async fn remove_object(
     Path((kind, name)): Path<(String, String)>,
     bytes: Bytes,
 ) -> Answer<ApplyResult> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "remove policy").await?;
     let removal = removal(&bytes)?;
     backend
         .remove_object(kind, name, removal, peer)

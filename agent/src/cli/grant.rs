@@ -73,9 +73,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a grant that was made over the API, or all rights of an identity
+    /// Revoke a grant, or all rights of an identity
     ///
-    /// Live connections that rested on it end at once.
+    /// The grant was issued with `weir grant issue` or `weir policy apply`. Live connections that
+    /// rested on it end at once.
     #[command(
         after_help = "Examples:\n  weir grant revoke nightly --why \"incident 4711\"\n  \
                       weir grant revoke --identity unit:nightly.service --all --why \"key leaked\""

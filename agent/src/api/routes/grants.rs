@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, Asked, Body, asked, body, may, removal};
+use super::{Answer, Asked, Body, asked, body, may_change, removal};
 use crate::{
     api::{
         error::ErrorBody,
@@ -59,7 +59,7 @@ async fn issue(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<GrantRequest>,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "issue a grant").await?;
     backend.issue_grant(body(request)?, peer).await.map(Json)
 }
 
@@ -91,7 +91,7 @@ async fn revoke(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "revoke a grant").await?;
     let removal = removal(&bytes)?;
     backend.revoke_grant(name, removal, peer).await.map(Json)
 }
@@ -120,7 +120,7 @@ async fn approve(
     } else {
         Role::Approver
     };
-    may(&backend, &peer, role)?;
+    may_change(&backend, &peer, role, "approve a grant").await?;
     backend.approve_grant(name, decision, peer).await.map(Json)
 }
 
@@ -142,7 +142,7 @@ async fn reject(
     Path(name): Path<String>,
     decision: Body<GrantDecision>,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Approver)?;
+    may_change(&backend, &peer, Role::Approver, "reject a grant").await?;
     backend
         .reject_grant(name, body(decision)?, peer)
         .await
