@@ -247,20 +247,7 @@ impl Backend for DaemonBackend {
         request: IdentityRevocation,
         peer: Peer,
     ) -> Result<Rule, ApiError> {
-        let identity = Subject::Identity(request.identity.clone());
-        let labels = self
-            .ask(|core| {
-                let rights = core.rights(identity).map_err(explain::question_error)?;
-                Ok(rights.labels)
-            })
-            .await?;
-        let deny = DenyRequest {
-            name: subject::revocation(&request.identity),
-            subjects: vec![subject::of(&labels)],
-            endpoints: vec!["*".to_owned()],
-            cidrs: Vec::new(),
-            reason: request.why,
-        };
+        let deny = self.ask(|core| rights::refusal_of(core, request)).await?;
         self.add_deny(deny, peer).await
     }
 

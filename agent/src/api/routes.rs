@@ -35,8 +35,8 @@ use super::{
     server::{Peer, Shared},
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery, UsageReport,
+        EventQuery, ExplainQuery, Explanation, IdentityList, PolicyDiff, PolicyDocuments,
+        PolicyView, Removal, Rule, RuleList, Status, UsageQuery, UsageReport,
     },
 };
 
@@ -80,7 +80,6 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(explain))
         .routes(routes!(list_denies, add_deny))
         .routes(routes!(remove_deny))
-        .routes(routes!(revoke_identity))
         .routes(routes!(policy))
         .routes(routes!(check))
         .routes(routes!(diff))
@@ -277,28 +276,6 @@ async fn add_deny(
 ) -> Answer<Rule> {
     may_change(&backend, &peer, Role::Operator, "add a deny rule").await?;
     backend.add_deny(body(request)?, peer).await.map(Json)
-}
-
-/// Refuses one identity every endpoint, whatever grants say: a deny rule that can be removed again.
-#[utoipa::path(
-    post, path = "/v1/identities/revoke", request_body = IdentityRevocation,
-    responses(
-        (status = OK, body = Rule),
-        (status = FORBIDDEN, body = ErrorBody),
-        (status = NOT_FOUND, body = ErrorBody),
-        (status = CONFLICT, body = ErrorBody),
-    )
-)]
-async fn revoke_identity(
-    State(backend): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<IdentityRevocation>,
-) -> Answer<Rule> {
-    may_change(&backend, &peer, Role::Operator, "revoke an identity").await?;
-    backend
-        .revoke_identity(body(request)?, peer)
-        .await
-        .map(Json)
 }
 
 /// Removes a deny rule that was added over the API.

@@ -14,7 +14,10 @@ use crate::{
     api::{
         error::ErrorBody,
         server::{Peer, Shared},
-        types::{Grant, GrantDecision, GrantHistory, GrantList, GrantRequest, Removal},
+        types::{
+            Grant, GrantDecision, GrantHistory, GrantList, GrantRequest, IdentityRevocation,
+            Removal, Rule,
+        },
     },
     policy::Role,
 };
@@ -25,6 +28,7 @@ pub(super) fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(history, revoke))
         .routes(routes!(approve))
         .routes(routes!(reject))
+        .routes(routes!(revoke_identity))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -145,6 +149,28 @@ async fn reject(
     may_change(&backend, &peer, Role::Approver, "reject a grant").await?;
     backend
         .reject_grant(name, body(decision)?, peer)
+        .await
+        .map(Json)
+}
+
+/// Refuses one identity every endpoint, whatever grants say: a deny rule that can be removed again.
+#[utoipa::path(
+    post, path = "/v1/identities/revoke", request_body = IdentityRevocation,
+    responses(
+        (status = OK, body = Rule),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+    )
+)]
+async fn revoke_identity(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<IdentityRevocation>,
+) -> Answer<Rule> {
+    may_change(&backend, &peer, Role::Operator, "revoke an identity").await?;
+    backend
+        .revoke_identity(body(request)?, peer)
         .await
         .map(Json)
 }
