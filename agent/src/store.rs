@@ -39,9 +39,9 @@ use self::{checkpoint::Checkpoints, error::Attempt};
 use crate::error_chain;
 
 pub struct Store {
-    connection: Connection,
-    /// Ends after the connection.
+    /// Dropped before the connection.
     _checkpoints: Option<Checkpoints>,
+    connection: Connection,
     /// End of the audit as this agent left it; `None` before it has added anything.
     audit_tail: Option<Tail>,
 }

@@ -5,7 +5,7 @@ use std::{
     ffi::c_int,
     io,
     path::Path,
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, SyncSender},
     thread::{self, JoinHandle},
 };
 
@@ -21,9 +21,16 @@ const MOST: c_int = 8_000;
 /// left the log begins anew.
 const TRIES: usize = 4;
 
-/// Ends with the connection that it was started for.
+/// Has to end before the connection that it was started for: the last one to be closed takes over
+/// what is left and removes the log, which neither does while the other is there.
 pub(super) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
+    wake: SyncSender<Wake>,
+}
+
+enum Wake {
+    Checkpoint,
+    End,
 }
 
 /// Why there is nobody for it; the writer then does it itself.
@@ -44,6 +51,7 @@ impl Checkpoints {
         let thread = thread::Builder::new()
             .name("weir-store".to_owned())
             .spawn(move || run(&connection, &woken))?;
+        let told = wake.clone();
         let mut next = STEP;
         writer.wal_hook(Some(move |log: &mut Wal, pages: c_int| {
             if pages >= MOST {
@@ -59,17 +67,20 @@ impl Checkpoints {
             }
             next = after;
             // Full: it has been told already.
-            let _ = wake.try_send(());
+            let _ = told.try_send(Wake::Checkpoint);
             Ok(())
         }))?;
         Ok(Self {
             thread: Some(thread),
+            wake,
         })
     }
 }
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
+        // An error means that the thread has ended already.
+        let _ = self.wake.send(Wake::End);
         if self
             .thread
             .take()
@@ -81,8 +92,8 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(connection: &Connection, woken: &Receiver<()>) {
-    for () in woken {
+fn run(connection: &Connection, woken: &Receiver<Wake>) {
+    while let Ok(Wake::Checkpoint) = woken.recv() {
         for _ in 0..TRIES {
             match checkpoint(connection) {
                 Ok(is_empty) if is_empty => break,

@@ -31,9 +31,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         source,
     };
     let mut connection = Connection::open(path).map_err(failed)?;
+    // A log that begins anew is cut off: what is written over may have to be read from the disk
+    // first, and whoever writes would wait for that.
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL;
+             PRAGMA journal_size_limit = 0;
              PRAGMA synchronous = NORMAL;
              PRAGMA foreign_keys = ON;
              PRAGMA cache_size = -2000;",
