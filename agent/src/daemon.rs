@@ -12,6 +12,7 @@ mod births;
 mod changers;
 mod changes;
 mod chores;
+mod comparing;
 mod core;
 mod ending;
 mod explain;
@@ -59,6 +60,7 @@ pub use self::{
     audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
     changes::{ChangeError, Changed, Checked, Waiting},
+    comparing::Comparison,
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,

@@ -279,8 +279,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn diff(&self, documents: PolicyDocuments) -> Result<PolicyDiff, ApiError> {
-        let texts = policy::texts(documents);
-        self.ask(move |core| policy::diff(core.diff(&texts))).await
+        policy::diff(self, documents).await
     }
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {

@@ -30,7 +30,7 @@ pub use self::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList,
         IdentityRevocation, PolicyChange, PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject,
-        PolicyView, Removal, Rule, RuleList, SimilarHost, SubjectSpec,
+        PolicyView, Removal, RightChange, Rule, RuleList, SimilarHost, SubjectSpec,
     },
     review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
     rights::{CallableEndpoint, Rights, RightsQuery},

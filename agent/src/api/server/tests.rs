@@ -221,7 +221,10 @@ async fn queries_and_bodies_arrive_and_answers_come_back() {
         file: "x".to_owned(),
         text: "y".repeat(3 << 20),
     };
-    let documents = PolicyDocuments { files: vec![file] };
+    let documents = PolicyDocuments {
+        files: vec![file],
+        whole: false,
+    };
     assert_eq!(client.check(&documents).await.expect("a report").objects, 1);
     client
         .remove_deny("x", &Removal::default())
