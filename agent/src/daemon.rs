@@ -37,6 +37,7 @@ mod rights;
 mod searching;
 pub mod sources;
 mod starting;
+mod suggesting;
 mod sweeping;
 mod tasks;
 mod telling;
@@ -73,6 +74,7 @@ pub use self::{
     review::{GrantReview, recorded_grant},
     revision::RevisionError,
     rights::RightsView,
+    suggesting::SuggestionError,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
     testing::{CaseOutcome, test_files},
     who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},

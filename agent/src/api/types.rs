@@ -32,7 +32,10 @@ pub use self::{
         IdentityRevocation, PolicyChange, PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject,
         PolicyView, Removal, RightChange, Rule, RuleList, SimilarHost, SubjectSpec,
     },
-    review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
+    review::{
+        Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery, Suggestion,
+        SuggestionQuery,
+    },
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
         BrokenGlass, Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency,

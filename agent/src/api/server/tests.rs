@@ -155,6 +155,9 @@ impl Backend for Fake {
     async fn review_grants(&self, _: ReviewQuery) -> Result<GrantReviewList, ApiError> {
         refuse()
     }
+    async fn suggest_grant(&self, _: SuggestionQuery) -> Result<Suggestion, ApiError> {
+        refuse()
+    }
     async fn report(&self, _: ReviewQuery) -> Result<Report, ApiError> {
         refuse()
     }
@@ -328,6 +331,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/audit/verify",
         "/v1/review/grants",
         "/v1/report",
+        "/v1/review/suggestion",
         "/v1/status",
         "/v1/usage",
         "/v1/events",
