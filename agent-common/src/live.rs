@@ -23,6 +23,9 @@ pub struct Live {
     pub maker_cgroup: u64,
     pub identity: IdentityId,
     pub maker: IdentityId,
+    /// Who they were when it was judged last.
+    pub identity_now: IdentityId,
+    pub maker_now: IdentityId,
     pub address: Address,
     pub endpoint: EndpointId,
     /// Peer's port in network order.
@@ -34,7 +37,7 @@ pub struct Live {
     pub grant: RuleId,
 }
 
-layout!(Live, size = 104, align = 8);
+layout!(Live, size = 112, align = 8);
 
 impl Live {
     /// The name decided which endpoint it is; else the address did.

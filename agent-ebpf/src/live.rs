@@ -56,6 +56,8 @@ pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
     live.maker_cgroup = caller.maker_cgroup;
     live.identity = caller.identity;
     live.maker = caller.maker;
+    live.identity_now = caller.identity;
+    live.maker_now = caller.maker;
     live.address = attempt.target.address;
     live.endpoint = decision.endpoint();
     live.port = u32::from(attempt.target.port);
@@ -66,6 +68,8 @@ pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
 }
 
 /// Whether a packet of a connection may go on. `false` only in a mode that refuses.
+///
+/// Inlined, and step by step: each step has most of the stack for itself.
 #[inline(always)]
 pub fn passes(skb: *mut __sk_buff) -> bool {
     if !maps::ends_connections() {
@@ -74,10 +78,33 @@ pub fn passes(skb: *mut __sk_buff) -> bool {
     let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
         return true;
     };
-    if live.flags & Live::REFUSED == 0 && live.grant.is_none() && holds(live) {
-        return true;
+    if live.flags & Live::REFUSED == 0 {
+        let holds = holds(live);
+        if holds && live.grant.is_none() {
+            return true;
+        }
+        if !holds {
+            if is_of_another_connection(skb) != 0 {
+                return true;
+            }
+            // Before anything else is read: what changes from here on is judged by the next packet.
+            let epoch = maps::epoch();
+            // Another processor with a packet of this socket must not find the new epoch beside the
+            // former answer.
+            // SAFETY: members of a value that is borrowed, one word each.
+            unsafe {
+                (&raw mut live.until_ns).write_volatile(0);
+                (&raw mut live.epoch).write_volatile(epoch);
+            }
+            let active = maps::active_policy().to_raw();
+            who_now(skb, active);
+            live.until_ns = entitled_until(skb, active, now_ns());
+        }
+        if live.until_ns != 0 && takes(skb) != 0 {
+            return true;
+        }
     }
-    judge_again(skb) != Verdict::Deny as u32
+    cut(skb) != Verdict::Deny as u32
 }
 
 /// Nothing has changed since it was judged, and nothing has ended.
@@ -87,36 +114,10 @@ fn holds(live: &Live) -> bool {
     live.epoch == maps::epoch() && (live.until_ns == Window::FOREVER || live.until_ns > now_ns())
 }
 
-/// Judges the connection of a packet again.
-///
-/// A global function, as those below: see `decide`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn judge_again(skb: *mut __sk_buff) -> u32 {
-    let Some(live) = maps::live_of(skb) else {
-        return Verdict::Allow as u32;
-    };
-    if live.flags & Live::REFUSED == 0 {
-        if holds(live) {
-            if takes(skb) != 0 {
-                return Verdict::Allow as u32;
-            }
-            return cut(skb);
-        }
-        if is_of_another_connection(skb) != 0 {
-            if let Some(socket) = packet::socket(skb) {
-                maps::forget_live(socket);
-            }
-            return Verdict::Allow as u32;
-        }
-        if is_live_entitled(skb) != 0 && takes(skb) != 0 {
-            return Verdict::Allow as u32;
-        }
-    }
-    cut(skb)
-}
+// Global functions: see `decide`.
 
-/// Whether the socket has been connected to another place since, where nothing is governed.
+/// Whether the socket has been connected to another place since, where nothing is governed: then it
+/// is not watched any more.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn is_of_another_connection(skb: *mut __sk_buff) -> u32 {
@@ -124,43 +125,69 @@ extern "C" fn is_of_another_connection(skb: *mut __sk_buff) -> u32 {
         return 0;
     };
     let peer = packet::peer(skb);
-    u32::from(peer.address != live.address || u32::from(peer.port) != live.port)
+    if peer.address == live.address && u32::from(peer.port) == live.port {
+        return 0;
+    }
+    if let Some(socket) = packet::socket(skb) {
+        maps::forget_live(socket);
+    }
+    1
 }
 
-/// Judges by what policy says now, and keeps until when that holds.
+/// Finds out who caller and maker are by now, and keeps it with the socket.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn is_live_entitled(skb: *mut __sk_buff) -> u32 {
+extern "C" fn who_now(skb: *mut __sk_buff, active: u64) -> u32 {
     let Some(live) = maps::live_of(skb) else {
-        return 1;
+        return 0;
     };
-    // Before anything else is read: what changes from here on is judged by the next packet.
-    let epoch = maps::epoch();
-    let (active, now_ns) = (maps::active_policy(), now_ns());
-    let caller = caller_now(skb, active.to_raw());
-    let maker = maker_now(skb, caller);
-    let identity = caller as u32;
-    let until_ns = if live.flags & Live::NAMED != 0 {
-        named_until(
-            live.endpoint.to_raw(),
-            identity,
-            maker,
-            active.slot as u32,
-            now_ns,
-        )
-    } else {
-        addressed_until(skb, identity, maker, now_ns)
+    let caller = caller_now(skb, active);
+    live.identity_now = IdentityId::from_raw(caller as u32);
+    live.maker_now = IdentityId::from_raw(maker_now(skb, caller));
+    1
+}
+
+/// Until when the connection may go on by what policy says now: an instant at which to ask again, 0
+/// if it may not. Keeps the grant that it rests on, if that limits octets.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn entitled_until(skb: *mut __sk_buff, active: u64, now_ns: u64) -> u64 {
+    let Some(live) = maps::live_of(skb) else {
+        return Window::FOREVER;
     };
-    live.until_ns = until_ns;
-    live.epoch = epoch;
-    live.grant = if active.has_limits {
+    let active = ActivePolicy::from_raw(active);
+    let identity = live.identity_now.to_raw();
+    live.grant = RuleId::NONE;
+    if active.has_limits {
         let endpoint = live.endpoint;
         let packed = decide_one(identity, endpoint.to_raw(), active.slot as u32, now_ns);
-        limited_grant(&Decision::from_packed(packed, endpoint))
-    } else {
-        RuleId::NONE
+        live.grant = limited_grant(&Decision::from_packed(packed, endpoint));
+    }
+    if live.flags & Live::NAMED != 0 {
+        let (endpoint, maker) = (live.endpoint.to_raw(), live.maker_now.to_raw());
+        return named_until(endpoint, identity, maker, active.slot as u32, now_ns);
+    }
+    let target = Target {
+        address: live.address,
+        port: live.port as u16,
     };
-    u32::from(until_ns != 0)
+    let caller = Caller {
+        cgroup: live.cgroup,
+        pid: live.pid,
+        user: live.user,
+        identity: live.identity_now,
+        maker: live.maker_now,
+        maker_cgroup: live.maker_cgroup,
+        is_narrowed: 0,
+    };
+    let known = Known::about(active, &target);
+    let judgement = Judgement::of_caller(&target, known, active.slot, &caller, now_ns);
+    let is_ended_by_address =
+        !maps::inspects() || !judgement.is_ambiguous() || judgement.network_refuses();
+    if !judgement.decision.is_entitled() && is_ended_by_address {
+        return 0;
+    }
+    now_ns + LOOK_AGAIN_NS
 }
 
 /// The grant of a decision, if it limits octets.
@@ -253,37 +280,6 @@ extern "C" fn named_until(endpoint: u32, identity: u32, maker: u32, slot: u32, n
     if makers < own { makers } else { own }
 }
 
-/// As [`named_until`], by the address that the connection goes to.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn addressed_until(skb: *mut __sk_buff, identity: u32, maker: u32, now_ns: u64) -> u64 {
-    let Some(live) = maps::live_of(skb) else {
-        return Window::FOREVER;
-    };
-    let active = maps::active_policy();
-    let target = Target {
-        address: live.address,
-        port: live.port as u16,
-    };
-    let caller = Caller {
-        cgroup: live.cgroup,
-        pid: live.pid,
-        user: live.user,
-        identity: IdentityId::from_raw(identity),
-        maker: IdentityId::from_raw(maker),
-        maker_cgroup: live.maker_cgroup,
-        is_narrowed: 0,
-    };
-    let known = Known::about(active, &target);
-    let judgement = Judgement::of_caller(&target, known, active.slot, &caller, now_ns);
-    let is_ended_by_address =
-        !maps::inspects() || !judgement.is_ambiguous() || judgement.network_refuses();
-    if !judgement.decision.is_entitled() && is_ended_by_address {
-        return 0;
-    }
-    now_ns + LOOK_AGAIN_NS
-}
-
 /// Nothing but a reset passes, and the agent is told whom to end.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -327,7 +323,12 @@ extern "C" fn tell_cut(skb: *mut __sk_buff) -> u32 {
     );
     let mut decision = Decision::from_packed(packed, endpoint);
     if decision.is_entitled() {
-        let maker = decide_one(live.maker.to_raw(), endpoint.to_raw(), slot as u32, now_ns);
+        let maker = decide_one(
+            live.maker_now.to_raw(),
+            endpoint.to_raw(),
+            slot as u32,
+            now_ns,
+        );
         decision = if Decision::from_packed(maker, endpoint).is_entitled() {
             // Another endpoint of the same address.
             Decision::new(Reason::SharedAddress, RuleId::NONE, endpoint)

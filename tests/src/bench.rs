@@ -11,5 +11,6 @@ pub mod identities;
 pub mod measure;
 pub mod names;
 pub mod packets;
+pub mod revocation;
 pub mod site;
 pub mod stats;

@@ -34,6 +34,8 @@ enum What {
     Packets,
     /// The agent itself: start, memory, installing 10,000 grants
     Agent,
+    /// How soon a revocation is felt by 1,000 live connections among 5,000, with a real agent
+    Revocation,
     /// The audit: records a second, verification; a million records with `--full`
     Audit,
 }
@@ -52,6 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "weir-tests",
         "--bin",
         "weir-bench",
+        "--bin",
+        "weir-client",
     ]))?;
     let what = match args.what {
         What::Connect => "connect",
@@ -59,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Names => "names",
         What::Packets => "packets",
         What::Agent => "agent",
+        What::Revocation => "revocation",
         What::Audit => "audit",
     };
     let mut bench = Command::new(paths::root().join("target/release/weir-bench"));

@@ -38,7 +38,7 @@ use super::{
     },
 };
 use crate::{
-    daemon::{Author, Core, Handle, Stopped, Subject},
+    daemon::{Author, Core, Handle, Stopped},
     error_chain,
     policy::{Kind, RoleRules},
 };
@@ -75,12 +75,13 @@ impl DaemonBackend {
     async fn change<T: Send + 'static>(
         &self,
         peer: Peer,
+        what: &'static str,
         question: impl FnOnce(&mut Core, &Author) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.ask(move |core| {
-            core.check_changer(peer.process, None)
-                .map_err(|error| ApiError::new(ErrorCode::Forbidden, error.to_string()))?;
             let author = author(core, &peer);
+            let checked = core.check_changer(peer.process, None);
+            checked.map_err(|error| grants::refused(core, &author, what, &error.to_string()))?;
             question(core, &author)
         })
         .await
@@ -112,6 +113,15 @@ fn bad(message: impl Into<String>) -> ApiError {
 impl Backend for DaemonBackend {
     fn roles(&self) -> &RoleRules {
         &self.roles
+    }
+
+    async fn note_refusal(&self, peer: &Peer, what: &'static str, why: &str) {
+        let (peer, why) = (peer.clone(), why.to_owned());
+        // An agent that is stopping has its log.
+        let _ = self
+            .handle
+            .ask(move |core| core.note_refusal(&author(core, &peer), what, &why))
+            .await;
     }
 
     async fn status(&self) -> Result<Status, ApiError> {
@@ -165,7 +175,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn issue_grant(&self, request: GrantRequest, peer: Peer) -> Result<Grant, ApiError> {
-        self.change(peer, move |core, author| {
+        self.change(peer, "issue a grant", move |core, author| {
             grants::issue(core, &request, author)
         })
         .await
@@ -177,7 +187,7 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<Grant, ApiError> {
-        self.change(peer, move |core, author| {
+        self.change(peer, "revoke a grant", move |core, author| {
             grants::revoke(core, &name, removal, author)
         })
         .await
@@ -218,7 +228,7 @@ impl Backend for DaemonBackend {
 
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
-        self.change(peer, move |core, author| {
+        self.change(peer, "add a deny rule", move |core, author| {
             core.create(Kind::EgressDeny, &text, author)
                 .map_err(policy::change_error)?;
             let denies = core.denies();
@@ -237,20 +247,7 @@ impl Backend for DaemonBackend {
         request: IdentityRevocation,
         peer: Peer,
     ) -> Result<Rule, ApiError> {
-        let identity = Subject::Identity(request.identity.clone());
-        let labels = self
-            .ask(|core| {
-                let rights = core.rights(identity).map_err(explain::question_error)?;
-                Ok(rights.labels)
-            })
-            .await?;
-        let deny = DenyRequest {
-            name: subject::revocation(&request.identity),
-            subjects: vec![subject::of(&labels)],
-            endpoints: vec!["*".to_owned()],
-            cidrs: Vec::new(),
-            reason: request.why,
-        };
+        let deny = self.ask(|core| rights::refusal_of(core, request)).await?;
         self.add_deny(deny, peer).await
     }
 
@@ -260,7 +257,7 @@ impl Backend for DaemonBackend {
         removal: Removal,
         peer: Peer,
     ) -> Result<(), ApiError> {
-        self.change(peer, move |core, author| {
+        self.change(peer, "remove a deny rule", move |core, author| {
             core.remove(Kind::EgressDeny, &name, author, removal.why)
                 .map(drop)
                 .map_err(policy::change_error)
@@ -284,7 +281,7 @@ impl Backend for DaemonBackend {
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
         let texts = policy::texts(documents);
-        self.change(peer, move |core, author| {
+        self.change(peer, "apply policy", move |core, author| {
             core.apply(&texts, author)
                 .map(policy::applied)
                 .map_err(policy::change_error)
@@ -300,7 +297,7 @@ impl Backend for DaemonBackend {
         peer: Peer,
     ) -> Result<ApplyResult, ApiError> {
         let kind = policy::kind(&kind)?;
-        self.change(peer, move |core, author| {
+        self.change(peer, "remove policy", move |core, author| {
             core.remove(kind, &name, author, removal.why)
                 .map(policy::applied)
                 .map_err(policy::change_error)

@@ -35,8 +35,8 @@ use super::{
     server::{Peer, Shared},
     types::{
         ApplyResult, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Removal, Rule, RuleList, Status, UsageQuery, UsageReport,
+        EventQuery, ExplainQuery, Explanation, IdentityList, PolicyDiff, PolicyDocuments,
+        PolicyView, Removal, Rule, RuleList, Status, UsageQuery, UsageReport,
     },
 };
 
@@ -80,7 +80,6 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(explain))
         .routes(routes!(list_denies, add_deny))
         .routes(routes!(remove_deny))
-        .routes(routes!(revoke_identity))
         .routes(routes!(policy))
         .routes(routes!(check))
         .routes(routes!(diff))
@@ -113,6 +112,20 @@ fn may(backend: &Shared, peer: &Peer, role: Role) -> Result<(), ApiError> {
             role.name()
         ),
     ))
+}
+
+/// As [`may`], for a change.
+async fn may_change(
+    backend: &Shared,
+    peer: &Peer,
+    role: Role,
+    what: &'static str,
+) -> Result<(), ApiError> {
+    let allowed = may(backend, peer, role);
+    if let Err(error) = &allowed {
+        backend.note_refusal(peer, what, &error.message).await;
+    }
+    allowed
 }
 
 /// Whoever reads is a viewer at least; each handler that changes something says what it demands.
@@ -261,30 +274,8 @@ async fn add_deny(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<DenyRequest>,
 ) -> Answer<Rule> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "add a deny rule").await?;
     backend.add_deny(body(request)?, peer).await.map(Json)
-}
-
-/// Refuses one identity every endpoint, whatever grants say: a deny rule that can be removed again.
-#[utoipa::path(
-    post, path = "/v1/identities/revoke", request_body = IdentityRevocation,
-    responses(
-        (status = OK, body = Rule),
-        (status = FORBIDDEN, body = ErrorBody),
-        (status = NOT_FOUND, body = ErrorBody),
-        (status = CONFLICT, body = ErrorBody),
-    )
-)]
-async fn revoke_identity(
-    State(backend): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Body<IdentityRevocation>,
-) -> Answer<Rule> {
-    may(&backend, &peer, Role::Operator)?;
-    backend
-        .revoke_identity(body(request)?, peer)
-        .await
-        .map(Json)
 }
 
 /// Removes a deny rule that was added over the API.
@@ -304,7 +295,7 @@ async fn remove_deny(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Result<StatusCode, ApiError> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "remove a deny rule").await?;
     backend.remove_deny(name, removal(&bytes)?, peer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -354,7 +345,7 @@ async fn apply(
     ConnectInfo(peer): ConnectInfo<Peer>,
     documents: Body<PolicyDocuments>,
 ) -> Answer<ApplyResult> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "apply policy").await?;
     backend.apply(body(documents)?, peer).await.map(Json)
 }
 
@@ -378,7 +369,7 @@ async fn remove_object(
     Path((kind, name)): Path<(String, String)>,
     bytes: Bytes,
 ) -> Answer<ApplyResult> {
-    may(&backend, &peer, Role::Admin)?;
+    may_change(&backend, &peer, Role::Admin, "remove policy").await?;
     let removal = removal(&bytes)?;
     backend
         .remove_object(kind, name, removal, peer)

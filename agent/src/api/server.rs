@@ -105,6 +105,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 pub trait Backend: Send + Sync + 'static {
     /// Who may do what.
     fn roles(&self) -> &RoleRules;
+    /// Takes note that somebody asked for what is not for it.
+    async fn note_refusal(&self, peer: &Peer, what: &'static str, why: &str);
     async fn status(&self) -> Result<Status, ApiError>;
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError>;
     async fn events(&self, query: EventQuery) -> Result<EventList, ApiError>;

@@ -51,7 +51,7 @@ enum Command {
     /// List grants that are not used, or are broader than their use
     #[command(after_help = "Example:\n  weir grant unused --since 30d")]
     Unused(unused::Unused),
-    /// Print a policy file that fits what an identity was seen to do, with the evidence
+    /// Print a policy file that fits what an identity was seen to do
     #[command(
         after_help = "Example:\n  weir grant suggest --identity unit:batch.service > batch.yaml"
     )]
@@ -79,9 +79,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a grant that was made over the API, or all rights of an identity
+    /// Revoke a grant, or all rights of an identity
     ///
-    /// Live connections that rested on it end at once.
+    /// The grant was issued with `weir grant issue` or `weir policy apply`. Live connections that
+    /// rested on it end at once.
     #[command(
         after_help = "Examples:\n  weir grant revoke nightly --why \"incident 4711\"\n  \
                       weir grant revoke --identity unit:nightly.service --all --why \"key leaked\""

@@ -6,11 +6,14 @@
 mod life;
 mod proof;
 mod reading;
+mod refusals;
 mod tallies;
 mod witness;
 
 pub use self::reading::{VerifyError, verify_audit};
-pub(super) use self::{proof::Prover, reading::DATABASE, tallies::risky_endpoints};
+pub(super) use self::{
+    proof::Prover, reading::DATABASE, refusals::Refusals, tallies::risky_endpoints,
+};
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt};
 

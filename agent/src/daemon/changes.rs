@@ -4,11 +4,11 @@
 //! a caller was told is in force is in force, and a crash in between takes a new right back, or
 //! completes a revocation, when the agent starts again.
 
+mod error;
+
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use thiserror::Error;
-
+pub use self::error::ChangeError;
 use super::{
     Core,
     audit::{Author, entries},
@@ -20,47 +20,13 @@ use super::{
 use crate::{
     audit::Entry,
     host::{clock::now, fault},
-    policy::{Change, Kind, Located, Object, RenderError, Stage, Step, StepError},
+    policy::{Change, Kind, Located, Object, Stage, Step},
     store::{Store, StoreError, StoredObject},
 };
+use jiff::Timestamp;
 
 /// How many names of installed objects a log line has.
 const MOST_LOGGED: usize = 10;
-
-/// Why nothing was changed.
-#[derive(Debug, Error)]
-pub enum ChangeError {
-    #[error("the policy has mistakes")]
-    Invalid(Vec<String>),
-    #[error("the name `{name}` is taken by another {} ({source_name})", kind.name())]
-    Exists {
-        kind: Kind,
-        name: String,
-        source_name: String,
-    },
-    #[error("there is no {} `{name}`", kind.name())]
-    NotFound { kind: Kind, name: String },
-    #[error("{} `{name}` stands in {file}: change it there", kind.name())]
-    InFile {
-        kind: Kind,
-        name: String,
-        file: String,
-    },
-    #[error("expected one {}", .0.name())]
-    Unexpected(Kind),
-    #[error(
-        "the grant `{name}` is not as you have seen it: look at it with `weir grant show {name}`"
-    )]
-    Other { name: String },
-    #[error("grant `{name}`: {error}")]
-    Step { name: String, error: StepError },
-    #[error("the kernel side refused")]
-    NotInstalled(Vec<String>),
-    #[error("render the object")]
-    Render(#[from] RenderError),
-    #[error("remember the change")]
-    Store(#[from] StoreError),
-}
 
 /// What a change did.
 #[derive(Clone, Debug)]

@@ -140,6 +140,7 @@ impl Core {
             Chore::RecordAudit => {
                 self.record_coverage();
                 self.record_tallies(false);
+                self.record_refusals(false);
             }
             Chore::ForgetNames => self.labels.forget_names(self.workloads.labels()),
             Chore::ExpectPaths => {

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::{
     Input,
     addresses::{AddressBook, Wanted},
-    audit::{Prover, risky_endpoints},
+    audit::{Prover, Refusals, risky_endpoints},
     chores::Chores,
     ending::EndedCounts,
     labels::Labeller,
@@ -76,6 +76,7 @@ pub struct Core {
     pub(super) name_servers: BTreeMap<IpAddr, Trust>,
     pub(super) running: Running,
     pub(super) lives: Lives,
+    pub(super) refusals: Refusals,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,

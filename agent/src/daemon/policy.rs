@@ -91,7 +91,7 @@ impl Running {
                         revision = last.revision,
                         "policy has mistakes: the last good revision runs"
                     );
-                    let revision = build(&last.files, store, at, &admitting);
+                    let revision = last_good(&last.files, store, at, &admitting);
                     let revision = revision.map_err(StartError::Policy)?;
                     Ok((
                         Self::new(revision, last.revision, last.installed_at),
@@ -269,6 +269,27 @@ fn since_last(
     };
     let changes = diff(&former.set, &running.revision.set);
     Ok(entries(&changes, &former, running, Origin::Files, None))
+}
+
+/// What has been in force runs on, although the configuration refuses by now that somebody both
+/// manages and invokes.
+fn last_good(
+    texts: &[Text],
+    store: &mut Store,
+    at: Timestamp,
+    admitting: &Admitting<'_>,
+) -> Result<Revision, Vec<String>> {
+    let built = build(texts, store, at, admitting);
+    built.or_else(|errors| match admitting.separation {
+        Separation::Report => Err(errors),
+        Separation::Refuse => {
+            let admitting = Admitting {
+                separation: Separation::Report,
+                ..*admitting
+            };
+            build(texts, store, at, &admitting)
+        }
+    })
 }
 
 /// The revision of these files together with the objects of the API.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{
     Core, Input, StartError,
     addresses::{AddressBook, Wanted},
-    audit::{DATABASE, Prover},
+    audit::{DATABASE, Prover, Refusals},
     core::files_seen,
     labels::Labeller,
     latency::Latency,
@@ -104,6 +104,7 @@ impl Core {
             maps,
             running,
             lives,
+            refusals: Refusals::default(),
             policy_errors,
             hosts,
             scope,

@@ -12,7 +12,7 @@ use weir_tests::bench::{
     connect::{self, Calls, Span},
     identities,
     measure::Comparison,
-    names, packets,
+    names, packets, revocation,
     site::{Setup, Site},
 };
 
@@ -40,6 +40,7 @@ enum What {
     Names,
     Packets,
     Agent,
+    Revocation,
     Audit,
 }
 
@@ -63,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         What::Names => names_report(&args),
         What::Packets => packets_report(&args),
         What::Agent => agent_report(&args),
+        What::Revocation => revocation_report(&args),
         What::Audit => audit_report(&args),
     }
 }
@@ -122,6 +124,26 @@ fn connect_report(args: &Args) -> anyhow::Result<()> {
         ),
     ] {
         println!("\n{title}\n{}", table(rows));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn revocation_report(args: &Args) -> anyhow::Result<()> {
+    let figures = revocation::figures(args.rounds.min(15))?;
+    if args.json {
+        return print_json(&figures);
+    }
+    println!("{}", machine());
+    println!(
+        "revoked with {} live connections beside {}; {} of others harmed",
+        figures.own, figures.others, figures.harmed
+    );
+    for (what, ms) in [
+        ("command typed to last octet through", &figures.through_ms),
+        ("command typed to last caller told", &figures.ended_ms),
+    ] {
+        println!("{what}: p50 {:.1} ms, max {:.1} ms", ms.p50, ms.max);
     }
     Ok(())
 }

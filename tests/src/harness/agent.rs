@@ -26,6 +26,7 @@ pub struct AgentBuilder<'a> {
     mode: &'static str,
     extra: Vec<String>,
     environment: Vec<(String, PathBuf)>,
+    binary: PathBuf,
 }
 
 impl<'a> AgentBuilder<'a> {
@@ -35,6 +36,7 @@ impl<'a> AgentBuilder<'a> {
             mode: "enforce",
             extra: Vec::new(),
             environment: Vec::new(),
+            binary: binary(),
         }
     }
 
@@ -62,13 +64,21 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// Is killed at this place, if the binary has it: `cargo xtask test` builds one.
+    pub fn fault(mut self, point: &str) -> Self {
+        if let Some(faulty) = std::env::var_os("WEIR_FAULT_BIN") {
+            self.binary = faulty.into();
+        }
+        self.env("WEIR_FAULT", point.into())
+    }
+
     pub fn env(mut self, name: &str, value: PathBuf) -> Self {
         self.environment.push((name.to_owned(), value));
         self
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command
             .args(["agent", "--no-resolve", "--mode", self.mode])
             .arg("--cgroup")

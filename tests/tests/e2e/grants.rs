@@ -9,6 +9,10 @@ use std::{
     thread,
 };
 
+use weir::{
+    audit::Record,
+    store::{AuditFilter, Store},
+};
 use weir_tests::harness::{Agent, Attempts, Host, Output, Who, eventually};
 
 use super::{grant, host, model};
@@ -107,6 +111,17 @@ fn roles(more: &str) -> String {
     )
 }
 
+/// What the audit of an agent that has ended tells of a name.
+fn audited(host: &Host, name: &str) -> Vec<Record> {
+    let store = Store::open(&host.path("state/weir.db")).expect("the store");
+    let filter = AuditFilter {
+        name: Some(name.to_owned()),
+        limit: 100,
+        ..AuditFilter::default()
+    };
+    store.audit_records(&filter).expect("records")
+}
+
 /// Lets others than root reach the socket.
 fn open(host: &Host) {
     for path in [host.path(""), host.path("weir.sock")] {
@@ -171,6 +186,24 @@ fn a_critical_endpoint_takes_two_people() {
     let revoke = ["grant", "revoke", "task", "--why", "done"];
     stage.agent.weir(&revoke).expect(0);
     assert_eq!((stage.state().as_str(), stage.calls()), ("none", REFUSED));
+
+    let Stage { host, agent, .. } = stage;
+    agent.stop();
+    let told = audited(&host, "task");
+    let expected = [
+        ("grant-requested", Some(61_001), "t"),
+        ("grant-approved", Some(61_002), "agreed"),
+        ("grant-activated", Some(61_002), "t"),
+        ("grant-revoked", Some(0), "done"),
+    ];
+    let told: Vec<_> = told
+        .iter()
+        .map(|record| {
+            let action = record.action.as_str();
+            (action, record.actor.uid, record.reason.as_str())
+        })
+        .collect();
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -201,6 +234,13 @@ fn nobody_approves_what_he_has_asked_for_himself() {
     check(ALICE, "uid 61001 lacks the role approver");
     stage.approve(sudo(BOB)).expect(0);
     assert_eq!(stage.calls(), ALLOWED);
+
+    let Stage { host, agent, .. } = stage;
+    agent.stop();
+    let told = audited(&host, "approve a grant");
+    let count = |record: &Record| record.detail("count").and_then(|count| count.as_u64());
+    assert_eq!(told.iter().filter_map(count).sum::<u64>(), 5, "{told:?}");
+    assert!(told.iter().all(|record| record.action == "change-refused"));
 }
 
 #[test]
@@ -552,5 +592,68 @@ fn who_is_governed_changes_nothing_and_leases_no_more_than_it_has() {
     assert!(
         leased.stderr.contains("may not call openai itself"),
         "{leased:?}"
+    );
+}
+
+#[test]
+fn who_manages_does_not_invoke_where_that_is_refused() {
+    let host = host();
+    let cgroup = host.make_cgroup("task");
+    let config = |separation: &str| roles(&format!("separation_of_duties = \"{separation}\"\n"));
+    let issue = |agent: &Agent, name: &str, plane: &str| {
+        let fixed = [
+            "grant",
+            "issue",
+            name,
+            "--cgroup",
+            &cgroup,
+            "--endpoint",
+            "openai",
+        ];
+        let args = [
+            &fixed[..],
+            &["--plane", plane, "--purpose", "t", "--ttl", "1h"],
+        ]
+        .concat();
+        agent.weir(&args)
+    };
+    let agent = host.agent().config(&config("refuse")).start();
+    open(&host);
+    issue(&agent, "calls", "invoke").expect(0);
+    issue(&agent, "keys", "manage").expect(1);
+    let approve = ["grant", "approve", "keys", "--reason", "agreed"];
+    let refused = agent.weir_as(BOB, &approve).expect(2);
+    let both = "lets the same subject both manage and invoke models";
+    let both = both.replace("lets", "together let");
+    assert!(refused.stderr.contains(&both), "{refused:?}");
+    agent.stop();
+
+    let agent = host.agent().config(&config("report")).start();
+    open(&host);
+    agent.weir_as(BOB, &approve).expect(0);
+    let status = agent.json(&["status"]);
+    let findings = status["findings"].as_array().cloned().unwrap_or_default();
+    assert!(!findings.is_empty(), "{status}");
+    let status = agent.weir(&["status"]).expect(0).stdout;
+    assert!(
+        status.contains(&format!("finding   grants `keys` and `calls` {both}")),
+        "{status}"
+    );
+    agent.stop();
+
+    // What holds already is no reason not to start, and every change is refused until it is undone.
+    let agent = host.agent().config(&config("refuse")).start();
+    open(&host);
+    let status = agent.weir(&["status"]).expect(0).stdout;
+    assert!(status.contains("MISTAKE"), "{status}");
+    issue(&agent, "more", "invoke").expect(2);
+    agent
+        .weir(&["grant", "revoke", "calls", "--why", "undone"])
+        .expect(0);
+    let status = agent.json(&["status"]);
+    assert_eq!(
+        status["findings"].as_array().map(Vec::len),
+        Some(0),
+        "{status}"
     );
 }

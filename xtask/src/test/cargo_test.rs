@@ -3,7 +3,11 @@
 //! Output of passed tests is asked for, because a test that cannot run here passes after printing
 //! `SKIP name: why`; nothing else of it is shown.
 
-use std::{mem, path::Path, process::Command};
+use std::{
+    mem,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
 
@@ -35,6 +39,9 @@ pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {
     cargo
         .args(["--package", END_TO_END])
         .env("WEIR_BIN", binary);
+    if let Some(faulty) = with_fault_points() {
+        cargo.env("WEIR_FAULT_BIN", faulty);
+    }
     if let Ok(kube) = paths::kube() {
         cargo.env("WEIR_KUBE", kube);
     }
@@ -42,6 +49,15 @@ pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {
         cargo.env("WEIR_MACHINE", machine);
     }
     count(&mut cargo)
+}
+
+/// A debug build, which tests can kill at given places; most of it is compiled for them anyway.
+fn with_fault_points() -> Option<PathBuf> {
+    let built = process::run(process::cargo("build").args(["--package", "weir"]));
+    built
+        .inspect_err(|error| eprintln!("warning: {error:#}; tests skip what needs fault points"))
+        .ok()?;
+    Some(paths::target().join("debug/weir"))
 }
 
 fn count(cargo: &mut Command) -> Result<Tally> {

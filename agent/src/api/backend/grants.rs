@@ -16,7 +16,7 @@ use crate::{
             Removal,
         },
     },
-    daemon::{Author, Core, Decision, GrantView},
+    daemon::{Author, ChangeError, Core, Decision, GrantView},
     policy::{Basis, By, Entry, Kind},
     store::StoredLife,
 };
@@ -57,9 +57,11 @@ pub(super) fn approve(
     decision: GrantDecision,
     peer: &Peer,
 ) -> Result<Grant, ApiError> {
+    let what = "approve a grant";
     let is_urgent = decision.break_glass;
-    let decision = checked(core, name, decision, peer)?;
-    core.approve(&decision, is_urgent).map_err(change_error)?;
+    let decision = checked(core, name, decision, peer, what)?;
+    let approved = core.approve(&decision, is_urgent);
+    approved.map_err(|error| told(core, &decision.author, what, error))?;
     running_grant(core, &decision.name)
 }
 
@@ -69,8 +71,10 @@ pub(super) fn reject(
     decision: GrantDecision,
     peer: &Peer,
 ) -> Result<Grant, ApiError> {
-    let decision = checked(core, name, decision, peer)?;
-    core.reject(&decision).map_err(change_error)?;
+    let what = "reject a grant";
+    let decision = checked(core, name, decision, peer, what)?;
+    let rejected = core.reject(&decision);
+    rejected.map_err(|error| told(core, &decision.author, what, error))?;
     running_grant(core, &decision.name)
 }
 
@@ -80,9 +84,11 @@ fn checked(
     name: String,
     decision: GrantDecision,
     peer: &Peer,
+    what: &str,
 ) -> Result<Decision, ApiError> {
-    core.check_changer(peer.process, Some(&name))
-        .map_err(|error| ApiError::new(ErrorCode::Forbidden, error.to_string()))?;
+    let author = author(core, peer);
+    let allowed = core.check_changer(peer.process, Some(&name));
+    allowed.map_err(|error| refused(core, &author, what, &error.to_string()))?;
     let GrantDecision {
         reason,
         digest,
@@ -91,9 +97,24 @@ fn checked(
     Ok(Decision {
         name,
         digest,
-        author: author(core, peer),
+        author,
         reason,
     })
+}
+
+/// The audit is told of what somebody may not do, and not of what came too late.
+fn told(core: &mut Core, author: &Author, what: &str, error: ChangeError) -> ApiError {
+    let error = change_error(error);
+    if error.code == ErrorCode::Forbidden {
+        core.note_refusal(author, what, &error.message);
+    }
+    error
+}
+
+/// What a caller hears that may change nothing.
+pub(super) fn refused(core: &mut Core, author: &Author, what: &str, why: &str) -> ApiError {
+    core.note_refusal(author, what, why);
+    ApiError::new(ErrorCode::Forbidden, why)
 }
 
 pub(super) fn history(core: &Core, name: &str) -> Result<GrantHistory, ApiError> {

@@ -1,10 +1,13 @@
 //! Who somebody is and what it may call, as wire types.
 
-use super::{bad, explain::question_error, grants, policy};
+use super::{bad, explain::question_error, grants, policy, subject as wire_subject};
 use crate::{
     api::{
         error::ApiError,
-        types::{CallableEndpoint, Label, ProcessInfo, Rights, RightsQuery, Who},
+        types::{
+            CallableEndpoint, DenyRequest, IdentityRevocation, Label, ProcessInfo, Rights,
+            RightsQuery, Who,
+        },
     },
     daemon::{Core, ProcessView, RightsView, Subject},
     identity::Labels,
@@ -22,6 +25,22 @@ pub(super) fn subject(query: RightsQuery) -> Result<Subject, ApiError> {
         (None, None, Some(identity)) => Ok(Subject::Identity(identity)),
         _ => Err(bad("give exactly one of pid, cgroup and identity")),
     }
+}
+
+/// The deny rule that takes every right of an identity.
+pub(super) fn refusal_of(
+    core: &Core,
+    request: IdentityRevocation,
+) -> Result<DenyRequest, ApiError> {
+    let identity = Subject::Identity(request.identity.clone());
+    let labels = core.rights(identity).map_err(question_error)?.labels;
+    Ok(DenyRequest {
+        name: wire_subject::revocation(&request.identity),
+        subjects: vec![wire_subject::of(&labels)],
+        endpoints: vec!["*".to_owned()],
+        cidrs: Vec::new(),
+        reason: request.why,
+    })
 }
 
 pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> {

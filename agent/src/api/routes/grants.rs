@@ -9,12 +9,15 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, Asked, Body, asked, body, may, removal};
+use super::{Answer, Asked, Body, asked, body, may_change, removal};
 use crate::{
     api::{
         error::ErrorBody,
         server::{Peer, Shared},
-        types::{Grant, GrantDecision, GrantHistory, GrantList, GrantRequest, Removal},
+        types::{
+            Grant, GrantDecision, GrantHistory, GrantList, GrantRequest, IdentityRevocation,
+            Removal, Rule,
+        },
     },
     policy::Role,
 };
@@ -25,6 +28,7 @@ pub(super) fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(history, revoke))
         .routes(routes!(approve))
         .routes(routes!(reject))
+        .routes(routes!(revoke_identity))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -59,7 +63,7 @@ async fn issue(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Body<GrantRequest>,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "issue a grant").await?;
     backend.issue_grant(body(request)?, peer).await.map(Json)
 }
 
@@ -91,7 +95,7 @@ async fn revoke(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Operator)?;
+    may_change(&backend, &peer, Role::Operator, "revoke a grant").await?;
     let removal = removal(&bytes)?;
     backend.revoke_grant(name, removal, peer).await.map(Json)
 }
@@ -120,7 +124,7 @@ async fn approve(
     } else {
         Role::Approver
     };
-    may(&backend, &peer, role)?;
+    may_change(&backend, &peer, role, "approve a grant").await?;
     backend.approve_grant(name, decision, peer).await.map(Json)
 }
 
@@ -142,9 +146,31 @@ async fn reject(
     Path(name): Path<String>,
     decision: Body<GrantDecision>,
 ) -> Answer<Grant> {
-    may(&backend, &peer, Role::Approver)?;
+    may_change(&backend, &peer, Role::Approver, "reject a grant").await?;
     backend
         .reject_grant(name, body(decision)?, peer)
+        .await
+        .map(Json)
+}
+
+/// Refuses one identity every endpoint, whatever grants say: a deny rule that can be removed again.
+#[utoipa::path(
+    post, path = "/v1/identities/revoke", request_body = IdentityRevocation,
+    responses(
+        (status = OK, body = Rule),
+        (status = FORBIDDEN, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+        (status = CONFLICT, body = ErrorBody),
+    )
+)]
+async fn revoke_identity(
+    State(backend): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Body<IdentityRevocation>,
+) -> Answer<Rule> {
+    may_change(&backend, &peer, Role::Operator, "revoke an identity").await?;
+    backend
+        .revoke_identity(body(request)?, peer)
         .await
         .map(Json)
 }

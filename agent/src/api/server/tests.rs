@@ -33,6 +33,7 @@ impl Backend for Fake {
     fn roles(&self) -> &RoleRules {
         &ROLES
     }
+    async fn note_refusal(&self, _: &Peer, _: &'static str, _: &str) {}
     async fn status(&self) -> Result<Status, ApiError> {
         refuse()
     }

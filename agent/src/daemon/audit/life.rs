@@ -53,6 +53,7 @@ impl Core {
 
     pub(in crate::daemon) fn record_stop(&mut self) {
         self.record_tallies(true);
+        self.record_refusals(true);
         let stopped = of_agent(Action::AgentStopped).with("detached", self.config.detach_on_exit);
         if let Err(error) = self.audit(&stopped) {
             tracing::error!(error = error_chain(&error), "stop not recorded");

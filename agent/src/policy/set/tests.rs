@@ -216,3 +216,58 @@ fn a_difference_names_objects_and_fields() {
     );
     assert_eq!(diff(&set(&new), &set(&new)), []);
 }
+
+#[test]
+fn a_grant_that_has_ended_once_stays_ended_when_the_clock_is_set_back() {
+    use crate::policy::{Basis, By, Entry, Step};
+
+    let entry = |step, at| Entry {
+        step,
+        by: By::Agent,
+        at,
+        why: "t".to_owned(),
+    };
+    let later = now() + 2.hours();
+    let steps = [
+        entry(Step::Request, now()),
+        entry(Step::Approve(Basis::Rules), now()),
+        entry(Step::Expire, later),
+    ];
+    let life = Life::replay(false, &steps).expect("a life");
+    let options = BuildOptions {
+        now: now(),
+        on_expired: OnExpired::Warn,
+        issued_at: &|_, _| now(),
+        approval: &ApprovalRules::none(),
+        life: &|_, _| Some(life.clone()),
+        separation: Separation::Report,
+    };
+    // Its own end is not reached on this clock.
+    let text = grant("g", "[openai]", "  ttl: 2h\n");
+    let built = PolicySet::build(objects(&[&text]), Catalogue::builtin(), &options).expect("fits");
+    let rule = built.set.grants.get("g").expect("it explains refusals");
+    assert_eq!(rule.span.not_after, Some(later));
+    assert_eq!(rule.window().not_after, Some(Timestamp::MIN));
+}
+
+#[test]
+fn what_waits_is_held_and_counts_for_nobody() {
+    let issued_at = |_: &str, _: &str| now();
+    let options = BuildOptions {
+        now: now(),
+        on_expired: OnExpired::Refuse,
+        issued_at: &issued_at,
+        approval: &ApprovalRules::default(),
+        life: &|_, _| None,
+        separation: Separation::Report,
+    };
+    let text = grant("all", "['*']", "") + &grant("one", "[openai]", "");
+    let built = PolicySet::build(objects(&[&text]), Catalogue::builtin(), &options).expect("fits");
+    let set = built.set;
+    assert_eq!(set.waiting().collect::<Vec<_>>(), ["all"]);
+    assert_eq!(set.grant_names().collect::<Vec<_>>(), ["one"]);
+    assert_eq!(set.grant("all"), None);
+    let standing = set.standing("all").expect("it is there");
+    assert_eq!(standing.held, Some(Stage::Requested));
+    assert_eq!(standing.needs, ["every endpoint"]);
+}

@@ -27,7 +27,7 @@ impl Stage {
 
     fn start(&self, fault: &str) -> Agent {
         let agent = self.host.agent().config(&roles(""));
-        let agent = agent.env("WEIR_FAULT", fault.into()).start();
+        let agent = agent.fault(fault).start();
         open(&self.host);
         agent
     }
