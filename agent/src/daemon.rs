@@ -12,6 +12,7 @@ mod births;
 mod changers;
 mod changes;
 mod chores;
+mod comparing;
 mod core;
 mod ending;
 mod explain;
@@ -36,6 +37,7 @@ mod rights;
 mod searching;
 pub mod sources;
 mod starting;
+mod suggesting;
 mod sweeping;
 mod tasks;
 mod telling;
@@ -59,6 +61,7 @@ pub use self::{
     audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
     changes::{ChangeError, Changed, Checked, Waiting},
+    comparing::Comparison,
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,
@@ -71,6 +74,7 @@ pub use self::{
     review::{GrantReview, recorded_grant},
     revision::RevisionError,
     rights::RightsView,
+    suggesting::SuggestionError,
     tasks::{TaskEnded, TaskError, TaskRequest, TaskView, lease_name},
     testing::{CaseOutcome, test_files},
     who::{Aim, FormerTalker, LiveTalker, TalkedTo, Talkers, WhoError},

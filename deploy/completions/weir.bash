@@ -115,6 +115,9 @@ _weir() {
             weir__subcmd__grant,show)
                 cmd="weir__subcmd__grant__subcmd__show"
                 ;;
+            weir__subcmd__grant,suggest)
+                cmd="weir__subcmd__grant__subcmd__suggest"
+                ;;
             weir__subcmd__grant,unused)
                 cmd="weir__subcmd__grant__subcmd__unused"
                 ;;
@@ -645,7 +648,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__grant)
-            opts="-h --socket --help issue list unused requests approve reject show revoke"
+            opts="-h --socket --help issue list unused suggest requests approve reject show revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -896,6 +899,32 @@ _weir() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        weir__subcmd__grant__subcmd__suggest)
+            opts="-h --identity --since --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         weir__subcmd__grant__subcmd__unused)
             opts="-h --since --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1009,7 +1038,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__policy__subcmd__diff)
-            opts="-h --json --socket --help"
+            opts="-h --whole --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -95,16 +95,17 @@ complete -c weir -n "__fish_weir_using_subcommand events" -l socket -d 'Socket o
 complete -c weir -n "__fish_weir_using_subcommand events" -l follow -d 'Go on printing as they happen'
 complete -c weir -n "__fish_weir_using_subcommand events" -l json -d 'Print one JSON object a line'
 complete -c weir -n "__fish_weir_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "issue" -d 'Issue a grant; it is in force when this returns, unless it needs approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "list" -d 'List grants in force or to come'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "unused" -d 'List grants that are not used, or are broader than their use'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "requests" -d 'List grants that wait for approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
-complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant, or all rights of an identity'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "issue" -d 'Issue a grant; it is in force when this returns, unless it needs approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "list" -d 'List grants in force or to come'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "unused" -d 'List grants that are not used, or are broader than their use'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "suggest" -d 'Print a policy file that fits what an identity was seen to do'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "requests" -d 'List grants that wait for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "approve" -d 'Approve a grant that another person has asked for'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "reject" -d 'Reject a grant that waits for approval'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "show" -d 'Show a grant and everything that has happened to grants of its name'
+complete -c weir -n "__fish_weir_using_subcommand grant; and not __fish_seen_subcommand_from issue list unused suggest requests approve reject show revoke" -f -a "revoke" -d 'Revoke a grant, or all rights of an identity'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l unit -d 'Systemd unit, as in batch.service; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l slice -d 'Systemd slice, as in agents.slice' -r
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from issue" -l user-unit -d 'Unit of a user\'s own manager; users name these, so give --unit user@UID.service too' -r
@@ -139,6 +140,10 @@ complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcomm
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -l json -d 'Print JSON: all grants, with what was used of each'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from unused" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from suggest" -l identity -d 'Whom to suggest for, as `weir identities` names it' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from suggest" -l since -d 'What was done from a time on, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from suggest" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from suggest" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand grant; and __fish_seen_subcommand_from requests" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -199,7 +204,7 @@ complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_su
 complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "check" -d 'Check files by themselves; needs no agent'
 complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "test" -d 'Run the tests that stand beside a policy; needs no agent'
 complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "apply" -d 'Install all objects of files, or none if there is a mistake'
-complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "diff" -d 'Show what `apply` would change'
+complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "diff" -d 'Show what files would change, and who would gain or lose which endpoints'
 complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "show" -d 'Print everything that is in force'
 complete -c weir -n "__fish_weir_using_subcommand policy; and not __fish_seen_subcommand_from check test apply diff show remove" -f -a "remove" -d 'Remove an object that was installed with `apply`, `grant issue` or `deny add`'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'Socket of the running agent' -r -F
@@ -212,6 +217,7 @@ complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcom
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l whole -d 'These are all policy files: what stands in others in the policy directory is gone'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F

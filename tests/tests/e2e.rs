@@ -14,6 +14,7 @@ mod e2e {
     mod grants;
     mod identities;
     mod kubernetes;
+    mod least_privilege;
     mod lifecycle;
     mod limits;
     mod names;

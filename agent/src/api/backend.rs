@@ -19,7 +19,7 @@ pub(crate) use self::{
     views::{endpoint, matches},
 };
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -33,12 +33,12 @@ use super::{
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
         PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
-        WhoTalks,
+        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
-    daemon::{Author, Core, Handle, Place, Question, Stopped, Subject},
+    daemon::{Author, Core, Handle, Stopped},
     error_chain,
     policy::{Kind, RoleRules},
 };
@@ -165,7 +165,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn explain(&self, query: ExplainQuery) -> Result<Explanation, ApiError> {
-        let question = question(query)?;
+        let question = explain::question(query)?;
         self.ask(move |core| explain::explain(core, question)).await
     }
 
@@ -276,8 +276,7 @@ impl Backend for DaemonBackend {
     }
 
     async fn diff(&self, documents: PolicyDocuments) -> Result<PolicyDiff, ApiError> {
-        let texts = policy::texts(documents);
-        self.ask(move |core| policy::diff(core.diff(&texts))).await
+        policy::diff(self, documents).await
     }
 
     async fn apply(&self, documents: PolicyDocuments, peer: Peer) -> Result<ApplyResult, ApiError> {
@@ -349,6 +348,10 @@ impl Backend for DaemonBackend {
         self.ask(move |core| review::list(core, &query)).await
     }
 
+    async fn suggest_grant(&self, query: SuggestionQuery) -> Result<Suggestion, ApiError> {
+        self.ask(move |core| review::suggest(core, &query)).await
+    }
+
     async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError> {
         report::report(self, query).await
     }
@@ -356,42 +359,4 @@ impl Backend for DaemonBackend {
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
         self.ask(metrics::metrics).await
     }
-}
-
-fn question(query: ExplainQuery) -> Result<Question, ApiError> {
-    let ExplainQuery {
-        pid,
-        cgroup,
-        identity,
-        event,
-        endpoint,
-        host,
-        address,
-    } = query;
-    let subject = match (pid, cgroup, identity, event) {
-        (None, None, None, Some(id)) => return Ok(Question::Event(id)),
-        (Some(pid), None, None, None) => Subject::Pid(pid),
-        (None, Some(cgroup), None, None) => Subject::Cgroup(cgroup),
-        (None, None, Some(identity), None) => Subject::Identity(identity),
-        _ => return Err(bad("give exactly one of pid, cgroup, identity and event")),
-    };
-    let place = match (endpoint, host, address) {
-        (Some(endpoint), None, None) => Place::Endpoint(endpoint),
-        (None, Some(host), None) if host.contains([':', '/']) => {
-            return Err(bad(format!(
-                "`{host}` is no host name: leave scheme, port and path away, or use an address"
-            )));
-        }
-        (None, Some(host), None) => Place::Host(host),
-        (None, None, Some(address)) => {
-            let parsed: Result<SocketAddr, _> = address.parse();
-            Place::Address(parsed.map_err(|_| {
-                bad(format!(
-                    "`{address}` is no address: write IP:PORT or [IP]:PORT"
-                ))
-            })?)
-        }
-        _ => return Err(bad("give exactly one of endpoint, host and address")),
-    };
-    Ok(Question::About { subject, place })
 }

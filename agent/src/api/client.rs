@@ -21,8 +21,8 @@ use super::{
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
         PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
-        WhoQuery, WhoTalks,
+        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -211,6 +211,10 @@ impl Client {
 
     pub async fn review_grants(&self, query: &ReviewQuery) -> Answer<GrantReviewList> {
         self.get("/v1/review/grants", query).await
+    }
+
+    pub async fn suggest_grant(&self, query: &SuggestionQuery) -> Answer<Suggestion> {
+        self.get("/v1/review/suggestion", query).await
     }
 
     pub async fn report(&self, query: &ReviewQuery) -> Answer<Report> {

@@ -35,8 +35,8 @@ use super::{
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
         PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport,
-        WhoTalks,
+        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -164,6 +164,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn export_audit(&self, query: AuditExportQuery) -> Result<AuditExport, ApiError>;
     async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError>;
     async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError>;
+    async fn suggest_grant(&self, query: SuggestionQuery) -> Result<Suggestion, ApiError>;
     async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }

@@ -30,9 +30,12 @@ pub use self::{
         ApplyResult, CheckReport, DenyRequest, Endpoint, EndpointList, EndpointMatch,
         EndpointMatches, Grant, GrantList, GrantRequest, Identity, IdentityList,
         IdentityRevocation, PolicyChange, PolicyDiff, PolicyDocuments, PolicyFile, PolicyObject,
-        PolicyView, Removal, Rule, RuleList, SimilarHost, SubjectSpec,
+        PolicyView, Removal, RightChange, Rule, RuleList, SimilarHost, SubjectSpec,
     },
-    review::{Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery},
+    review::{
+        Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery, Suggestion,
+        SuggestionQuery,
+    },
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{
         BrokenGlass, Capacity, HookCoverage, Kubernetes, LossCount, NamingLatency,

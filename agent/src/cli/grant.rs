@@ -1,6 +1,7 @@
 //! `weir grant`
 
 pub(in crate::cli) mod approval;
+mod suggest;
 mod unused;
 
 use clap::Subcommand;
@@ -50,6 +51,11 @@ enum Command {
     /// List grants that are not used, or are broader than their use
     #[command(after_help = "Example:\n  weir grant unused --since 30d")]
     Unused(unused::Unused),
+    /// Print a policy file that fits what an identity was seen to do
+    #[command(
+        after_help = "Example:\n  weir grant suggest --identity unit:batch.service > batch.yaml"
+    )]
+    Suggest(suggest::Suggest),
     /// List grants that wait for approval
     #[command(after_help = "Example:\n  weir grant requests")]
     Requests {
@@ -167,6 +173,7 @@ impl Args {
                 }
             }
             Command::Unused(unused) => unused.run(client, out).await?,
+            Command::Suggest(suggest) => suggest.run(client, out).await?,
             Command::Revoke {
                 name: Some(name),
                 why,

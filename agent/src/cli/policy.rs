@@ -1,5 +1,6 @@
 //! `weir policy`
 
+mod diff;
 mod test;
 
 use std::{fs, path::PathBuf};
@@ -55,16 +56,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show what `apply` would change
-    #[command(after_help = "Example:\n  weir policy diff team-a.yaml")]
-    Diff {
-        /// Files, or directories of them
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show what files would change, and who would gain or lose which endpoints
+    #[command(
+        after_help = "Examples:\n  weir policy diff team-a.yaml\n  weir policy diff --whole ~/checkout/policy.d"
+    )]
+    Diff(diff::Diff),
     /// Print everything that is in force
     #[command(after_help = "Example:\n  weir policy show > backup.yaml")]
     Show {
@@ -105,21 +101,7 @@ impl Args {
                 }
                 Ok(Answer::Done)
             }
-            Command::Diff { paths, json } => {
-                let diff = client.diff(&documents(&paths)?).await?;
-                if json {
-                    out.json(&diff)?;
-                } else {
-                    for error in &diff.errors {
-                        out.line(error)?;
-                    }
-                    if diff.errors.is_empty() {
-                        print_changes(&diff.changes, out)?;
-                    }
-                }
-                let is_same = diff.errors.is_empty() && diff.changes.is_empty();
-                Ok(if is_same { Answer::Done } else { Answer::No })
-            }
+            Command::Diff(diff) => diff.run(client, out).await,
             Command::Show { json } => {
                 let view = client.policy().await?;
                 if json {
@@ -203,7 +185,10 @@ fn documents(paths: &[PathBuf]) -> anyhow::Result<PolicyDocuments> {
             text: text.with_context(|| format!("read `{}`", file.display()))?,
         });
     }
-    Ok(PolicyDocuments { files: documents })
+    Ok(PolicyDocuments {
+        files: documents,
+        whole: false,
+    })
 }
 
 fn print_changes(changes: &[PolicyChange], out: &mut Out<'_>) -> anyhow::Result<()> {

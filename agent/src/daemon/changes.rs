@@ -118,16 +118,6 @@ impl Core {
         self.put(new, texts, Origin::Api(author))
     }
 
-    /// What [`Core::apply`] would change.
-    ///
-    /// # Errors
-    ///
-    /// As [`Core::apply`].
-    pub fn diff(&mut self, texts: &[Text]) -> Result<Vec<Change>, ChangeError> {
-        let revision = self.with(parse(texts)?, texts, Origin::Files)?;
-        Ok(self.changes_by(&revision))
-    }
-
     /// Checks `texts` together with what is running.
     ///
     /// # Errors

@@ -54,6 +54,18 @@ pub(super) struct Admitting<'a> {
     pub(super) separation: Separation,
 }
 
+/// Why a transaction is taken back.
+enum Undo {
+    Asked,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Undo {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Source of objects that were made over the API.
 pub(super) const API_SOURCE: &str = "api";
 
@@ -89,6 +101,27 @@ impl Revision {
         admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         store.at_once(|store| Self::build_with(objects, store, now, admitting))
+    }
+
+    /// As [`Revision::build`], but nothing is left of it in the store: neither a number nor the
+    /// beginning of a `ttl`.
+    pub(super) fn imagine(
+        objects: Vec<Located<Object>>,
+        store: &mut Store,
+        now: Timestamp,
+        admitting: &Admitting<'_>,
+    ) -> Result<Self, RevisionError> {
+        let mut imagined = None;
+        let undone = store.at_once(|store| -> Result<(), Undo> {
+            imagined = Some(Self::build_with(objects, store, now, admitting));
+            Err(Undo::Asked)
+        });
+        match (imagined, undone) {
+            (Some(imagined), _) => imagined,
+            (None, Err(Undo::Failed(error))) => Err(error.into()),
+            // Not reached: what was asked for was imagined before.
+            (None, Ok(()) | Err(Undo::Asked)) => Err(RevisionError::Invalid(Vec::new())),
+        }
     }
 
     fn build_with(

@@ -2,6 +2,7 @@
 
 use agent_common::{
     destination::Destination,
+    identity::IdentityId,
     verdict::{Decision, decide},
 };
 use jiff::Timestamp;
@@ -67,7 +68,7 @@ pub fn gains(
             let after = decision(&new, after.numbers);
             if before.is_entitled() != after.is_entitled() {
                 gains.push(Gain {
-                    identity: identity.key(),
+                    identity: identity_name(identity),
                     endpoint: (*name).to_owned(),
                     before,
                     after,
@@ -79,11 +80,20 @@ pub fn gains(
     Ok(gains)
 }
 
+/// Whoever nothing is known about stands for all others.
+fn identity_name(identity: &Identity) -> String {
+    if identity.id == IdentityId::UNKNOWN {
+        "anybody else".to_owned()
+    } else {
+        identity.key()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use agent_common::{identity::IdentityId, verdict::Reason};
+    use agent_common::verdict::Reason;
 
     use super::*;
     use crate::{

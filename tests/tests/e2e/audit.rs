@@ -493,24 +493,14 @@ fn a_report_says_who_could_invoke_what_and_what_was_used() {
     let server = closed_server(&host);
     let agent = host.agent().start();
     let cgroup = host.make_cgroup("batch");
-    let issue = |name: &str, endpoint: &str| {
-        let args = [
-            "grant",
-            "issue",
-            name,
-            "--cgroup",
-            &cgroup,
-            "--endpoint",
-            endpoint,
-            "--purpose",
-            "nightly summaries",
-            "--ttl",
-            "1h",
-        ];
+    let issue = |name: &str, endpoints: &[&str]| {
+        let mut args = vec!["grant", "issue", name, "--cgroup", &cgroup];
+        args.extend(["--purpose", "nightly summaries", "--ttl", "1h"]);
+        args.extend(endpoints.iter().flat_map(|one| ["--endpoint", one]));
         agent.weir(&args).expect(0);
     };
-    issue("broad", "*");
-    issue("idle", "openai");
+    issue("broad", &["model", "anthropic"]);
+    issue("idle", &["openai"]);
     let batch = host.workload("batch");
     assert_eq!(batch.connects(server, 3, 1), Attempts::all_ok(3));
     agent

@@ -177,7 +177,7 @@ fn explain_without_a_place_tells_who_it_is_and_what_it_may() {
     for line in [
         &format!("who       cgroup:{cgroup} (cgroup {cgroup})\n"),
         "posture   deny without a grant (closed), in mode enforce, revision 1\n",
-        "grant     a (live): model, until ",
+        "grant     a (active): model, until ",
         "may call  model (granted, by a)\n",
     ] {
         assert!(told.contains(line), "{line}\n{told}");

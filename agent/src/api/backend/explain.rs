@@ -1,14 +1,16 @@
 //! An explanation, as wire types.
 
+use std::net::SocketAddr;
+
 use agent_common::verdict::{Reason, Verdict};
 
-use super::{internal, rights, subject};
+use super::{bad, internal, rights, subject};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
-        types::{ConsideredObject, Explanation, MatchedEndpoint, Target, Who},
+        types::{ConsideredObject, ExplainQuery, Explanation, MatchedEndpoint, Target, Who},
     },
-    daemon::{Core, Explained, Question, QuestionError, sentence},
+    daemon::{Core, Explained, Place, Question, QuestionError, Subject, sentence},
     policy::{Considered, Stage, State},
 };
 
@@ -135,4 +137,43 @@ fn suggestion(explained: &Explained) -> Option<String> {
     Some(format!(
         "weir grant issue NAME {subject} --endpoint {endpoint} --purpose \"WHY\" --ttl 8h"
     ))
+}
+
+/// What is asked, once it makes sense.
+pub(super) fn question(query: ExplainQuery) -> Result<Question, ApiError> {
+    let ExplainQuery {
+        pid,
+        cgroup,
+        identity,
+        event,
+        endpoint,
+        host,
+        address,
+    } = query;
+    let subject = match (pid, cgroup, identity, event) {
+        (None, None, None, Some(id)) => return Ok(Question::Event(id)),
+        (Some(pid), None, None, None) => Subject::Pid(pid),
+        (None, Some(cgroup), None, None) => Subject::Cgroup(cgroup),
+        (None, None, Some(identity), None) => Subject::Identity(identity),
+        _ => return Err(bad("give exactly one of pid, cgroup, identity and event")),
+    };
+    let place = match (endpoint, host, address) {
+        (Some(endpoint), None, None) => Place::Endpoint(endpoint),
+        (None, Some(host), None) if host.contains([':', '/']) => {
+            return Err(bad(format!(
+                "`{host}` is no host name: leave scheme, port and path away, or use an address"
+            )));
+        }
+        (None, Some(host), None) => Place::Host(host),
+        (None, None, Some(address)) => {
+            let parsed: Result<SocketAddr, _> = address.parse();
+            Place::Address(parsed.map_err(|_| {
+                bad(format!(
+                    "`{address}` is no address: write IP:PORT or [IP]:PORT"
+                ))
+            })?)
+        }
+        _ => return Err(bad("give exactly one of endpoint, host and address")),
+    };
+    Ok(Question::About { subject, place })
 }

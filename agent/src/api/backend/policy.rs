@@ -2,18 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{internal, subject};
+use super::{DaemonBackend, internal, subject};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
         types::{
             ApplyResult, CheckReport, DenyRequest, PolicyChange, PolicyDiff, PolicyDocuments,
-            PolicyObject, PolicyView, Rule, WaitingGrant,
+            PolicyObject, PolicyView, RightChange, Rule, WaitingGrant,
         },
     },
-    daemon::{ChangeError, Changed, Checked, Waiting},
+    daemon::{ChangeError, Changed, Checked, Comparison, Waiting},
     error_chain,
-    policy::{Change, EgressDeny, Kind, Object, StepError, What},
+    policy::{Change, EgressDeny, Gain, Kind, Object, StepError, What},
 };
 
 pub(super) fn deny_document(request: &DenyRequest) -> String {
@@ -119,17 +119,67 @@ pub(super) fn check_report(result: Result<Checked, ChangeError>) -> CheckReport 
     }
 }
 
-pub(super) fn diff(result: Result<Vec<Change>, ChangeError>) -> Result<PolicyDiff, ApiError> {
-    Ok(match result {
-        Ok(changes) => PolicyDiff {
-            changes: changes.into_iter().map(change).collect(),
+/// Evaluated on a thread of its own: there may be many identities.
+pub(super) async fn diff(
+    backend: &DaemonBackend,
+    documents: PolicyDocuments,
+) -> Result<PolicyDiff, ApiError> {
+    let whole = documents.whole;
+    let texts = texts(documents);
+    let compared = backend
+        .ask(move |core| Ok(core.compare(&texts, whole)))
+        .await?;
+    let comparison = match compared {
+        Ok(comparison) => comparison,
+        Err(error) => {
+            return Ok(PolicyDiff {
+                errors: mistakes(error),
+                ..PolicyDiff::default()
+            });
+        }
+    };
+    let evaluated = tokio::task::spawn_blocking(move || differences(&comparison)).await;
+    evaluated.map_err(|error| internal("compare policies", &error))
+}
+
+fn differences(comparison: &Comparison) -> PolicyDiff {
+    let changes = comparison.changes.iter().cloned().map(change).collect();
+    match comparison.gains() {
+        Ok(gains) => PolicyDiff {
+            changes,
             errors: Vec::new(),
+            rights: gains
+                .into_iter()
+                .map(|gain| right(gain, comparison))
+                .collect(),
         },
         Err(error) => PolicyDiff {
-            changes: Vec::new(),
-            errors: mistakes(error),
+            errors: vec![error_chain(&error)],
+            ..PolicyDiff::default()
         },
-    })
+    }
+}
+
+fn right(gain: Gain, comparison: &Comparison) -> RightChange {
+    let Gain {
+        identity,
+        endpoint,
+        before,
+        after,
+    } = gain;
+    let what = if after.is_entitled() {
+        "gains"
+    } else {
+        "loses"
+    };
+    RightChange {
+        identity,
+        endpoint,
+        what: what.to_owned(),
+        before: before.reason().name().to_owned(),
+        after: after.reason().name().to_owned(),
+        rule: comparison.rule(after.rule()).map(ToOwned::to_owned),
+    }
 }
 
 impl From<Checked> for CheckReport {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{grants, internal};
+use super::{bad, grants, internal};
 use crate::{
     api::{
-        error::ApiError,
-        types::{GrantReview, GrantReviewList, ReviewQuery},
+        error::{ApiError, ErrorCode},
+        types::{GrantReview, GrantReviewList, ReviewQuery, Suggestion, SuggestionQuery},
     },
     audit::{Action, Record},
-    daemon::{self, Core},
+    daemon::{self, Core, QuestionError, SuggestionError},
     store::AuditFilter,
 };
 
@@ -84,6 +84,21 @@ pub(super) fn list(core: &mut Core, query: &ReviewQuery) -> Result<GrantReviewLi
             .map(|review| wire(review, histories.get(&review.view.name)))
             .collect(),
     })
+}
+
+pub(super) fn suggest(core: &mut Core, query: &SuggestionQuery) -> Result<Suggestion, ApiError> {
+    let SuggestionQuery { identity, since } = query;
+    match core.suggest(identity, *since) {
+        Ok(yaml) => Ok(Suggestion { yaml }),
+        Err(SuggestionError::Question(QuestionError::NoIdentity(_))) => {
+            let message = format!("no identity `{identity}`; `weir identities` lists all");
+            Err(ApiError::new(ErrorCode::NotFound, message))
+        }
+        Err(SuggestionError::Suggest(error)) => Err(bad(error.to_string())),
+        Err(error @ (SuggestionError::Question(_) | SuggestionError::Store(_))) => {
+            Err(internal("suggest a grant", &error))
+        }
+    }
 }
 
 pub(super) fn wire(review: &daemon::GrantReview, history: Option<&History>) -> GrantReview {

@@ -7,13 +7,14 @@ use super::{Answer, Asked, asked};
 use crate::api::{
     error::ErrorBody,
     server::Shared,
-    types::{GrantReviewList, Report, ReviewQuery},
+    types::{GrantReviewList, Report, ReviewQuery, Suggestion, SuggestionQuery},
 };
 
 pub(super) fn documented() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(grants))
         .routes(routes!(report))
+        .routes(routes!(suggest))
 }
 
 /// What is used of grants?
@@ -35,4 +36,20 @@ async fn grants(
 )]
 async fn report(State(backend): State<Shared>, query: Asked<ReviewQuery>) -> Answer<Report> {
     backend.report(asked(query)?).await.map(Json)
+}
+
+/// Which grant would fit what an identity was seen to do?
+#[utoipa::path(
+    get, path = "/v1/review/suggestion", operation_id = "suggest_grant", params(SuggestionQuery),
+    responses(
+        (status = OK, body = Suggestion),
+        (status = BAD_REQUEST, body = ErrorBody),
+        (status = NOT_FOUND, body = ErrorBody),
+    )
+)]
+async fn suggest(
+    State(backend): State<Shared>,
+    query: Asked<SuggestionQuery>,
+) -> Answer<Suggestion> {
+    backend.suggest_grant(asked(query)?).await.map(Json)
 }

@@ -156,6 +156,9 @@ impl Backend for Fake {
     async fn review_grants(&self, _: ReviewQuery) -> Result<GrantReviewList, ApiError> {
         refuse()
     }
+    async fn suggest_grant(&self, _: SuggestionQuery) -> Result<Suggestion, ApiError> {
+        refuse()
+    }
     async fn report(&self, _: ReviewQuery) -> Result<Report, ApiError> {
         refuse()
     }
@@ -222,7 +225,10 @@ async fn queries_and_bodies_arrive_and_answers_come_back() {
         file: "x".to_owned(),
         text: "y".repeat(3 << 20),
     };
-    let documents = PolicyDocuments { files: vec![file] };
+    let documents = PolicyDocuments {
+        files: vec![file],
+        whole: false,
+    };
     assert_eq!(client.check(&documents).await.expect("a report").objects, 1);
     client
         .remove_deny("x", &Removal::default())
@@ -326,6 +332,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/audit/verify",
         "/v1/review/grants",
         "/v1/report",
+        "/v1/review/suggestion",
         "/v1/status",
         "/v1/usage",
         "/v1/events",

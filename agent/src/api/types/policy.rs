@@ -289,6 +289,9 @@ pub struct PolicyFile {
 #[serde(deny_unknown_fields)]
 pub struct PolicyDocuments {
     pub files: Vec<PolicyFile>,
+    /// For `diff`: these are all files that there are going to be in the policy directory.
+    #[serde(default)]
+    pub whole: bool,
 }
 
 /// What a check found.
@@ -314,10 +317,28 @@ pub struct ApplyResult {
     pub waiting: Vec<WaitingGrant>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyDiff {
     pub changes: Vec<PolicyChange>,
     pub errors: Vec<String>,
+    /// Who gains or loses what, of those who are there or were in the last 30 days.
+    #[serde(default)]
+    pub rights: Vec<RightChange>,
+}
+
+/// An endpoint that an identity could not call before and then may, or the other way round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RightChange {
+    /// Stable name, or `anybody else`.
+    pub identity: String,
+    pub endpoint: String,
+    /// `gains` or `loses`.
+    pub what: String,
+    /// Reasons of the two decisions, as in events.
+    pub before: String,
+    pub after: String,
+    /// The grant or deny rule that decides then.
+    pub rule: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

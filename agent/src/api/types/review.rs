@@ -58,6 +58,22 @@ pub struct GrantReview {
     pub findings: Vec<String>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SuggestionQuery {
+    /// Stable name of an identity.
+    pub identity: String,
+    #[param(value_type = String)]
+    pub since: Timestamp,
+}
+
+/// A grant that fits what an identity was seen to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Suggestion {
+    /// A policy file, with the evidence as comments.
+    pub yaml: String,
+}
+
 /// What happened in a span, for an auditor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
