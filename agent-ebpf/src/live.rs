@@ -316,7 +316,7 @@ extern "C" fn tell_cut(skb: *mut __sk_buff) -> u32 {
     let (now_ns, slot) = (now_ns(), maps::active_policy().slot);
     let endpoint = live.endpoint;
     let packed = decide_one(
-        live.identity.to_raw(),
+        live.identity_now.to_raw(),
         endpoint.to_raw(),
         slot as u32,
         now_ns,
@@ -351,7 +351,7 @@ extern "C" fn tell_cut(skb: *mut __sk_buff) -> u32 {
         cookie: live.cookie,
         detail: [live.cgroup, Event::pack_caller(live.pid, live.user)],
         address: live.address,
-        identity: live.identity,
+        identity: live.identity_now,
         endpoint,
         rule: decision.rule(),
         port: live.port as u16,

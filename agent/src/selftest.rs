@@ -52,7 +52,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 24] = [
+const CHECKS: [Check; 25] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -107,6 +107,11 @@ const CHECKS: [Check; 24] = [
         "a live connection ends when its grant is revoked",
         Mode::Enforce,
         live::revocation_cuts,
+    ),
+    check(
+        "a live connection is judged by its cgroup's name of now",
+        Mode::Enforce,
+        live::renaming_cuts,
     ),
     check(
         "a live connection with a name ends when its grant is revoked",

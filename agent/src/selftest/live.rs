@@ -14,7 +14,7 @@ use agent_common::{
 };
 
 use super::{
-    ENDPOINT, Failure, GRANTED, Outcome, expect, listener,
+    ENDPOINT, Failure, GRANTED, OTHER, Outcome, expect, listener,
     names::{self, GOVERNED},
     sandbox::{self, Sandbox},
     tables, wire,
@@ -109,6 +109,22 @@ pub(super) fn revocation_cuts(sandbox: &mut Sandbox) -> Result<Outcome, Failure>
     // What has been cut off stays so.
     sandbox.install(&tables(address, Window::FOREVER))?;
     expect("passes when granted again", pair.passes(), (false, false))?;
+    Ok(Outcome::Ok)
+}
+
+/// A cgroup that has got another name since: the connection is judged, and told of, as who it is now.
+pub(super) fn renaming_cuts(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
+    let (listener, address) = listener("127.0.0.1:0")?;
+    sandbox.install(&tables(address, Window::FOREVER))?;
+    sandbox.enter("granted", GRANTED)?;
+    let mut pair = Pair::connect(&listener)?;
+    expect("passes", pair.passes(), (true, true))?;
+    sandbox.name("granted", OTHER)?;
+    sandbox.install(&tables(address, Window::FOREVER))?;
+    expect("passes under another name", pair.passes(), (false, false))?;
+    let cut = sandbox.told(EventKind::Cut)?;
+    let reason = cut.first().and_then(|event| event.reason());
+    expect("reason", reason, Some(Reason::NoGrant))?;
     Ok(Outcome::Ok)
 }
 
