@@ -2,7 +2,11 @@
 
 use core::mem::MaybeUninit;
 
-use agent_common::{identity::IdentityId, process::NarrowKey, settings::ActivePolicy};
+use agent_common::{
+    identity::IdentityId,
+    process::NarrowKey,
+    settings::{ActivePolicy, Slot},
+};
 use aya_ebpf::{EbpfContext, bindings::bpf_sock_addr, programs::SockAddrContext};
 
 use crate::{cgroup, context, kernel, maps, process, task};
@@ -111,11 +115,31 @@ extern "C" fn identity_of_caller(
             Some(process) => maps::exe_class(unsafe { &(*process).exe }),
             None => 0,
         };
-        let user = maps::user_class(user);
-        let key = NarrowKey::new(of_cgroup, exe, user, active.slot);
-        identity = maps::narrowed(&key).unwrap_or(of_cgroup);
+        identity = narrowed(of_cgroup, exe, user, active.slot);
     }
-    u64::from(of_cgroup.to_raw()) << 32 | u64::from(identity.to_raw())
+    both(of_cgroup, identity)
+}
+
+/// The identity that policy gives to processes of an executable and a user in a cgroup.
+#[inline(always)]
+pub fn narrowed(of_cgroup: IdentityId, exe: u16, user: u32, slot: Slot) -> IdentityId {
+    let key = NarrowKey::new(of_cgroup, exe, maps::user_class(user), slot);
+    maps::narrowed(&key).unwrap_or(of_cgroup)
+}
+
+/// The identity of a cgroup and that of a caller in it, in one word.
+#[inline(always)]
+pub fn both(of_cgroup: IdentityId, caller: IdentityId) -> u64 {
+    u64::from(of_cgroup.to_raw()) << 32 | u64::from(caller.to_raw())
+}
+
+/// Who has made a socket in a cgroup of `maker`: the caller, if its cgroup has the same identity.
+#[inline(always)]
+pub fn maker(maker: IdentityId, caller: u64) -> u32 {
+    if maker.to_raw() == (caller >> 32) as u32 {
+        return caller as u32;
+    }
+    maker.to_raw()
 }
 
 /// The identity of another cgroup, that a socket was made in: the caller's, if both cgroups have the same.
@@ -123,8 +147,7 @@ extern "C" fn identity_of_caller(
 #[inline(never)]
 extern "C" fn identity_of_maker(maker_cgroup: u64, caller: u64) -> u32 {
     match maps::identity_of_cgroup(maker_cgroup) {
-        Some(maker) if maker.to_raw() == (caller >> 32) as u32 => caller as u32,
-        Some(maker) => maker.to_raw(),
+        Some(known) => maker(known, caller),
         None => IdentityId::UNKNOWN.to_raw(),
     }
 }

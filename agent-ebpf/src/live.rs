@@ -10,7 +10,6 @@ use agent_common::{
     limit::Limit,
     live::Live,
     policy::{RuleEntry, RuleId, Window},
-    process::NarrowKey,
     settings::{ActivePolicy, Slot},
     verdict::{Decision, Reason, Verdict},
 };
@@ -18,7 +17,7 @@ use aya_ebpf::bindings::__sk_buff;
 
 use crate::{
     attempt::{Attempt, now_ns},
-    caller::Caller,
+    caller::{self, Caller},
     context::Target,
     decide::{decide_one, holds_until, unnamed},
     events,
@@ -237,15 +236,13 @@ extern "C" fn caller_now(skb: *mut __sk_buff, active: u64) -> u64 {
             // SAFETY: a valid pointer to a map value, which only that process changes.
             Some(process) if unsafe { (*process).start_ns } <= live.since_ns => {
                 let exe = maps::exe_class(unsafe { &(*process).exe });
-                let user = maps::user_class(live.user);
-                let key = NarrowKey::new(of_cgroup, exe, user, active.slot);
-                maps::narrowed(&key).unwrap_or(of_cgroup)
+                caller::narrowed(of_cgroup, exe, live.user, active.slot)
             }
             _ if live.flags & Live::NARROWED != 0 => known,
             _ => of_cgroup,
         };
     }
-    u64::from(of_cgroup.to_raw()) << 32 | u64::from(identity.to_raw())
+    caller::both(of_cgroup, identity)
 }
 
 #[unsafe(no_mangle)]
@@ -258,8 +255,7 @@ extern "C" fn maker_now(skb: *mut __sk_buff, caller: u64) -> u32 {
         return caller as u32;
     }
     match maps::identity_of_cgroup(live.maker_cgroup) {
-        Some(maker) if maker.to_raw() == (caller >> 32) as u32 => caller as u32,
-        Some(maker) => maker.to_raw(),
+        Some(known) => caller::maker(known, caller),
         None => live.maker.to_raw(),
     }
 }

@@ -286,30 +286,40 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 /// What is kept with `socket`, if anything.
 #[inline(always)]
 pub fn inspected(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
-    storage(socket, 0)
+    kept(&INSPECTED, socket, 0)
 }
 
 /// As [`inspected`], made if absent, all zero. `None` if there is no room.
 #[inline(always)]
 pub fn inspect(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
-    storage(socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+    kept(&INSPECTED, socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
 }
 
 #[inline(always)]
-fn storage(socket: *mut bpf_sock, flags: u64) -> Option<&'static mut Inspected> {
-    let map = (&raw const INSPECTED).cast_mut().cast();
-    // SAFETY: the map is one of socket storage; null stands for a value of zeroes. Packets of one
-    // socket leave one after the other, under its lock.
+pub fn end_inspection(socket: *mut bpf_sock) {
+    forget_kept(&INSPECTED, socket);
+}
+
+/// What a map of socket storage keeps with `socket`.
+#[inline(always)]
+fn kept<T>(
+    map: &'static SkStorage<T>,
+    socket: *mut bpf_sock,
+    flags: u64,
+) -> Option<&'static mut T> {
+    let map = core::ptr::from_ref(map).cast_mut().cast();
+    // SAFETY: the map is one of socket storage; null stands for a value of zeroes. What packets of
+    // one socket write at the same time is the same, or whole words of the one or the other.
     unsafe {
         bpf_sk_storage_get(map, socket.cast(), core::ptr::null_mut(), flags)
-            .cast::<Inspected>()
+            .cast::<T>()
             .as_mut()
     }
 }
 
 #[inline(always)]
-pub fn end_inspection(socket: *mut bpf_sock) {
-    let map = (&raw const INSPECTED).cast_mut().cast();
+fn forget_kept<T>(map: &'static SkStorage<T>, socket: *mut bpf_sock) {
+    let map = core::ptr::from_ref(map).cast_mut().cast();
     // SAFETY: as above. It fails only if there is nothing to delete.
     unsafe { bpf_sk_storage_delete(map, socket.cast()) };
 }

@@ -19,6 +19,7 @@ static LEARNED: LruHashMap<LearnedKey, Learned> = LruHashMap::with_max_entries(a
 /// Addresses of names that nobody governs, with the instant until which they are believed.
 #[map]
 static ORDINARY: LruHashMap<Address, u64> = LruHashMap::with_max_entries(abi::MAX_ORDINARY, 0);
+
 #[inline(always)]
 pub fn learned(key: &LearnedKey) -> Option<&'static Learned> {
     // SAFETY: values are only replaced as a whole, but for the instant, which is one word.

@@ -8,11 +8,10 @@ use agent_common::{
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     btf_maps::SkStorage,
-    helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get},
     macros::btf_map,
 };
 
-use super::{CONFIG, count_loss, mode};
+use super::{CONFIG, count_loss, forget_kept, kept, mode};
 use crate::packet;
 
 #[btf_map]
@@ -32,7 +31,7 @@ pub fn epoch() -> u64 {
 
 #[inline(always)]
 pub fn live(socket: *mut bpf_sock) -> Option<&'static mut Live> {
-    storage(socket, 0)
+    kept(&LIVE, socket, 0)
 }
 
 /// As [`live`], of the socket of a packet, for functions that only get the packet.
@@ -44,7 +43,7 @@ pub fn live_of(skb: *mut __sk_buff) -> Option<&'static mut Live> {
 /// As [`live`], made if absent, all zero.
 #[inline(always)]
 pub fn watch(socket: *mut bpf_sock) -> Option<&'static mut Live> {
-    let live = storage(socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+    let live = kept(&LIVE, socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
     if live.is_none() {
         count_loss(Loss::LiveUnwatched);
     }
@@ -53,19 +52,5 @@ pub fn watch(socket: *mut bpf_sock) -> Option<&'static mut Live> {
 
 #[inline(always)]
 pub fn forget_live(socket: *mut bpf_sock) {
-    let map = (&raw const LIVE).cast_mut().cast();
-    // SAFETY: the map is one of socket storage. It fails only if there is nothing to delete.
-    unsafe { bpf_sk_storage_delete(map, socket.cast()) };
-}
-
-#[inline(always)]
-fn storage(socket: *mut bpf_sock, flags: u64) -> Option<&'static mut Live> {
-    let map = (&raw const LIVE).cast_mut().cast();
-    // SAFETY: the map is one of socket storage; null stands for a value of zeroes. Two packets of
-    // one socket judge alike: a torn value has the one's or the other's members.
-    unsafe {
-        bpf_sk_storage_get(map, socket.cast(), core::ptr::null_mut(), flags)
-            .cast::<Live>()
-            .as_mut()
-    }
+    forget_kept(&LIVE, socket);
 }

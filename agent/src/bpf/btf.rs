@@ -52,7 +52,9 @@ pub struct KernelTypes {
 /// When the kernel has no type information.
 pub fn kernel_types() -> Result<KernelTypes, BtfError> {
     let mut types = types(&Btf::read(Path::new(KERNEL_BTF))?);
-    let is_typed = types.sockets.is_ok() && probe::version() >= TYPED_SINCE;
+    // Members of both are followed.
+    let are_known = types.sockets.is_ok() && types.processes.is_ok();
+    let is_typed = are_known && probe::version() >= TYPED_SINCE;
     types.offsets.is_typed = u32::from(is_typed);
     Ok(types)
 }
