@@ -18,7 +18,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::{
-    host::peer::group_numbers,
+    host::accounts,
     policy::{ApprovalRules, RoleRules, Separation},
 };
 
@@ -239,7 +239,7 @@ impl Config {
         };
         let kubernetes = file.kubernetes.clone();
         let kubernetes = kubernetes.resolve(kubernetes::Environment::read());
-        let groups = group_numbers();
+        let groups = accounts::groups();
         let socket_group = file.socket_group.as_deref();
         let socket_group = socket_group.map(|name| roles::number("socket_group", name, &groups));
         let (approval, roles) = (file.approval.clone(), file.roles.clone());

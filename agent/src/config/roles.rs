@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::policy::{Role, RoleRules};
+use crate::{
+    host::accounts::Numbers,
+    policy::{Role, RoleRules},
+};
 
 /// The table's schema: every field may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,14 +20,11 @@ pub(super) struct Table {
     root: Option<String>,
 }
 
-/// The host's groups: names with their numbers.
-pub(super) type Groups = [(String, u32)];
-
 impl Table {
     /// # Errors
     ///
     /// When there is no such group or role: names the field.
-    pub(super) fn resolve(self, groups: &Groups) -> Result<RoleRules, String> {
+    pub(super) fn resolve(self, groups: &Numbers) -> Result<RoleRules, String> {
         let Self {
             viewer,
             operator,
@@ -51,11 +51,8 @@ impl Table {
 }
 
 /// The number of a group that a field names.
-pub(super) fn number(field: &str, name: &str, groups: &Groups) -> Result<u32, String> {
-    let found = groups.iter().find(|(group, _)| group == name);
-    let found = found
-        .map(|(_, number)| *number)
-        .or_else(|| name.parse().ok());
+pub(super) fn number(field: &str, name: &str, groups: &Numbers) -> Result<u32, String> {
+    let found = groups.get(name).copied().or_else(|| name.parse().ok());
     found.ok_or_else(|| {
         format!("{field}: there is no group `{name}` on this host: make it, or write a number")
     })
@@ -81,7 +78,8 @@ mod tests {
     }
 
     fn resolve(text: &str) -> Result<RoleRules, String> {
-        table(text).resolve(&[("root".to_owned(), 0), ("llm".to_owned(), 990)])
+        let groups = [("root".to_owned(), 0), ("llm".to_owned(), 990)];
+        table(text).resolve(&groups.into())
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     audit::{Action, Actor, Entry, Target, Via},
-    host::{clock::now, executable, incarnation::Incarnation, process},
+    host::{accounts, clock::now, incarnation::Incarnation, process},
     policy::{By, Change, Kind, Object, Person, Spec, What},
     store::StoreError,
 };
@@ -165,7 +165,7 @@ pub(super) fn owner(file: &str) -> Actor {
 }
 
 fn user(uid: u32) -> Option<String> {
-    let users = executable::users().into_iter();
+    let users = accounts::users().into_iter();
     let mut found = users.filter(|(_, number)| *number == uid);
     found.next().map(|(name, _)| name)
 }

@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use crate::{
     bpf::{KernelError, classes::ClassMaps, policy::Narrowed},
     error_chain,
-    host::executable::{self, Executable},
+    host::{
+        accounts,
+        executable::{self, Executable},
+    },
     identity::{Identity, Labels, LocalUser},
     policy::{PolicySet, Selection, Selections, UserSelector},
     store::{Store, StoreError},
@@ -206,7 +209,7 @@ fn resolve(selectors: &BTreeSet<UserSelector>) -> BTreeSet<LocalUser> {
     if selectors.is_empty() {
         return BTreeSet::new();
     }
-    let known = executable::users();
+    let known = accounts::users();
     let name_of = |uid: u32| {
         let mut named = known.iter();
         named

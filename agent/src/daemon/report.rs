@@ -15,7 +15,7 @@ use super::{Core, LatencyView, pods::KubernetesView};
 use crate::{
     bpf::{Coverage, KernelError},
     endpoint::{Catalogue, Endpoint},
-    host::{executable, name_servers::Trust},
+    host::{accounts, name_servers::Trust},
     identity::Labels,
     policy::{Basis, By},
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
@@ -195,7 +195,7 @@ impl Core {
     /// When the store cannot be read.
     pub fn names(&self) -> Result<Names, StoreError> {
         let mut names = self.store.names()?;
-        let users = executable::users().into_iter();
+        let users = accounts::users().into_iter();
         names.users = users.map(|(name, uid)| (uid, name)).collect();
         names
             .identities

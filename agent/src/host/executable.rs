@@ -1,7 +1,6 @@
 //! Executable files that policy names by path, and the users of this host.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -44,22 +43,6 @@ pub fn key(metadata: &fs::Metadata) -> ExeKey {
     }
 }
 
-/// Users by name, from the host's own file. Others have numbers only.
-#[must_use]
-pub fn users() -> BTreeMap<String, u32> {
-    parse_users(&fs::read_to_string("/etc/passwd").unwrap_or_default())
-}
-
-fn parse_users(text: &str) -> BTreeMap<String, u32> {
-    let users = text.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some((name.to_owned(), uid))
-    });
-    users.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,14 +58,5 @@ mod tests {
         assert_eq!(key("a"), key("link"));
         assert_ne!(key("a"), key("copy"));
         assert!(open(&at("absent")).is_err());
-    }
-
-    #[test]
-    fn users_have_names_and_numbers() {
-        let users =
-            parse_users("root:x:0:0:root:/root:/bin/sh\nbroken\nbatch:x:1007:1007::/:/bin/false\n");
-        assert_eq!(users.get("root"), Some(&0));
-        assert_eq!(users.get("batch"), Some(&1007));
-        assert_eq!(users.len(), 2);
     }
 }

@@ -46,22 +46,6 @@ fn groups(pid: u32) -> Vec<u32> {
     groups.filter_map(|group| group.parse().ok()).collect()
 }
 
-/// Groups by name, from the host's own file.
-#[must_use]
-pub fn group_numbers() -> Vec<(String, u32)> {
-    parse_groups(&fs::read_to_string("/etc/group").unwrap_or_default())
-}
-
-fn parse_groups(text: &str) -> Vec<(String, u32)> {
-    let groups = text.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number = fields.nth(1)?.parse().ok()?;
-        Some((name.to_owned(), number))
-    });
-    groups.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +61,5 @@ mod tests {
         assert_eq!(found.groups, groups);
         assert_eq!(PeerProcess::of(&one, i32::MAX), None);
         assert_eq!(PeerProcess::of(&one, -1), None);
-    }
-
-    #[test]
-    fn groups_are_read_and_garbage_is_not() {
-        let found = parse_groups("root:x:0:\nweir:x:990:alice,bob\nbad:x:\n\nworse\n");
-        assert_eq!(found, [("root".to_owned(), 0), ("weir".to_owned(), 990)]);
     }
 }
