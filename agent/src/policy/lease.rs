@@ -3,8 +3,8 @@
 use agent_common::{
     destination::EndpointId,
     identity::IdentityId,
-    policy::{PolicyLookup, Posture, RuleEntry, Window},
-    verdict::decide_endpoint,
+    policy::{PolicyLookup, Window},
+    verdict::holds_until,
 };
 
 /// Until when on the boot clock the identity may reach the endpoint without interruption, as far as
@@ -15,43 +15,22 @@ pub fn entitled_until(
     endpoint: EndpointId,
     now_ns: u64,
 ) -> Option<u64> {
-    if !decide_endpoint(policy, identity, endpoint, now_ns).is_entitled() {
-        return None;
+    let mut until = holds_until(policy, identity, endpoint, now_ns);
+    // Windows that follow each other without a gap are one.
+    while until != 0 && until != Window::FOREVER {
+        match holds_until(policy, identity, endpoint, until) {
+            0 => break,
+            later => until = later,
+        }
     }
-    let entry = [
-        (identity, endpoint),
-        (identity, EndpointId::ANY),
-        (IdentityId::UNKNOWN, endpoint),
-        (IdentityId::UNKNOWN, EndpointId::ANY),
-    ]
-    .into_iter()
-    .find_map(|(identity, endpoint)| policy.rule(identity, endpoint))?;
-    Some(match entry.posture() {
-        Posture::Allow => Window::FOREVER,
-        Posture::Deny => end_of_windows(entry, now_ns),
-    })
-}
-
-/// Windows that follow each other without a gap are one.
-fn end_of_windows(entry: &RuleEntry, now_ns: u64) -> u64 {
-    entry
-        .windows
-        .iter()
-        .filter(|window| !window.is_unused())
-        .fold(now_ns, |end, window| {
-            if window.not_before_ns <= end {
-                end.max(window.not_after_ns)
-            } else {
-                end
-            }
-        })
+    (until != 0).then_some(until)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use agent_common::policy::RuleId;
+    use agent_common::policy::{Posture, RuleEntry, RuleId};
 
     use super::*;
 
