@@ -18,6 +18,7 @@ mod limits;
 mod object;
 mod parse;
 mod render;
+mod revoke;
 mod roles;
 mod set;
 mod subject;
@@ -49,6 +50,7 @@ pub use object::{
 };
 pub use parse::{parse, parse_tests};
 pub use render::RenderError;
+pub use revoke::refuse_all;
 pub use roles::{Role, RoleRules};
 pub use set::{BuildOptions, Built, Finding, GrantStanding, OnExpired, PolicySet, Separation};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};

@@ -229,15 +229,7 @@ impl Backend for DaemonBackend {
     async fn add_deny(&self, request: DenyRequest, peer: Peer) -> Result<Rule, ApiError> {
         let text = policy::deny_document(&request);
         self.change(peer, "add a deny rule", move |core, author| {
-            core.create(Kind::EgressDeny, &text, author)
-                .map_err(policy::change_error)?;
-            let denies = core.denies();
-            let found = denies
-                .into_iter()
-                .find(|(name, _, _)| *name == request.name);
-            found
-                .map(policy::rule)
-                .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
+            policy::add_deny(core, &request.name, &text, author)
         })
         .await
     }
@@ -247,8 +239,11 @@ impl Backend for DaemonBackend {
         request: IdentityRevocation,
         peer: Peer,
     ) -> Result<Rule, ApiError> {
-        let deny = self.ask(|core| rights::refusal_of(core, request)).await?;
-        self.add_deny(deny, peer).await
+        self.change(peer, "revoke an identity", move |core, author| {
+            let (name, text) = rights::refusal_of(core, &request)?;
+            policy::add_deny(core, &name, &text, author)
+        })
+        .await
     }
 
     async fn remove_deny(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_common::{destination::EndpointId, policy::RuleId};
 use jiff::Timestamp;
 
-use super::{InvocationGrant, PolicySet, Subject};
+use super::{InvocationGrant, PolicySet, subject::selected};
 use crate::{identity::Identity, usage::UsageRow};
 
 /// What became of one grant in a span of time.
@@ -83,7 +83,7 @@ impl Measure<'_> {
                 .endpoints_of(grant)
                 .map(|endpoint| endpoint.name.clone())
                 .collect(),
-            selected: selected(grant, identities),
+            selected: selected(&grant.subjects, identities),
             ..Breadth::default()
         };
         let is_its_own = |row: &&UsageRow| Some(row.rule) == rule && calls(row) > 0;
@@ -101,21 +101,6 @@ impl Measure<'_> {
 /// Calls that were let through.
 fn calls(row: &UsageRow) -> u64 {
     row.counts.connects_allowed + row.counts.datagrams_allowed
-}
-
-fn selected(grant: &InvocationGrant, identities: &[Identity]) -> BTreeSet<String> {
-    let is_selected = |identity: &&Identity| {
-        let labels = Some(&*identity.labels);
-        grant
-            .subjects
-            .iter()
-            .any(|subject: &Subject| subject.matches(labels))
-    };
-    identities
-        .iter()
-        .filter(is_selected)
-        .map(Identity::key)
-        .collect()
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use super::{
     ClockAnchor, CompileError, EgressDeny, Kind, Numbers, PolicySet, PostureRule, PostureScope,
-    Span, Stage, Subject,
+    Span, Stage,
     set::{Grant, selects},
+    subject::select,
 };
 use crate::{
     endpoint::Endpoint,
@@ -110,7 +111,7 @@ pub fn explain(
         .filter_map(|(name, rule)| match &rule.scope {
             PostureScope::Default => None,
             PostureScope::Subjects(subjects) => {
-                let is_selected = selects_identity(subjects, labels);
+                let is_selected = select(subjects, labels);
                 Some(considered(
                     Kind::Posture,
                     name,
@@ -178,7 +179,7 @@ fn grant(
         digest: _,
         needs: _,
     } = rule;
-    let matches_subject = selects_identity(&grant.subjects, labels);
+    let matches_subject = select(&grant.subjects, labels);
     let matches_endpoint = selects(&grant.endpoints, &grant.planes, endpoint);
     let state = if *is_over {
         State::Expired
@@ -208,7 +209,7 @@ fn grant(
 }
 
 fn deny(name: &str, rule: &EgressDeny, labels: Option<&Labels>, endpoint: &Endpoint) -> Considered {
-    let matches_subject = selects_identity(&rule.subjects, labels);
+    let matches_subject = select(&rule.subjects, labels);
     let matches_endpoint = selects(&rule.endpoints, &rule.planes, endpoint);
     considered(
         Kind::EgressDeny,
@@ -242,10 +243,6 @@ fn considered(
     }
 }
 
-fn selects_identity(subjects: &[Subject], labels: Option<&Labels>) -> bool {
-    subjects.iter().any(|subject| subject.matches(labels))
-}
-
 fn state(span: Span, now: Timestamp) -> State {
     let Span {
         not_before,
@@ -264,7 +261,7 @@ fn state(span: Span, now: Timestamp) -> State {
 fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
     let selecting = set.postures.iter().filter(|(_, rule)| match &rule.scope {
         PostureScope::Default => false,
-        PostureScope::Subjects(subjects) => selects_identity(subjects, labels),
+        PostureScope::Subjects(subjects) => select(subjects, labels),
     });
     let is_unresolved = labels.is_some_and(|labels| labels.is_unresolved);
     let ungranted = |rule: &PostureRule| rule.without_grant(is_unresolved);

@@ -1,10 +1,14 @@
 //! Selectors over identities.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use wildmatch::WildMatch;
 
-use crate::identity::{Labels, LocalUser};
+use crate::identity::{Identity, Labels, LocalUser};
 
 /// Which identities a rule concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +79,113 @@ impl Subject {
     }
 }
 
+/// Whether one of the subjects selects an identity with these labels.
+pub(super) fn select(subjects: &[Subject], labels: Option<&Labels>) -> bool {
+    subjects.iter().any(|subject| subject.matches(labels))
+}
+
+/// The names of those that one of the subjects selects.
+pub(super) fn selected(subjects: &[Subject], identities: &[Identity]) -> BTreeSet<String> {
+    identities
+        .iter()
+        .filter(|identity| select(subjects, Some(&identity.labels)))
+        .map(Identity::key)
+        .collect()
+}
+
+/// A name for an object about one identity: `suggested-unit-batch.service`.
+pub(super) fn name_for(prefix: &str, key: &str) -> String {
+    let plain = key.chars().map(|c| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '.' | '_') => c,
+        _ => '-',
+    });
+    let name: String = prefix.chars().chain(['-']).chain(plain).take(253).collect();
+    name.trim_end_matches(['-', '.', '_']).to_owned()
+}
+
+/// Labels of pods that are the same after an update.
+const STABLE_LABELS: [&str; 4] = [
+    "app",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/name",
+];
+
 impl Parts {
+    /// What tells these labels from others and stays when the workload is started again; no part if
+    /// nothing does.
+    #[must_use]
+    pub fn of(labels: &Labels) -> Self {
+        let Labels {
+            cgroup,
+            unit,
+            slice: _,
+            user_unit,
+            nested,
+            container,
+            container_name,
+            image,
+            pod,
+            pod_name: _,
+            namespace,
+            service_account,
+            owner: _,
+            pod_labels,
+            is_unresolved: _,
+            task,
+            exe,
+            user,
+        } = labels;
+        if task.is_some() {
+            return Self {
+                task: task.clone(),
+                ..Self::default()
+            };
+        }
+        let pattern = |name: &Option<String>| {
+            // A name with a star of its own would select others, too.
+            let plain = name.as_deref().filter(|name| !name.contains('*'));
+            plain.map(NamePattern::new)
+        };
+        let mut parts = Self {
+            unit: pattern(unit),
+            user_unit: pattern(user_unit),
+            container_name: pattern(container_name),
+            image: pattern(image),
+            namespace: namespace.clone(),
+            service_account: service_account.clone(),
+            pod_labels: pod_labels
+                .iter()
+                .filter(|(name, _)| STABLE_LABELS.contains(&name.as_str()))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            exe: exe.clone(),
+            user: user.as_ref().map(|user| match &user.name {
+                Some(name) => UserSelector::Name(name.clone()),
+                None => UserSelector::Uid(user.uid),
+            }),
+            ..Self::default()
+        };
+        if namespace.is_some() || container_name.is_some() {
+            // The unit is that of a runtime, and its name that of one container.
+            parts.unit = None;
+        } else if pod.is_some() {
+            parts.pod.clone_from(pod);
+        } else if container.is_some() {
+            parts.container.clone_from(container);
+        }
+        let is_named = parts.unit.is_some()
+            || parts.user_unit.is_some()
+            || parts.container_name.is_some()
+            || parts.container.is_some()
+            || parts.pod.is_some()
+            || parts.namespace.is_some();
+        if (!is_named || nested.is_some()) && cgroup != "/" {
+            parts.cgroup = Some(cgroup.clone());
+        }
+        parts
+    }
+
     fn match_all(&self, labels: &Labels) -> bool {
         let Self {
             unit,

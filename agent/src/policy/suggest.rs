@@ -5,13 +5,10 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    End, InvocationGrant, Limits, NamePattern, Object, Parts, RenderError, Subject, UserSelector,
-    Validity,
+    End, InvocationGrant, Limits, Object, Parts, RenderError, Subject, Validity,
+    subject::{name_for, selected},
 };
-use crate::{
-    endpoint::Plane,
-    identity::{Identity, Labels},
-};
+use crate::{endpoint::Plane, identity::Identity};
 
 /// How long a suggested grant holds.
 const TTL: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -74,11 +71,12 @@ pub fn suggest(evidence: &Evidence<'_>) -> Result<String, SuggestError> {
     if identity.labels.task.is_some() {
         return Err(SuggestError::Task(key));
     }
-    let mut parts = parts(&identity.labels);
+    let mut parts = Parts::of(&identity.labels);
     if parts == Parts::default() {
         return Err(SuggestError::Nameless(key));
     }
-    let others = selected(&parts, others, &key);
+    let mut others = selected(&[Subject::Parts(Arc::new(parts.clone()))], others);
+    others.remove(&key);
     if let (None, Some(exe)) = (&parts.exe, only(executables)) {
         parts.exe = Some(exe.clone());
     }
@@ -96,113 +94,19 @@ pub fn suggest(evidence: &Evidence<'_>) -> Result<String, SuggestError> {
         limits: Limits::default(),
         requires_approval: false,
     };
-    let object = Object::of_grant(&name(&key), &grant).to_yaml()?;
+    let object = Object::of_grant(&name_for("suggested", &key), &grant).to_yaml()?;
     Ok(comments(evidence, &key, &others)? + &object)
-}
-
-/// What tells the identity from others and stays when it is started again.
-fn parts(labels: &Labels) -> Parts {
-    let Labels {
-        cgroup,
-        unit,
-        slice: _,
-        user_unit,
-        nested,
-        container,
-        container_name,
-        image,
-        pod,
-        pod_name: _,
-        namespace,
-        service_account,
-        owner: _,
-        pod_labels,
-        is_unresolved: _,
-        task: _,
-        exe,
-        user,
-    } = labels;
-    let pattern = |name: &Option<String>| {
-        // A name with a star of its own would select others, too.
-        let plain = name.as_deref().filter(|name| !name.contains('*'));
-        plain.map(NamePattern::new)
-    };
-    let mut parts = Parts {
-        unit: pattern(unit),
-        user_unit: pattern(user_unit),
-        container_name: pattern(container_name),
-        image: pattern(image),
-        namespace: namespace.clone(),
-        service_account: service_account.clone(),
-        pod_labels: pod_labels
-            .iter()
-            .filter(|(name, _)| STABLE_LABELS.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        exe: exe.clone(),
-        user: user.as_ref().map(|user| match &user.name {
-            Some(name) => UserSelector::Name(name.clone()),
-            None => UserSelector::Uid(user.uid),
-        }),
-        ..Parts::default()
-    };
-    if namespace.is_some() || container_name.is_some() {
-        // The unit is that of a runtime, and its name that of one container.
-        parts.unit = None;
-    } else if pod.is_some() {
-        parts.pod.clone_from(pod);
-    } else if container.is_some() {
-        parts.container.clone_from(container);
-    }
-    let is_named = parts.unit.is_some()
-        || parts.user_unit.is_some()
-        || parts.container_name.is_some()
-        || parts.container.is_some()
-        || parts.pod.is_some()
-        || parts.namespace.is_some();
-    if (!is_named || nested.is_some()) && cgroup != "/" {
-        parts.cgroup = Some(cgroup.clone());
-    }
-    parts
-}
-
-/// Labels of pods that are the same after an update.
-const STABLE_LABELS: [&str; 4] = [
-    "app",
-    "app.kubernetes.io/component",
-    "app.kubernetes.io/instance",
-    "app.kubernetes.io/name",
-];
-
-/// Whom else the subject selects.
-fn selected(parts: &Parts, known: &[Identity], key: &str) -> Vec<String> {
-    let subject = Subject::Parts(Arc::new(parts.clone()));
-    let mut selected: Vec<_> = known
-        .iter()
-        .filter(|identity| subject.matches(Some(&identity.labels)))
-        .map(Identity::key)
-        .filter(|selected| selected != key)
-        .collect();
-    selected.sort();
-    selected.dedup();
-    selected
 }
 
 fn only(names: &BTreeSet<String>) -> Option<&String> {
     names.first().filter(|_| names.len() == 1)
 }
 
-/// `unit:batch.service` becomes `suggested-unit-batch.service`.
-fn name(key: &str) -> String {
-    let plain = key.chars().map(|c| match c.to_ascii_lowercase() {
-        c @ ('a'..='z' | '0'..='9' | '.' | '_') => c,
-        _ => '-',
-    });
-    let name: String = "suggested-".chars().chain(plain).take(253).collect();
-    name.trim_end_matches(['-', '.', '_']).to_owned()
-}
-
-fn comments(evidence: &Evidence<'_>, key: &str, others: &[String]) -> Result<String, SuggestError> {
+fn comments(
+    evidence: &Evidence<'_>,
+    key: &str,
+    others: &BTreeSet<String>,
+) -> Result<String, SuggestError> {
     let mut text = String::new();
     let mut line = |words: String| {
         // Names come from workloads, and must not end a comment.
@@ -245,7 +149,10 @@ fn comments(evidence: &Evidence<'_>, key: &str, others: &[String]) -> Result<Str
         line(format!("By {}", executables.join(", ")));
     }
     if !others.is_empty() {
-        line(format!("The subject also selects {}", others.join(", ")));
+        line(format!(
+            "The subject also selects {}",
+            Vec::from_iter(others.iter().map(String::as_str)).join(", ")
+        ));
     }
     line("Shorten the ttl, and say the purpose, before you apply it.".to_owned());
     Ok(text)
@@ -256,7 +163,7 @@ mod tests {
     use agent_common::identity::IdentityId;
 
     use super::*;
-    use crate::policy::parse;
+    use crate::{identity::Labels, policy::parse};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -355,11 +262,11 @@ spec:
             ..Labels::default()
         };
         for labels in [pod.clone(), nested, path, unit("y.service")] {
-            let parts = parts(&labels);
+            let parts = Parts::of(&labels);
             let subject = Subject::Parts(Arc::new(parts));
             assert!(subject.matches(Some(&labels)), "{subject:?}");
         }
-        let parts = parts(&pod);
+        let parts = Parts::of(&pod);
         assert_eq!((parts.unit, parts.container, parts.pod), (None, None, None));
         assert_eq!(parts.pod_labels.len(), 1);
     }

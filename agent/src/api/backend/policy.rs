@@ -11,7 +11,7 @@ use crate::{
             PolicyObject, PolicyView, RightChange, Rule, WaitingGrant,
         },
     },
-    daemon::{ChangeError, Changed, Checked, Comparison, Waiting},
+    daemon::{Author, ChangeError, Changed, Checked, Comparison, Core, Waiting},
     error_chain,
     policy::{Change, EgressDeny, Gain, Kind, Object, StepError, What},
 };
@@ -36,6 +36,22 @@ pub(super) fn deny_document(request: &DenyRequest) -> String {
     }
     spec.insert("reason".to_owned(), json!(reason));
     document(Kind::EgressDeny, name, spec)
+}
+
+/// Adds the deny rule `name` that `text` describes.
+pub(super) fn add_deny(
+    core: &mut Core,
+    name: &str,
+    text: &str,
+    author: &Author,
+) -> Result<Rule, ApiError> {
+    core.create(Kind::EgressDeny, text, author)
+        .map_err(change_error)?;
+    let mut denies = core.denies().into_iter();
+    denies
+        .find(|(known, _, _)| known == name)
+        .map(rule)
+        .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the new rule is gone again"))
 }
 
 pub(super) fn document(kind: Kind, name: &str, spec: Map<String, Value>) -> String {

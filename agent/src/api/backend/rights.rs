@@ -1,16 +1,16 @@
 //! Who somebody is and what it may call, as wire types.
 
-use super::{bad, explain::question_error, grants, policy, subject as wire_subject};
+use super::{bad, explain::question_error, grants, internal, policy};
 use crate::{
     api::{
         error::ApiError,
         types::{
-            CallableEndpoint, DenyRequest, IdentityRevocation, Label, ProcessInfo, Rights,
-            RightsQuery, Who,
+            CallableEndpoint, IdentityRevocation, Label, ProcessInfo, Rights, RightsQuery, Who,
         },
     },
     daemon::{Core, ProcessView, RightsView, Subject},
     identity::Labels,
+    policy::refuse_all,
 };
 
 pub(super) fn subject(query: RightsQuery) -> Result<Subject, ApiError> {
@@ -27,20 +27,24 @@ pub(super) fn subject(query: RightsQuery) -> Result<Subject, ApiError> {
     }
 }
 
-/// The deny rule that takes every right of an identity.
+/// Name and text of the deny rule that takes every right of an identity.
 pub(super) fn refusal_of(
     core: &Core,
-    request: IdentityRevocation,
-) -> Result<DenyRequest, ApiError> {
-    let identity = Subject::Identity(request.identity.clone());
-    let labels = core.rights(identity).map_err(question_error)?.labels;
-    Ok(DenyRequest {
-        name: wire_subject::revocation(&request.identity),
-        subjects: vec![wire_subject::of(&labels)],
-        endpoints: vec!["*".to_owned()],
-        cidrs: Vec::new(),
-        reason: request.why,
-    })
+    request: &IdentityRevocation,
+) -> Result<(String, String), ApiError> {
+    let IdentityRevocation { identity, why } = request;
+    let labels = core
+        .rights(Subject::Identity(identity.clone()))
+        .map_err(question_error)?
+        .labels;
+    let Some(object) = refuse_all(identity, &labels, why) else {
+        return Err(bad(format!(
+            "no subject selects `{identity}` alone: refuse everybody with `weir deny add --any`"
+        )));
+    };
+    let text = object.to_yaml();
+    let text = text.map_err(|error| internal("write the deny rule", &error))?;
+    Ok((object.name().to_owned(), text))
 }
 
 pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> {

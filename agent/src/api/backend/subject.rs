@@ -8,57 +8,6 @@ use crate::{
     policy::{NamePattern, Parts, Subject},
 };
 
-/// Name of the deny rule that refuses an identity everything.
-pub(super) fn revocation(identity: &str) -> String {
-    let slug = identity.chars().map(|c| match c {
-        'a'..='z' | '0'..='9' | '.' | '_' => c,
-        'A'..='Z' => c.to_ascii_lowercase(),
-        _ => '-',
-    });
-    let slug: String = slug.take(200).collect();
-    format!(
-        "revoked-{}",
-        slug.trim_matches(|c| matches!(c, '-' | '.' | '_'))
-    )
-}
-
-/// Who has these labels, now and when it is started again: as few others as a subject can tell.
-pub(super) fn of(labels: &Labels) -> SubjectSpec {
-    let mut spec = SubjectSpec {
-        exe: labels.exe.clone(),
-        user: labels.user.as_ref().map(|user| user.uid.to_string()),
-        ..SubjectSpec::default()
-    };
-    if labels.task.is_some() {
-        spec.task.clone_from(&labels.task);
-    } else if labels.namespace.is_some() {
-        spec.namespace.clone_from(&labels.namespace);
-        spec.service_account.clone_from(&labels.service_account);
-        // What each copy of a pod has for itself.
-        let is_common = |name: &str| !name.ends_with("-hash") && !name.contains("pod-");
-        let common = labels.pod_labels.iter().filter(|(name, _)| is_common(name));
-        spec.pod_labels = common
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        if spec.pod_labels.is_empty() {
-            spec.pod.clone_from(&labels.pod);
-        }
-        spec.container_name.clone_from(&labels.container_name);
-    } else if labels.container_name.is_some() {
-        spec.container_name.clone_from(&labels.container_name);
-    } else if labels.container.is_some() {
-        spec.container.clone_from(&labels.container);
-    } else if labels.pod.is_some() {
-        spec.pod.clone_from(&labels.pod);
-    } else if labels.unit.is_some() {
-        spec.unit.clone_from(&labels.unit);
-        spec.user_unit.clone_from(&labels.user_unit);
-    } else {
-        spec.cgroup = Some(labels.cgroup.clone());
-    }
-    spec
-}
-
 /// As a policy document spells it.
 pub(super) fn document(spec: &SubjectSpec) -> Value {
     let SubjectSpec {

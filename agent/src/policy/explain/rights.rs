@@ -7,10 +7,10 @@ use agent_common::{
 };
 use jiff::Timestamp;
 
-use super::{PostureSource, posture, selects_identity};
+use super::{PostureSource, posture};
 use crate::{
     identity::Identity,
-    policy::{ClockAnchor, CompileError, Numbers, PolicySet, compile},
+    policy::{ClockAnchor, CompileError, Numbers, PolicySet, compile, subject::select},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +49,11 @@ pub fn rights(
     Ok(Rights {
         posture: posture(set, labels),
         grants: grants
-            .filter(|(_, rule)| selects_identity(&rule.grant.subjects, labels))
+            .filter(|(_, rule)| select(&rule.grant.subjects, labels))
             .map(|(name, _)| name.clone())
             .collect(),
         denies: denies
-            .filter(|(_, rule)| selects_identity(&rule.subjects, labels))
+            .filter(|(_, rule)| select(&rule.subjects, labels))
             .map(|(name, _)| name.clone())
             .collect(),
         endpoints: decided
