@@ -257,6 +257,9 @@ impl PolicyMaps {
     /// one for every port.
     #[must_use]
     pub fn prefix_matches(&self, address: Address, port: u16) -> Vec<Destination> {
+        if !self.active.has_prefixes {
+            return Vec::new();
+        }
         [port, 0]
             .into_iter()
             .filter_map(|port| {
