@@ -2,6 +2,7 @@
 //!
 //! One module per outside world; nothing here decides anything.
 
+pub mod accounts;
 pub mod cgroups;
 pub mod checkpoints;
 pub mod clock;

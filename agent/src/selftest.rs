@@ -52,7 +52,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 25] = [
+const CHECKS: [Check; 26] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -97,6 +97,11 @@ const CHECKS: [Check; 25] = [
         "observe mode cuts no live connection",
         Mode::Observe,
         live::observe_cuts_nothing,
+    ),
+    check(
+        "a limit of connections holds",
+        Mode::Enforce,
+        addresses::limit_holds,
     ),
     check(
         "a live connection ends with its grant",

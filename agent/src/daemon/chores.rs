@@ -43,6 +43,7 @@ enum Chore {
     SearchInstead,
     Rename,
     ForgetCgroups,
+    ForgetWindows,
     NotePods,
     RecordAudit,
     ForgetNames,
@@ -53,10 +54,11 @@ enum Chore {
     ForgetProcesses(Vec<u32>),
 }
 
-const SWEEP: [Chore; 9] = [
+const SWEEP: [Chore; 10] = [
     Chore::SearchInstead,
     Chore::Rename,
     Chore::ForgetCgroups,
+    Chore::ForgetWindows,
     Chore::NotePods,
     Chore::RecordAudit,
     Chore::ForgetNames,
@@ -136,6 +138,11 @@ impl Core {
             Chore::SearchInstead => self.search(),
             Chore::Rename => self.rename(&at),
             Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
+            Chore::ForgetWindows => {
+                if let Err(error) = self.maps.policy.forget_past_windows(at.boot_ns) {
+                    tracing::warn!(error = error_chain(&error), "used limits not forgotten");
+                }
+            }
             Chore::NotePods => self.note_pods(at.wall),
             Chore::RecordAudit => {
                 self.record_coverage();

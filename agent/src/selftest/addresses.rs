@@ -7,6 +7,7 @@ use std::{
 
 use agent_common::{
     counter::Counts,
+    limit::Limit,
     policy::{RuleId, Window},
     verdict::Reason,
 };
@@ -122,6 +123,32 @@ pub(super) fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     expect_refused("connect", &TcpStream::connect(address))?;
     let counters = sandbox.counters(row(GRANTED, GRANT, Reason::Expired))?;
     expect("denied as expired", counters.connects_denied, 2)?;
+    Ok(Outcome::Ok)
+}
+
+pub(super) fn limit_holds(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
+    const LIMIT: u64 = 3;
+    let (_listener, address) = listener("127.0.0.1:0")?;
+    let mut tables = tables(address, Window::FOREVER);
+    let limit = Limit {
+        connections: LIMIT,
+        window_ns: Limit::DAY_NS,
+        bytes: Limit::NONE,
+        unix_ns: 0,
+    };
+    tables.limits.insert(GRANT, limit);
+    sandbox.install(&tables)?;
+    sandbox.enter("granted", GRANTED)?;
+    for _ in 0..LIMIT {
+        TcpStream::connect(address)?;
+    }
+    expect_refused("one more", &TcpStream::connect(address))?;
+    let key = row(GRANTED, GRANT, Reason::LimitReached);
+    expect("denied", sandbox.counters(key)?.connects_denied, 1)?;
+    let now_ns = boot_ns();
+    expect("windows", sandbox.windows_at(now_ns)?, 1)?;
+    let over = sandbox.windows_at(now_ns + Limit::DAY_NS)?;
+    expect("windows when it is over", over, 0)?;
     Ok(Outcome::Ok)
 }
 

@@ -106,6 +106,12 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Windows of limits that are not over at `now_ns`; the others are forgotten.
+    pub(super) fn windows_at(&mut self, now_ns: u64) -> Result<usize, Failure> {
+        let policy = &mut self.maps()?.policy;
+        policy.forget_past_windows(now_ns).map_err(Into::into)
+    }
+
     /// The events of one kind since the check began, or since they were asked for.
     pub(super) fn told(&mut self, kind: EventKind) -> Result<Vec<Event>, Failure> {
         let events = self.maps()?.events.take(usize::MAX).into_iter();

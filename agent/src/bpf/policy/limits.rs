@@ -11,13 +11,6 @@ use agent_common::{
 
 use super::{KernelError, PolicyMaps, full_or, ignore_absent, slot::keys};
 
-/// What one identity has used of a limited grant in one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
-    pub key: UsedKey,
-    pub amount: u64,
-}
-
 impl PolicyMaps {
     pub(super) fn set_limits(
         &mut self,
@@ -48,13 +41,14 @@ impl PolicyMaps {
         Ok(())
     }
 
-    /// What has been used in windows that are not over; the others are let go.
+    /// Lets go of what was used in windows that are over, and on grants without limits. How many
+    /// windows are left.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn used(&mut self, now_ns: u64) -> Result<Vec<Used>, KernelError> {
-        let mut found = Vec::new();
+    pub fn forget_past_windows(&mut self, now_ns: u64) -> Result<usize, KernelError> {
+        let mut n_left = 0;
         for key in keys(map::USED, self.used.keys())? {
             let limit = self.limits.get(&key.grant, 0).ok();
             let is_current = limit.is_some_and(|limit| {
@@ -64,13 +58,13 @@ impl PolicyMaps {
                 };
                 key.window >= limit.window(now_ns, length_ns)
             });
-            if !is_current {
+            if is_current {
+                n_left += 1;
+            } else {
                 ignore_absent(self.used.remove(&key))
                     .map_err(|source| KernelError::map(map::USED, "remove an entry", source))?;
-            } else if let Ok(amount) = self.used.get(&key, 0) {
-                found.push(Used { key, amount });
             }
         }
-        Ok(found)
+        Ok(n_left)
     }
 }
