@@ -286,28 +286,28 @@ pub fn scratch() -> Option<&'static mut Scratch> {
 /// What is kept with `socket`, if anything.
 #[inline(always)]
 pub fn inspected(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
-    kept(&INSPECTED, socket, 0)
+    kept(&raw const INSPECTED, socket, 0)
 }
 
 /// As [`inspected`], made if absent, all zero. `None` if there is no room.
 #[inline(always)]
 pub fn inspect(socket: *mut bpf_sock) -> Option<&'static mut Inspected> {
-    kept(&INSPECTED, socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+    kept(
+        &raw const INSPECTED,
+        socket,
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+    )
 }
 
 #[inline(always)]
 pub fn end_inspection(socket: *mut bpf_sock) {
-    forget_kept(&INSPECTED, socket);
+    forget_kept(&raw const INSPECTED, socket);
 }
 
 /// What a map of socket storage keeps with `socket`.
 #[inline(always)]
-fn kept<T>(
-    map: &'static SkStorage<T>,
-    socket: *mut bpf_sock,
-    flags: u64,
-) -> Option<&'static mut T> {
-    let map = core::ptr::from_ref(map).cast_mut().cast();
+fn kept<T>(map: *const SkStorage<T>, socket: *mut bpf_sock, flags: u64) -> Option<&'static mut T> {
+    let map = map.cast_mut().cast();
     // SAFETY: the map is one of socket storage; null stands for a value of zeroes. What packets of
     // one socket write at the same time is the same, or whole words of the one or the other.
     unsafe {
@@ -318,8 +318,8 @@ fn kept<T>(
 }
 
 #[inline(always)]
-fn forget_kept<T>(map: &'static SkStorage<T>, socket: *mut bpf_sock) {
-    let map = core::ptr::from_ref(map).cast_mut().cast();
+fn forget_kept<T>(map: *const SkStorage<T>, socket: *mut bpf_sock) {
+    let map = map.cast_mut().cast();
     // SAFETY: as above. It fails only if there is nothing to delete.
     unsafe { bpf_sk_storage_delete(map, socket.cast()) };
 }

@@ -31,7 +31,7 @@ pub fn epoch() -> u64 {
 
 #[inline(always)]
 pub fn live(socket: *mut bpf_sock) -> Option<&'static mut Live> {
-    kept(&LIVE, socket, 0)
+    kept(&raw const LIVE, socket, 0)
 }
 
 /// As [`live`], of the socket of a packet, for functions that only get the packet.
@@ -43,7 +43,11 @@ pub fn live_of(skb: *mut __sk_buff) -> Option<&'static mut Live> {
 /// As [`live`], made if absent, all zero.
 #[inline(always)]
 pub fn watch(socket: *mut bpf_sock) -> Option<&'static mut Live> {
-    let live = kept(&LIVE, socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+    let live = kept(
+        &raw const LIVE,
+        socket,
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+    );
     if live.is_none() {
         count_loss(Loss::LiveUnwatched);
     }
@@ -52,5 +56,5 @@ pub fn watch(socket: *mut bpf_sock) -> Option<&'static mut Live> {
 
 #[inline(always)]
 pub fn forget_live(socket: *mut bpf_sock) {
-    forget_kept(&LIVE, socket);
+    forget_kept(&raw const LIVE, socket);
 }
