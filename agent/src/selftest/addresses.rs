@@ -1,6 +1,7 @@
 //! Checks of verdicts by address, of counts, and of the life of the programs.
 
 use std::{
+    io,
     net::{SocketAddr, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
@@ -112,7 +113,16 @@ pub(super) fn grant_expires(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     sandbox.enter("granted", GRANTED)?;
     TcpStream::connect(address)?;
     let deadline = Instant::now() + 10 * life;
-    while TcpStream::connect(address).is_ok() {
+    loop {
+        // Allowed just before the end, whose first packet leaves after it: not sent, not refused.
+        let attempt = TcpStream::connect_timeout(&address, life);
+        if attempt
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::TimedOut)
+        {
+            expect_refused("connect", &attempt)?;
+            break;
+        }
         if Instant::now() > deadline {
             return Err("still allowed long after its end".into());
         }

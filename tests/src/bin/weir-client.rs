@@ -101,6 +101,8 @@ fn main() -> anyhow::Result<()> {
             let stop = AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(|| {
+                    tally.note(TcpStream::connect(address));
+                    println!("busy");
                     while !stop.load(Ordering::Relaxed) {
                         tally.note(TcpStream::connect(address));
                     }

@@ -89,30 +89,30 @@ impl Workload {
         ])
     }
 
-    /// Keeps connecting until its standard input closes; the count comes from [`Busy::stop`].
+    /// Keeps connecting until [`Running::stop`]; has tried once when this returns.
     ///
     /// # Panics
     ///
     /// When the client cannot be run.
-    pub fn busy(&self, address: SocketAddr) -> Busy {
-        let child = self
-            .command(&["busy", &address.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        Busy {
-            child: child.expect("the client runs"),
-        }
+    pub fn busy(&self, address: SocketAddr) -> Running {
+        self.beside(&["busy", &address.to_string()], "busy")
     }
 
-    /// Makes `count` connections and keeps them, sending and reading, until [`Held::stop`].
+    /// Makes `count` connections and keeps them, sending and reading, until [`Running::stop`]: then
+    /// `ok` still live, `refused` got an error, `other` were ended by the peer.
     ///
     /// # Panics
     ///
     /// When the client cannot be run or cannot connect.
-    pub fn hold(&self, address: SocketAddr, count: u32) -> Held {
+    pub fn hold(&self, address: SocketAddr, count: u32) -> Running {
+        let count = count.to_string();
+        self.beside(&["hold", &address.to_string(), &count], &count)
+    }
+
+    /// Runs the client beside the test, once it has printed `ready`.
+    fn beside(&self, args: &[&str], ready: &str) -> Running {
         let mut child = self
-            .command(&["hold", &address.to_string(), &count.to_string()])
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -120,8 +120,8 @@ impl Workload {
         let mut output = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
         output.read_line(&mut line).expect("a line");
-        assert_eq!(line.trim(), count.to_string(), "connections of the client");
-        Held { child, output }
+        assert_eq!(line.trim(), ready, "what the client says when it is ready");
+        Running { child, output }
     }
 
     fn run(&self, args: &[&str]) -> Attempts {
@@ -138,29 +138,13 @@ impl Workload {
 }
 
 /// A client that runs beside the test.
-pub struct Busy {
-    child: Child,
-}
-
-impl Busy {
-    /// # Panics
-    ///
-    /// When the client failed.
-    pub fn stop(mut self) -> Attempts {
-        drop(self.child.stdin.take());
-        let output = self.child.wait_with_output().expect("the client ends");
-        attempts(&output.stdout)
-    }
-}
-
-/// A client that keeps connections.
-pub struct Held {
+pub struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
-impl Held {
-    /// How many still live (`ok`), got an error (`refused`), or were ended by the peer (`other`).
+impl Running {
+    /// What has come of its connections.
     ///
     /// # Panics
     ///
