@@ -61,7 +61,7 @@ pub use self::{
     audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
     changes::{ChangeError, Changed, Checked, Waiting},
-    comparing::Comparison,
+    comparing::{Comparison, Recorded},
     core::Core,
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod object;
 mod parse;
+mod rehearsal;
 mod render;
 mod revoke;
 mod roles;
@@ -49,6 +50,7 @@ pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
 };
 pub use parse::{parse, parse_tests};
+pub use rehearsal::{Refusable, Rehearsal, rehearse};
 pub use render::RenderError;
 pub use revoke::refuse_all;
 pub use roles::{Role, RoleRules};

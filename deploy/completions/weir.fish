@@ -216,6 +216,8 @@ complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcom
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l against -d 'Judge recorded calls instead: which that went through would be refused in that mode, by the running policy or, with files, by what would run' -r -f -a "enforce\t''"
+complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l since -d 'With --against: calls from a time on, or for a duration up to now' -r
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l whole -d 'These are all policy files: what stands in others in the policy directory is gone'
 complete -c weir -n "__fish_weir_using_subcommand policy; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON'

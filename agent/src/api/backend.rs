@@ -5,6 +5,7 @@ mod explain;
 mod grants;
 mod metrics;
 mod policy;
+mod rehearsal;
 mod report;
 mod review;
 mod rights;
@@ -32,9 +33,9 @@ use super::{
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
@@ -345,6 +346,10 @@ impl Backend for DaemonBackend {
 
     async fn suggest_grant(&self, query: SuggestionQuery) -> Result<Suggestion, ApiError> {
         self.ask(move |core| review::suggest(core, &query)).await
+    }
+
+    async fn rehearse(&self, request: RehearsalRequest) -> Result<Rehearsal, ApiError> {
+        rehearsal::rehearse(self, request).await
     }
 
     async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError> {

@@ -20,9 +20,9 @@ use super::{
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -211,6 +211,11 @@ impl Client {
 
     pub async fn review_grants(&self, query: &ReviewQuery) -> Answer<GrantReviewList> {
         self.get("/v1/review/grants", query).await
+    }
+
+    pub async fn rehearse(&self, request: &RehearsalRequest) -> Answer<Rehearsal> {
+        let path = "/v1/review/enforcement";
+        self.send(Method::POST, path, request).await
     }
 
     pub async fn suggest_grant(&self, query: &SuggestionQuery) -> Answer<Suggestion> {

@@ -97,7 +97,11 @@ type Body<T> = Result<Json<T>, JsonRejection>;
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// Routes that change nothing although they take a body.
-const READING: [&str; 2] = ["/v1/policy/check", "/v1/policy/diff"];
+const READING: [&str; 3] = [
+    "/v1/policy/check",
+    "/v1/policy/diff",
+    "/v1/review/enforcement",
+];
 
 /// Refuses a caller who lacks a role.
 fn may(backend: &Shared, peer: &Peer, role: Role) -> Result<(), ApiError> {

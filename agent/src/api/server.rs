@@ -34,9 +34,9 @@ use super::{
         AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
         EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
         GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -165,6 +165,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn verify_audit(&self, query: AuditVerifyQuery) -> Result<AuditVerification, ApiError>;
     async fn review_grants(&self, query: ReviewQuery) -> Result<GrantReviewList, ApiError>;
     async fn suggest_grant(&self, query: SuggestionQuery) -> Result<Suggestion, ApiError>;
+    async fn rehearse(&self, request: RehearsalRequest) -> Result<Rehearsal, ApiError>;
     async fn report(&self, query: ReviewQuery) -> Result<Report, ApiError>;
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError>;
 }

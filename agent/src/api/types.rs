@@ -33,8 +33,8 @@ pub use self::{
         PolicyView, Removal, RightChange, Rule, RuleList, SimilarHost, SubjectSpec,
     },
     review::{
-        Absence, ControlEvidence, GrantReview, GrantReviewList, Report, ReviewQuery, Suggestion,
-        SuggestionQuery,
+        Absence, ControlEvidence, GrantReview, GrantReviewList, Refusable, Rehearsal,
+        RehearsalRequest, Report, ReviewQuery, Suggestion, SuggestionQuery,
     },
     rights::{CallableEndpoint, Rights, RightsQuery},
     status::{

@@ -1,6 +1,7 @@
 //! `weir policy`
 
 mod diff;
+mod recorded;
 mod test;
 
 use std::{fs, path::PathBuf};
@@ -58,7 +59,7 @@ enum Command {
     },
     /// Show what files would change, and who would gain or lose which endpoints
     #[command(
-        after_help = "Examples:\n  weir policy diff team-a.yaml\n  weir policy diff --whole ~/checkout/policy.d"
+        after_help = "Examples:\n  weir policy diff team-a.yaml\n  weir policy diff --whole ~/checkout/policy.d\n  weir policy diff --against enforce --since 7d"
     )]
     Diff(diff::Diff),
     /// Print everything that is in force

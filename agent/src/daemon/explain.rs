@@ -178,10 +178,7 @@ impl Core {
                 let found = known.into_iter().find(|known| known.key == name);
                 let found = found.ok_or(QuestionError::NoIdentity(name))?;
                 Ok(Caller {
-                    identity: Identity {
-                        id: found.id,
-                        labels: found.labels.into(),
-                    },
+                    identity: found.into(),
                     found_by: "by its name".to_owned(),
                     cgroup: None,
                     pid: None,

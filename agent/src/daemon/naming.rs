@@ -146,10 +146,7 @@ impl Core {
         let bound = known.into_iter().rev();
         let bound = bound.filter(|known| known.labels.is_bound_to_path());
         for (age, known) in bound.take(MAX_DORMANT).enumerate() {
-            let identity = Identity {
-                id: known.id,
-                labels: known.labels.into(),
-            };
+            let identity = Identity::from(known);
             // The later, the longer it is kept.
             self.workloads
                 .expect(identity, now_ns.saturating_sub(age as u64));

@@ -8,7 +8,7 @@ use crate::{
     host::clock::now,
     identity::Identity,
     policy::{Breadth, Measure, Spec, Stage, parse},
-    store::{RuleKind, StoreError},
+    store::{KnownIdentity, RuleKind, StoreError},
 };
 
 #[derive(Clone, Debug)]
@@ -45,10 +45,7 @@ impl Core {
             .identities()?
             .into_iter()
             .filter(|known| known.last_seen >= since || self.workloads.identity(known.id).is_some())
-            .map(|known| Identity {
-                id: known.id,
-                labels: known.labels.into(),
-            })
+            .map(KnownIdentity::into)
             .collect();
         let measure = Measure {
             set: &self.running.revision.set,

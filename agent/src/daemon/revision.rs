@@ -26,8 +26,8 @@ use crate::{
     host::clock::Now,
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
-        Life, Located, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections, Separation,
-        Spec,
+        Life, Located, Numbered, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections,
+        Separation, Spec,
     },
     store::{RuleKind, Store, StoreError},
 };
@@ -93,6 +93,13 @@ impl Admitting<'_> {
 }
 
 impl Revision {
+    pub(super) const fn numbered(&self) -> Numbered<'_> {
+        Numbered {
+            set: &self.set,
+            numbers: &self.numbers,
+        }
+    }
+
     /// Checks `objects` together and gives every name its number.
     pub(super) fn build(
         objects: Vec<Located<Object>>,

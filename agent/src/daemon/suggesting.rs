@@ -9,7 +9,7 @@ use super::{Core, QuestionError};
 use crate::{
     identity::Identity,
     policy::{Evidence, Seen, SuggestError, suggest},
-    store::StoreError,
+    store::{KnownIdentity, StoreError},
     usage::{ProcessRow, UsageRow},
 };
 
@@ -30,14 +30,11 @@ impl Core {
     ///
     /// When there is none, or there is nothing to suggest.
     pub fn suggest(&mut self, name: &str, since: Timestamp) -> Result<String, SuggestionError> {
-        let known: Vec<_> = self
+        let known: Vec<Identity> = self
             .store
             .identities()?
             .into_iter()
-            .map(|known| Identity {
-                id: known.id,
-                labels: known.labels.into(),
-            })
+            .map(KnownIdentity::into)
             .collect();
         let identity = known.iter().find(|identity| identity.key() == name);
         let identity = identity.ok_or_else(|| QuestionError::NoIdentity(name.to_owned()))?;

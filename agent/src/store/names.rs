@@ -15,7 +15,7 @@ use super::{
     labels::{self, More},
     micros, timestamp,
 };
-use crate::identity::Labels;
+use crate::identity::{Identity, Labels};
 
 /// Which object a rule number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,15 @@ pub struct KnownIdentity {
     pub labels: Labels,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
+}
+
+impl From<KnownIdentity> for Identity {
+    fn from(known: KnownIdentity) -> Self {
+        Self {
+            id: known.id,
+            labels: known.labels.into(),
+        }
+    }
 }
 
 /// The name behind every number.

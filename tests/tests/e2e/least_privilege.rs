@@ -97,6 +97,32 @@ fn a_diff_says_who_gains_and_who_loses_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_was_recorded_says_what_enforce_would_have_refused() {
+    let host = host();
+    let server = closed_server(&host);
+    let agent = host.agent().mode("observe").start();
+    let workload = host.workload("other");
+    assert_eq!(workload.connects(server, 3, 1), Attempts::all_ok(3));
+    let against = ["policy", "diff", "--against", "enforce"];
+    let found = agent.weir(&against).expect(1).stdout;
+    let cgroup = host.cgroup_path("other");
+    let row = found.lines().find(|line| line.contains(&cgroup));
+    let cells: Vec<_> = row.expect("a row").split_whitespace().collect();
+    assert_eq!(cells[1..5], ["model", "no-grant", "-", "3"], "{found}");
+    let sum = "enforce would refuse 3 of 3 calls that went through since 7d\n";
+    assert!(found.ends_with(sum), "{found}");
+
+    let file = host.path("new.yaml").display().to_string();
+    fs::write(&file, grant("new", &cgroup, "ttl: 1h")).expect("written");
+    let with = [&against[..], &[file.as_str()]].concat();
+    let sum = "enforce would refuse 0 of 3 calls that went through since 7d\n";
+    assert_eq!(agent.weir(&with).expect(0).stdout, sum);
+    fs::write(&file, "kind: Nothing\n").expect("written");
+    let wrong = agent.weir(&with).expect(1).stdout;
+    assert!(wrong.starts_with(&file), "{wrong}");
+}
+
+#[test]
 fn tests_beside_a_policy_hold_or_are_told_with_their_place() {
     let host = host();
     let policy = model("127.0.0.1/32", "443") + &grant("batch", "/batch", "ttl: 1h");

@@ -8,7 +8,7 @@ use crate::{
         error::{ApiError, ErrorCode},
         types::{
             ApplyResult, CheckReport, DenyRequest, PolicyChange, PolicyDiff, PolicyDocuments,
-            PolicyObject, PolicyView, RightChange, Rule, WaitingGrant,
+            PolicyFile, PolicyObject, PolicyView, RightChange, Rule, WaitingGrant,
         },
     },
     daemon::{Author, ChangeError, Changed, Checked, Comparison, Core, Waiting},
@@ -118,11 +118,12 @@ pub(super) fn kind(name: &str) -> Result<Kind, ApiError> {
 }
 
 pub(super) fn texts(documents: PolicyDocuments) -> Vec<(String, String)> {
-    documents
-        .files
-        .into_iter()
-        .map(|file| (file.file, file.text))
-        .collect()
+    named_texts(documents.files)
+}
+
+pub(super) fn named_texts(files: Vec<PolicyFile>) -> Vec<(String, String)> {
+    let files = files.into_iter();
+    files.map(|file| (file.file, file.text)).collect()
 }
 
 pub(super) fn check_report(result: Result<Checked, ChangeError>) -> CheckReport {
@@ -214,7 +215,7 @@ impl From<Checked> for CheckReport {
     }
 }
 
-fn mistakes(error: ChangeError) -> Vec<String> {
+pub(super) fn mistakes(error: ChangeError) -> Vec<String> {
     match error {
         ChangeError::Invalid(errors) | ChangeError::NotInstalled(errors) => errors,
         ChangeError::Exists { .. }

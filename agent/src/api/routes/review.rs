@@ -3,16 +3,20 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, Asked, asked};
+use super::{Answer, Asked, Body, asked, body};
 use crate::api::{
     error::ErrorBody,
     server::Shared,
-    types::{GrantReviewList, Report, ReviewQuery, Suggestion, SuggestionQuery},
+    types::{
+        GrantReviewList, Rehearsal, RehearsalRequest, Report, ReviewQuery, Suggestion,
+        SuggestionQuery,
+    },
 };
 
 pub(super) fn documented() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(grants))
+        .routes(routes!(rehearse))
         .routes(routes!(report))
         .routes(routes!(suggest))
 }
@@ -27,6 +31,19 @@ async fn grants(
     query: Asked<ReviewQuery>,
 ) -> Answer<GrantReviewList> {
     backend.review_grants(asked(query)?).await.map(Json)
+}
+
+/// What would a policy have refused of what was counted?
+#[utoipa::path(
+    post, path = "/v1/review/enforcement", operation_id = "rehearse_enforcement",
+    request_body = RehearsalRequest,
+    responses((status = OK, body = Rehearsal), (status = BAD_REQUEST, body = ErrorBody))
+)]
+async fn rehearse(
+    State(backend): State<Shared>,
+    request: Body<RehearsalRequest>,
+) -> Answer<Rehearsal> {
+    backend.rehearse(body(request)?).await.map(Json)
 }
 
 /// What happened, for an auditor.

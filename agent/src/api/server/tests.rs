@@ -156,6 +156,9 @@ impl Backend for Fake {
     async fn review_grants(&self, _: ReviewQuery) -> Result<GrantReviewList, ApiError> {
         refuse()
     }
+    async fn rehearse(&self, _: RehearsalRequest) -> Result<Rehearsal, ApiError> {
+        refuse()
+    }
     async fn suggest_grant(&self, _: SuggestionQuery) -> Result<Suggestion, ApiError> {
         refuse()
     }
@@ -330,6 +333,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/audit",
         "/v1/audit/export",
         "/v1/audit/verify",
+        "/v1/review/enforcement",
         "/v1/review/grants",
         "/v1/report",
         "/v1/review/suggestion",

@@ -1,4 +1,4 @@
-//! `GET /v1/review/grants` and `GET /v1/report`: what an auditor asks.
+//! `/v1/review/…` and `GET /v1/report`: what an auditor asks.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,55 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AuditRecord, AuditVerification, UsageRow};
+use super::{AuditRecord, AuditVerification, PolicyFile, UsageRow};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ReviewQuery {
     #[param(value_type = String)]
     pub since: Timestamp,
+}
+
+/// Body of `POST /v1/review/enforcement`. Without files, the running policy is meant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RehearsalRequest {
+    /// Their objects take the place of the running ones of their names.
+    #[serde(default)]
+    pub files: Vec<PolicyFile>,
+    /// These are all files that there are going to be in the policy directory.
+    #[serde(default)]
+    pub whole: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// What a policy would have refused of what was counted, were its mode to enforce.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rehearsal {
+    /// Mistakes in the files; then nothing was judged.
+    pub errors: Vec<String>,
+    /// The most calls first.
+    pub refused: Vec<Refusable>,
+    /// Connections and datagrams that went through in that time.
+    pub calls: u64,
+    /// Those of them at endpoints that are not there any more: not judged.
+    pub calls_not_judged: u64,
+}
+
+/// Calls that went through and would be refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refusable {
+    pub identity: String,
+    pub endpoint: String,
+    /// As in events.
+    pub reason: String,
+    /// The deny rule that refuses, or the grant that has ended.
+    pub rule: Option<String>,
+    /// Connections and datagrams.
+    pub calls: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_seen: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

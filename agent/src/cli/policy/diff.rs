@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{super::Answer, documents, print_changes};
+use super::{super::Answer, documents, print_changes, recorded};
 use crate::{
     api::{
         client::Client,
@@ -17,8 +17,15 @@ const MOST_NAMED: usize = 4;
 #[derive(Debug, clap::Args)]
 pub(super) struct Diff {
     /// Files, or directories of them
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "against", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Judge recorded calls instead: which that went through would be refused in that mode, by the
+    /// running policy or, with files, by what would run
+    #[arg(long, value_name = "MODE")]
+    against: Option<Against>,
+    /// With --against: calls from a time on, or for a duration up to now
+    #[arg(long, value_name = "WHEN", default_value = "7d", requires = "against")]
+    since: String,
     /// These are all policy files: what stands in others in the policy directory is gone
     #[arg(long)]
     whole: bool,
@@ -27,10 +34,19 @@ pub(super) struct Diff {
     json: bool,
 }
 
+/// A mode in which something is refused.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Against {
+    Enforce,
+}
+
 impl Diff {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         let mut documents = documents(&self.paths)?;
         documents.whole = self.whole;
+        if let Some(Against::Enforce) = self.against {
+            return recorded::run(documents, &self.since, self.json, client, out).await;
+        }
         let diff = client.diff(&documents).await?;
         if self.json {
             out.json(&diff)?;

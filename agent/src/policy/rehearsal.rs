@@ -1,0 +1,217 @@
+//! What a policy would have refused of what was counted.
+
+use agent_common::{
+    destination::{Destination, EndpointId},
+    identity::IdentityId,
+    verdict::{Decision, Reason, decide},
+};
+use jiff::Timestamp;
+
+use super::{ClockAnchor, CompileError, Numbered, compile};
+use crate::{identity::Identity, usage::UsageRow};
+
+/// Calls that went through, and that the policy refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusable {
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub decision: Decision,
+    /// Connections and datagrams.
+    pub n_calls: u64,
+    pub last_seen: Timestamp,
+}
+
+/// What came of a rehearsal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// The most calls first.
+    pub refusable: Vec<Refusable>,
+    /// Calls that went through in that time, of all identities.
+    pub n_calls: u64,
+    /// Those of them at endpoints that are not there any more.
+    pub n_unknown: u64,
+}
+
+/// Judges `rows` by `policy` as it holds at `now`. What was counted for a reason that lies in the
+/// connection and not in rights, as a name that could not be read, stays refused for it.
+///
+/// # Errors
+///
+/// If a name of the set has no number, or the set is too large for the kernel.
+pub fn rehearse(
+    policy: Numbered<'_>,
+    identities: &[Identity],
+    rows: &[UsageRow],
+    now: Timestamp,
+) -> Result<Rehearsal, CompileError> {
+    // Any instant of the boot clock serves, as long as there is room before it.
+    let anchor = ClockAnchor {
+        wall: now,
+        boot_ns: 1 << 62,
+    };
+    let compiled = compile(policy.set, policy.numbers, identities, &anchor)?;
+    let mut rehearsal = Rehearsal::default();
+    for row in rows {
+        let counts = &row.counts;
+        let n_calls = counts.connects_allowed
+            + counts.connects_would_deny
+            + counts.datagrams_allowed
+            + counts.datagrams_would_deny;
+        if n_calls == 0 {
+            continue;
+        }
+        rehearsal.n_calls += n_calls;
+        if !policy
+            .numbers
+            .endpoints
+            .values()
+            .any(|id| *id == row.endpoint)
+        {
+            rehearsal.n_unknown += n_calls;
+            continue;
+        }
+        let destination = Destination::one(row.endpoint);
+        let mut decision = decide(&compiled, row.identity, &destination, anchor.boot_ns);
+        if decision.is_entitled() && lies_in_the_connection(row.reason) {
+            decision = Decision::new(row.reason, row.rule, row.endpoint);
+        }
+        if !decision.is_entitled() {
+            add(&mut rehearsal.refusable, row, decision, n_calls);
+        }
+    }
+    rehearsal.refusable.sort_by(|a, b| {
+        (b.n_calls, a.identity, a.endpoint).cmp(&(a.n_calls, b.identity, b.endpoint))
+    });
+    Ok(rehearsal)
+}
+
+fn add(refusable: &mut Vec<Refusable>, row: &UsageRow, decision: Decision, n_calls: u64) {
+    let is_it = |known: &&mut Refusable| {
+        known.identity == row.identity
+            && known.endpoint == row.endpoint
+            && known.decision.packed() == decision.packed()
+    };
+    if let Some(known) = refusable.iter_mut().find(is_it) {
+        known.n_calls += n_calls;
+        known.last_seen = known.last_seen.max(row.last_seen);
+        return;
+    }
+    refusable.push(Refusable {
+        identity: row.identity,
+        endpoint: row.endpoint,
+        decision,
+        n_calls,
+        last_seen: row.last_seen,
+    });
+}
+
+const fn lies_in_the_connection(reason: Reason) -> bool {
+    match reason {
+        Reason::SharedAddress
+        | Reason::NoSni
+        | Reason::Ech
+        | Reason::Quic
+        | Reason::Undecidable
+        | Reason::ForeignSocket
+        | Reason::LimitReached => true,
+        Reason::Ungoverned
+        | Reason::Granted
+        | Reason::DefaultAllow
+        | Reason::NoGrant
+        | Reason::DeniedByRule
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::NoPolicy => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::{counter::Counts, policy::RuleId};
+
+    use super::*;
+    use crate::{
+        endpoint::Catalogue,
+        policy::{ApprovalRules, BuildOptions, Numbers, OnExpired, PolicySet, Separation, parse},
+    };
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+    const POLICY: &str = "
+apiVersion: weir.dev/v1alpha1
+kind: ModelEndpoint
+metadata: {name: one.chat}
+spec: {provider: one, hosts: [one.example]}
+---
+apiVersion: weir.dev/v1alpha1
+kind: Posture
+metadata: {name: closed}
+spec: {default: true, ungranted: deny}
+---
+apiVersion: weir.dev/v1alpha1
+kind: InvocationGrant
+metadata: {name: g}
+spec: {subjects: [{systemd: {unit: a.service}}], endpoints: [one], purpose: t, ttl: 1h}
+";
+
+    fn row(identity: u32, endpoint: EndpointId, reason: Reason, allowed: u64) -> UsageRow {
+        UsageRow {
+            identity: IdentityId::from_raw(identity),
+            endpoint,
+            rule: RuleId::NONE,
+            reason,
+            counts: Counts {
+                connects_allowed: allowed,
+                connects_denied: 100,
+                ..Counts::ZERO
+            },
+            first_seen: NOW,
+            last_seen: NOW,
+        }
+    }
+
+    #[test]
+    fn what_went_through_is_judged_by_the_policy_of_now() {
+        let objects = parse("test", POLICY).expect("a valid policy");
+        let options = BuildOptions {
+            now: NOW,
+            on_expired: OnExpired::Refuse,
+            issued_at: &|_, _| NOW,
+            approval: &ApprovalRules::none(),
+            life: &|_, _| None,
+            separation: Separation::Report,
+        };
+        let built = PolicySet::build(objects, &Catalogue::default(), &options);
+        let set = built.expect("a policy that fits").set;
+        let numbers = Numbers::in_order(&set);
+        let one = numbers.endpoints["one.chat"];
+        let identity = |number, unit: &str| Identity {
+            id: IdentityId::from_raw(number),
+            labels: std::sync::Arc::new(crate::identity::Labels {
+                cgroup: format!("/system.slice/{unit}"),
+                unit: Some(unit.to_owned()),
+                ..crate::identity::Labels::default()
+            }),
+        };
+        let rows = [
+            row(1, one, Reason::DefaultAllow, 5),
+            row(1, one, Reason::Quic, 2),
+            row(2, one, Reason::DefaultAllow, 3),
+            row(2, one, Reason::Granted, 4),
+            row(2, one, Reason::NoGrant, 0),
+            row(2, EndpointId::from_raw(77), Reason::DefaultAllow, 9),
+        ];
+        let policy = Numbered {
+            set: &set,
+            numbers: &numbers,
+        };
+        let identities = [identity(1, "a.service"), identity(2, "b.service")];
+        let found = rehearse(policy, &identities, &rows, NOW).expect("compiled");
+        let refused: Vec<_> = found
+            .refusable
+            .iter()
+            .map(|row| (row.identity.to_raw(), row.decision.reason(), row.n_calls))
+            .collect();
+        assert_eq!(refused, [(2, Reason::NoGrant, 7), (1, Reason::Quic, 2)]);
+        assert_eq!((found.n_calls, found.n_unknown), (23, 9));
+    }
+}
