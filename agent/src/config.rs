@@ -5,6 +5,7 @@
 mod approval;
 mod kubernetes;
 mod roles;
+mod usage;
 
 use std::{
     collections::BTreeSet,
@@ -20,6 +21,7 @@ use thiserror::Error;
 use crate::{
     host::accounts,
     policy::{ApprovalRules, RoleRules, Separation},
+    usage::period::Retention,
 };
 
 pub use self::kubernetes::{Kubernetes, PodSource};
@@ -52,6 +54,8 @@ pub struct Config {
     pub detach_on_exit: bool,
     /// How many events the store keeps.
     pub kept_events: u64,
+    /// How long usage is kept, and how much of it.
+    pub usage: Retention,
     /// Where metadata of pods comes from; `None` for nowhere.
     pub kubernetes: Option<Kubernetes>,
     /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
@@ -114,6 +118,7 @@ impl Default for Config {
             name_servers: BTreeSet::new(),
             detach_on_exit: false,
             kept_events: 100_000,
+            usage: Retention::default(),
             kubernetes: None,
             arguments: false,
             watch_sends: false,
@@ -174,6 +179,7 @@ struct File {
     name_servers: Option<Vec<IpAddr>>,
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
+    usage: usage::Table,
     kubernetes: kubernetes::Table,
     arguments: Option<bool>,
     watch_sends: Option<bool>,
@@ -243,11 +249,13 @@ impl Config {
         let socket_group = file.socket_group.as_deref();
         let socket_group = socket_group.map(|name| roles::number("socket_group", name, &groups));
         let (approval, roles) = (file.approval.clone(), file.roles.clone());
+        let usage = file.usage.clone();
         Ok(Self {
             kubernetes: kubernetes.map_err(invalid)?,
             socket_group: socket_group.transpose().map_err(invalid)?,
             approval: approval.resolve().map_err(invalid)?,
             roles: roles.resolve(&groups).map_err(invalid)?,
+            usage: usage.resolve().map_err(invalid)?,
             ..Self::merge(file, overrides)
         })
     }
@@ -268,6 +276,7 @@ impl Config {
             name_servers,
             detach_on_exit,
             kept_events,
+            usage: _,
             kubernetes: _,
             arguments,
             watch_sends,
@@ -303,6 +312,7 @@ impl Config {
             detach_on_exit: overrides.detach_on_exit
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
+            usage: defaults.usage,
             kubernetes: None,
             arguments: arguments.unwrap_or(defaults.arguments),
             watch_sends: watch_sends.unwrap_or(defaults.watch_sends),

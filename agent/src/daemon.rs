@@ -42,6 +42,7 @@ mod sweeping;
 mod tasks;
 mod telling;
 mod testing;
+mod usage;
 mod who;
 mod workloads;
 

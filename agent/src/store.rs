@@ -16,7 +16,9 @@ mod names;
 mod objects;
 mod pods;
 mod process_usage;
+mod pruning;
 mod schema;
+mod series;
 mod tallies;
 mod tasks;
 
@@ -35,8 +37,8 @@ pub use self::{
     pods::StoredPod,
     tasks::StoredTask,
 };
-use self::{checkpoint::Checkpoints, error::Attempt};
-use crate::error_chain;
+use self::{checkpoint::Checkpoints, error::Attempt, series::Room};
+use crate::{error_chain, usage::period::Retention};
 
 pub struct Store {
     /// Dropped before the connection.
@@ -44,6 +46,9 @@ pub struct Store {
     connection: Connection,
     /// End of the audit as this agent left it; `None` before it has added anything.
     audit_tail: Option<Tail>,
+    /// How long usage is kept, and how much of it.
+    retention: Retention,
+    room: Room,
 }
 
 impl Store {
@@ -54,6 +59,15 @@ impl Store {
     /// When the file is damaged, belongs to something else or to a newer weir: it is left as it
     /// is, and the message says what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_to_keep(path, Retention::default())
+    }
+
+    /// As [`Store::open`], with another time for which usage is kept.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_to_keep(path: &Path, retention: Retention) -> Result<Self, StoreError> {
         let mut connection = schema::open(path)?;
         let checkpoints = Checkpoints::start(&mut connection, path)
             .inspect_err(|error| {
@@ -65,6 +79,8 @@ impl Store {
             connection,
             audit_tail: None,
             _checkpoints: checkpoints,
+            room: Room::new(retention.max_rows),
+            retention,
         })
     }
 

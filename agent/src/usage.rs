@@ -1,5 +1,8 @@
 //! Usage: counts per identity, endpoint and grant, and how they add up. Pure.
 
+pub mod adding;
+pub mod period;
+
 use std::collections::BTreeMap;
 
 use agent_common::{
@@ -8,6 +11,11 @@ use agent_common::{
 use jiff::Timestamp;
 
 use crate::identity::{LabelKey, Labels};
+
+/// Whom and what a row counts for that had no place of its own in its minute, hour or day: they are
+/// bounded. No workload and no endpoint has these numbers.
+pub const OTHER_IDENTITY: IdentityId = IdentityId::from_raw(u32::MAX);
+pub const OTHER_ENDPOINT: EndpointId = EndpointId::from_raw(EndpointId::FIRST_PREFIX - 3);
 
 /// What has been counted for one combination of who, where, under which rule and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,6 +101,11 @@ mod rendering {
             by: vec![UsageKey::Identity],
             since: None,
             until: NOW,
+            covered_since: None,
+            covered_until: None,
+            minutes_since: None,
+            hours_since: None,
+            days_since: None,
             rows: vec![
                 row("unit:a.service", 10, Some(2_048)),
                 row("unit:b.service", 1, None),
@@ -124,11 +129,44 @@ unit:b.service        1       2           0          -         -  2h ago      3s
     }
 
     #[test]
+    fn a_time_that_is_longer_than_what_was_asked_for_is_told() {
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        let check = |since: &str, covered: &str, expected: &str| {
+            let report = UsageReport {
+                by: vec![UsageKey::Identity],
+                since: at(since),
+                until: NOW,
+                covered_since: at(covered),
+                covered_until: None,
+                minutes_since: at("2026-01-02T10:00:00Z"),
+                hours_since: None,
+                days_since: None,
+                rows: vec![row("unit:a.service", 10, Some(2_048))],
+                lost_events: 0,
+            };
+            let text = printed(|out| usage::print(&report, out));
+            let told = text.lines().skip(2).collect::<Vec<_>>().join("\n");
+            assert_eq!(told, expected, "{since}");
+        };
+        check("2026-01-02T10:05:07Z", "2026-01-02T10:05:00Z", "");
+        check(
+            "2026-01-01T10:05:07Z",
+            "2026-01-01T10:00:00Z",
+            "\nthis is from 2026-01-01T10:00:00Z on: shorter periods of that time are no longer kept",
+        );
+    }
+
+    #[test]
     fn datagrams_have_a_column_only_when_there_are_any() {
         let report = UsageReport {
             by: vec![UsageKey::Endpoint],
             since: None,
             until: NOW,
+            covered_since: None,
+            covered_until: None,
+            minutes_since: None,
+            hours_since: None,
+            days_since: None,
             rows: vec![UsageRow {
                 datagrams_denied: 7,
                 ..row("openai", 0, Some(1))

@@ -2,8 +2,10 @@
 
 use super::{
     Answer, args,
-    output::{Out, relative, size},
+    output::{Out, instant, relative, size},
 };
+use jiff::{SignedDuration, Timestamp};
+
 use crate::api::{
     client::Client,
     types::{Quality, UsageKey, UsageQuery, UsageReport},
@@ -61,6 +63,7 @@ impl Args {
 
 pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
     if report.rows.is_empty() {
+        tell_covered(report, out)?;
         return out.line("no usage: nothing has called a model endpoint in that time");
     }
     let datagrams = |row: &crate::api::types::UsageRow| {
@@ -107,6 +110,7 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         "BYTES IN",
     ];
     out.table(&header, &numbers, rows)?;
+    tell_covered(report, out)?;
     let open: u64 = report
         .rows
         .iter()
@@ -136,6 +140,36 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         out.blank()?;
         out.line(
             "bytes by grant are inferred: they count for the grant that holds when a connection ends")?;
+    }
+    Ok(())
+}
+
+/// Where the answer is about a longer time than was asked for by a minute or more.
+fn tell_covered(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let minute = SignedDuration::from_mins(1);
+    let is_longer = |from: Option<Timestamp>, to: Option<Timestamp>| {
+        let (from, to) = (from?, to?);
+        (to.duration_since(from) >= minute).then_some(())
+    };
+    if let (Some(()), Some(since)) = (
+        is_longer(report.covered_since, report.since),
+        report.covered_since,
+    ) {
+        out.blank()?;
+        out.line(format!(
+            "this is from {} on: shorter periods of that time are no longer kept",
+            instant(since)
+        ))?;
+    }
+    if let (Some(()), Some(until)) = (
+        is_longer(Some(report.until), report.covered_until),
+        report.covered_until,
+    ) {
+        out.blank()?;
+        out.line(format!(
+            "this is up to {}: shorter periods of that time are no longer kept",
+            instant(until)
+        ))?;
     }
     Ok(())
 }

@@ -40,7 +40,9 @@ impl Table {
             risks: risks.transpose()?.unwrap_or(defaults.risks),
             planes: planes.transpose()?.unwrap_or(defaults.planes),
             every_endpoint: every_endpoint.unwrap_or(defaults.every_endpoint),
-            longest: longest.map(|text| duration(&text)).transpose()?,
+            longest: longest
+                .map(|text| duration("approval.longest", &text))
+                .transpose()?,
             endpoints: endpoints
                 .iter()
                 .map(|name| NamePattern::new(name))
@@ -66,13 +68,13 @@ fn words<T: Copy + Ord>(
     texts.iter().map(word).collect()
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+/// A time, for a field that is named where it is none.
+pub(super) fn duration(field: &str, text: &str) -> Result<SignedDuration, String> {
     let span = text.parse::<Span>().ok();
     let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
     let positive = duration.filter(SignedDuration::is_positive);
-    positive.ok_or_else(|| {
-        format!("approval.longest: `{text}` is no time longer than zero: write 8h or 90d")
-    })
+    positive
+        .ok_or_else(|| format!("{field}: `{text}` is no time longer than zero: write 8h or 90d"))
 }
 
 #[cfg(test)]

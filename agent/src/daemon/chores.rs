@@ -50,11 +50,12 @@ enum Chore {
     ExpectPaths,
     BelieveNameServers,
     UpdateAddresses,
+    PruneUsage,
     ListProcesses,
     ForgetProcesses(Vec<u32>),
 }
 
-const SWEEP: [Chore; 10] = [
+const SWEEP: [Chore; 11] = [
     Chore::SearchInstead,
     Chore::Rename,
     Chore::ForgetCgroups,
@@ -65,6 +66,7 @@ const SWEEP: [Chore; 10] = [
     Chore::ExpectPaths,
     Chore::BelieveNameServers,
     Chore::UpdateAddresses,
+    Chore::PruneUsage,
 ];
 
 impl Chores {
@@ -161,6 +163,12 @@ impl Core {
                 self.update_addresses();
                 self.telling.forget_old(at.boot_ns);
             }
+            Chore::PruneUsage => match self.store.prune(at.wall) {
+                Ok(is_more) => return is_more.then_some(Chore::PruneUsage),
+                Err(error) => {
+                    tracing::warn!(error = error_chain(&error), "old usage not dropped");
+                }
+            },
             Chore::ListProcesses => {
                 return Some(Chore::ForgetProcesses(self.maps.processes.numbers()));
             }

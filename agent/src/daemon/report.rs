@@ -19,7 +19,7 @@ use crate::{
     identity::Labels,
     policy::{Basis, By},
     store::{EventFilter, EventRecord, KnownIdentity, Names, StoreError},
-    usage::{ProcessRow, UsageRow},
+    usage::{OTHER_ENDPOINT, OTHER_IDENTITY},
 };
 
 /// `weir status`.
@@ -203,39 +203,9 @@ impl Core {
         names
             .endpoints
             .insert(EndpointId::OVERFLOW, "overflow".to_owned());
+        names.identities.insert(OTHER_IDENTITY, "other".to_owned());
+        names.endpoints.insert(OTHER_ENDPOINT, "other".to_owned());
         Ok(names)
-    }
-
-    /// Usage up to this moment: what the kernel has counted is taken over first.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn usage(
-        &mut self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<UsageRow>, StoreError> {
-        self.drain();
-        self.store.usage(since, until, identity, endpoint)
-    }
-
-    /// What events told of the processes behind the usage between two instants.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn process_usage(
-        &mut self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<ProcessRow>, StoreError> {
-        self.take_all_events();
-        self.store.process_usage(since, until, identity, endpoint)
     }
 
     /// Events that have been taken over, oldest first.

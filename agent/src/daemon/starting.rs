@@ -46,7 +46,7 @@ impl Core {
     ) -> Result<Self, StartError> {
         let host = probe::check()?;
         let lock = lock_state_dir(&config.state_dir)?;
-        let mut store = Store::open(&config.state_dir.join(DATABASE))?;
+        let mut store = Store::open_to_keep(&config.state_dir.join(DATABASE), config.usage)?;
         let last_record = store.last_record()?;
         let prover = Prover::start(&config, &mut store)?;
         let scope = config

@@ -8,17 +8,23 @@ use agent_common::{
     verdict::Reason,
 };
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params, types::Value};
 
-use super::{Store, StoreError, error::Attempt, from_sql, micros, tallies, timestamp, to_sql};
-use crate::{audit::tally, usage::UsageRow};
-
-/// The columns of the counts, in the order of [`Counts::to_array`].
-const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, datagrams_allowed, \
-                      datagrams_denied, datagrams_would_deny, udp_connects, closed, bytes_out, \
-                      bytes_in";
-
-pub(super) const MINUTE: i64 = 60_000_000;
+use super::{
+    Store, StoreError,
+    error::Attempt,
+    from_sql, micros,
+    series::{Added, COUNTS, Room, USAGE},
+    tallies, timestamp, to_sql,
+};
+use crate::{
+    audit::tally,
+    usage::{
+        OTHER_ENDPOINT, OTHER_IDENTITY, UsageRow,
+        adding::Sums,
+        period::{Plan, minute_of, start_of},
+    },
+};
 
 impl Store {
     /// Adds what has been counted since the last reading of the same maps to the usage of this
@@ -42,12 +48,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let what = "take over counters";
+        // Until what is added is kept, nobody knows how many rows there are.
+        let mut room = self.room.take();
         let transaction = self.connection.transaction().attempt(what)?;
         transaction
             .prepare_cached("DELETE FROM watermark WHERE generation <> ?1")
             .and_then(|mut statement| statement.execute([to_sql(generation)]))
             .attempt(what)?;
-        let minute = micros(now).div_euclid(MINUTE);
+        let minute = minute_of(now);
         let mut changed = 0;
         for (key, counters) in rows {
             let before = watermark(&transaction, generation, key).attempt(what)?;
@@ -57,48 +65,42 @@ impl Store {
             if delta.counts.is_zero() {
                 continue;
             }
-            add_usage(&transaction, minute, key, &delta, clock).attempt(what)?;
+            add_usage(&transaction, &mut room, minute, key, &delta, clock).attempt(what)?;
             let tally = tally(&delta.counts, is_risky(key.endpoint));
             tallies::add(&transaction, key, &tally, now).attempt(what)?;
             set_watermark(&transaction, generation, key, &counters.counts).attempt(what)?;
             changed += 1;
         }
         transaction.commit().attempt(what)?;
+        self.room = room;
         Ok(changed)
     }
 
-    /// Usage between two instants, whole minutes, one row for each combination.
+    /// Usage in these periods, one row for each combination.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub fn usage(
         &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
+        plan: &Plan,
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let sums = COUNTS.replace(", ", "), SUM(");
-        let sql = format!(
-            "SELECT identity, endpoint, rule, reason, SUM({sums}), MIN(first_seen), MAX(last_seen)
-             FROM usage
-             WHERE minute >= ?1 AND minute <= ?2
-               AND (?3 IS NULL OR identity = ?3) AND (?4 IS NULL OR endpoint = ?4)
-             GROUP BY identity, endpoint, rule, reason"
+        let only = (
+            identity.map(IdentityId::to_raw),
+            endpoint.map(EndpointId::to_raw),
         );
-        let first = since.map_or(i64::MIN, |since| micros(since).div_euclid(MINUTE));
-        let last = until.map_or(i64::MAX, |until| (micros(until) - 1).div_euclid(MINUTE));
-        let identity = identity.map(IdentityId::to_raw);
-        let endpoint = endpoint.map(EndpointId::to_raw);
-        self.connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| {
-                let rows =
-                    statement.query_map(params![first, last, identity, endpoint], usage_row)?;
-                rows.collect()
+        let mut sums = Sums::new();
+        USAGE
+            .read(&self.connection, &plan.pieces, only, &mut |row| {
+                let row = usage_row(row)?;
+                let key = (row.identity, row.endpoint, row.rule, row.reason);
+                sums.add(key, row);
+                Ok(())
             })
-            .attempt("add up usage")
+            .attempt("add up usage")?;
+        Ok(sums.into_rows())
     }
 }
 
@@ -139,13 +141,14 @@ fn set_watermark(
     key: &CounterKey,
     counts: &Counts,
 ) -> Result<(), rusqlite::Error> {
-    let sql = format!(
-        "INSERT OR REPLACE INTO watermark (generation, identity, endpoint, rule, reason, {COUNTS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
-    );
     let mut values = vec![to_sql(generation)];
     values.extend(key_values(key));
     values.extend(counts.to_array().map(to_sql));
+    let places = vec!["?"; values.len()].join(", ");
+    let sql = format!(
+        "INSERT OR REPLACE INTO watermark (generation, identity, endpoint, rule, reason, {COUNTS})
+         VALUES ({places})"
+    );
     transaction
         .prepare_cached(&sql)?
         .execute(rusqlite::params_from_iter(values))
@@ -154,33 +157,34 @@ fn set_watermark(
 
 fn add_usage(
     transaction: &Transaction<'_>,
+    room: &mut Room,
     minute: i64,
     key: &CounterKey,
     delta: &Counters,
     clock: &dyn Fn(u64) -> Timestamp,
 ) -> Result<(), rusqlite::Error> {
-    let sums: Vec<_> = COUNTS
-        .split(", ")
-        .map(|column| format!("{column} = {column} + excluded.{column}"))
-        .collect();
-    let sql = format!(
-        "INSERT INTO usage (minute, identity, endpoint, rule, reason, {COUNTS}, first_seen, last_seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-         ON CONFLICT DO UPDATE SET {}, last_seen = MAX(last_seen, excluded.last_seen)",
-        sums.join(", ")
-    );
-    let last = micros(clock(delta.last_ns));
+    let last_seen = micros(clock(delta.last_ns));
     // The kernel's first instant is that of the row's whole life; within a minute that began
     // later, the last reading is the earliest that is known.
-    let first = micros(clock(delta.first_ns)).max(minute * MINUTE).min(last);
-    let mut values = vec![minute];
-    values.extend(key_values(key));
-    values.extend(delta.counts.to_array().map(to_sql));
-    values.extend([first, last]);
-    transaction
-        .prepare_cached(&sql)?
-        .execute(rusqlite::params_from_iter(values))
-        .map(drop)
+    let first_seen = micros(clock(delta.first_ns))
+        .max(micros(start_of(minute)))
+        .min(last_seen);
+    // How often each reason was given stays exact.
+    let other = CounterKey {
+        identity: OTHER_IDENTITY,
+        endpoint: OTHER_ENDPOINT,
+        rule: RuleId::NONE,
+        reason: key.reason,
+    };
+    let added = Added {
+        minute,
+        keys: &key_values(key).map(Value::Integer),
+        other: &key_values(&other).map(Value::Integer),
+        sums: &delta.counts.to_array().map(to_sql),
+        first_seen,
+        last_seen,
+    };
+    USAGE.add(transaction, room, &added)
 }
 
 fn key_values(key: &CounterKey) -> [i64; 4] {
@@ -201,14 +205,15 @@ fn counts(row: &Row<'_>, start: usize) -> Result<Counts, rusqlite::Error> {
 }
 
 fn usage_row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {
-    let reason: u8 = row.get(3)?;
+    const FIRST_COUNT: usize = 5;
+    let reason: u8 = row.get(4)?;
     Ok(UsageRow {
-        identity: IdentityId::from_raw(row.get(0)?),
-        endpoint: EndpointId::from_raw(row.get(1)?),
-        rule: RuleId::from_raw(row.get(2)?),
+        identity: IdentityId::from_raw(row.get(1)?),
+        endpoint: EndpointId::from_raw(row.get(2)?),
+        rule: RuleId::from_raw(row.get(3)?),
         reason: Reason::from_raw(reason).unwrap_or(Reason::Ungoverned),
-        counts: counts(row, 4)?,
-        first_seen: timestamp(row.get(14)?),
-        last_seen: timestamp(row.get(15)?),
+        counts: counts(row, FIRST_COUNT)?,
+        first_seen: timestamp(row.get(FIRST_COUNT + Counts::LEN)?),
+        last_seen: timestamp(row.get(FIRST_COUNT + Counts::LEN + 1)?),
     })
 }

@@ -88,13 +88,15 @@ impl Store {
     /// When the database fails: none has been added then.
     pub fn add_events(&mut self, events: &[EventRecord], keep: u64) -> Result<(), StoreError> {
         let what = "keep events";
+        // Until what is added is kept, nobody knows how many rows there are.
+        let mut room = self.room.take();
         let transaction = self.connection.transaction().attempt(what)?;
         let sql = format!(
             "INSERT INTO event ({COLUMNS}) VALUES
              (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
               ?19, ?20)"
         );
-        super::process_usage::add(&transaction, events).attempt(what)?;
+        super::process_usage::add(&transaction, &mut room, events).attempt(what)?;
         {
             let mut insert = transaction.prepare_cached(&sql).attempt(what)?;
             for event in events {
@@ -130,7 +132,9 @@ impl Store {
                 [to_sql(keep)],
             )
             .attempt(what)?;
-        transaction.commit().attempt(what)
+        transaction.commit().attempt(what)?;
+        self.room = room;
+        Ok(())
     }
 
     /// The newest events that pass `filter`, oldest first, with their ids.

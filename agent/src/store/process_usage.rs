@@ -9,14 +9,20 @@ use agent_common::{
     counter::Counts, destination::EndpointId, event::EventKind, identity::IdentityId,
     verdict::Verdict,
 };
-use jiff::Timestamp;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Row, Transaction, types::Value};
 
 use super::{
-    EventRecord, Store, StoreError, counters::MINUTE, error::Attempt, from_sql, micros, timestamp,
-    to_sql,
+    EventRecord, Store, StoreError,
+    error::Attempt,
+    from_sql, micros,
+    series::{Added, PROCESS_USAGE, Room},
+    timestamp, to_sql,
 };
-use crate::usage::ProcessRow;
+use crate::usage::{
+    OTHER_ENDPOINT, OTHER_IDENTITY, ProcessRow,
+    adding::Sums,
+    period::{Plan, minute_of, start_of},
+};
 
 type Key<'e> = (
     i64,
@@ -29,11 +35,12 @@ type Key<'e> = (
 
 pub(super) fn add(
     transaction: &Transaction<'_>,
+    room: &mut Room,
     events: &[EventRecord],
 ) -> Result<(), rusqlite::Error> {
     let mut sums: BTreeMap<Key<'_>, [u64; 6]> = BTreeMap::new();
     for event in events {
-        let minute = micros(event.at).div_euclid(MINUTE);
+        let minute = minute_of(event.at);
         let key = (
             minute,
             event.identity,
@@ -61,92 +68,95 @@ pub(super) fn add(
             *total = total.saturating_add(count);
         }
     }
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO process_usage (minute, identity, endpoint, exe, script, user,
-             allowed, denied, would_deny, closed, bytes_out, bytes_in)
-         VALUES (?1, ?2, ?3, COALESCE(?4, ''), COALESCE(?5, ''), COALESCE(?6, -1),
-             ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT DO UPDATE SET allowed = allowed + excluded.allowed,
-             denied = denied + excluded.denied, would_deny = would_deny + excluded.would_deny,
-             closed = closed + excluded.closed, bytes_out = bytes_out + excluded.bytes_out,
-             bytes_in = bytes_in + excluded.bytes_in",
-    )?;
     for ((minute, identity, endpoint, exe, script, user), sum) in sums {
-        let [allowed, denied, would_deny, closed, out, back] = sum.map(to_sql);
-        insert.execute(params![
-            minute,
-            identity.to_raw(),
-            endpoint.to_raw(),
-            exe,
-            script,
-            user,
-            allowed,
-            denied,
-            would_deny,
-            closed,
-            out,
-            back
-        ])?;
+        let seen = micros(start_of(minute));
+        PROCESS_USAGE.add(
+            transaction,
+            room,
+            &Added {
+                minute,
+                keys: &key_values(identity, endpoint, exe, script, user),
+                other: &key_values(OTHER_IDENTITY, OTHER_ENDPOINT, None, None, None),
+                sums: &sum.map(to_sql),
+                first_seen: seen,
+                last_seen: seen,
+            },
+        )?;
     }
     Ok(())
 }
 
+/// No column is null: what is absent is empty, and a user -1.
+fn key_values(
+    identity: IdentityId,
+    endpoint: EndpointId,
+    exe: Option<&str>,
+    script: Option<&str>,
+    user: Option<u32>,
+) -> [Value; 5] {
+    let text = |text: Option<&str>| Value::Text(text.unwrap_or_default().to_owned());
+    [
+        Value::Integer(identity.to_raw().into()),
+        Value::Integer(endpoint.to_raw().into()),
+        text(exe),
+        text(script),
+        Value::Integer(user.map_or(-1, i64::from)),
+    ]
+}
+
 impl Store {
-    /// Usage between two instants, whole minutes, one row for each identity, endpoint, executable,
-    /// script and user.
+    /// As [`Store::usage`], of what events told of processes.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub fn process_usage(
         &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
+        plan: &Plan,
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
     ) -> Result<Vec<ProcessRow>, StoreError> {
-        let first = since.map_or(i64::MIN, |since| micros(since).div_euclid(MINUTE));
-        let last = until.map_or(i64::MAX, |until| (micros(until) - 1).div_euclid(MINUTE));
-        let values = params![
-            first,
-            last,
+        let only = (
             identity.map(IdentityId::to_raw),
-            endpoint.map(EndpointId::to_raw)
-        ];
-        self.connection
-            .prepare_cached(
-                "SELECT identity, endpoint, NULLIF(exe, ''), NULLIF(script, ''),
-                     NULLIF(user, -1), SUM(allowed), SUM(denied), SUM(would_deny), SUM(closed),
-                     SUM(bytes_out), SUM(bytes_in), MIN(minute), MAX(minute)
-                 FROM process_usage
-                 WHERE minute >= ?1 AND minute <= ?2
-                   AND (?3 IS NULL OR identity = ?3) AND (?4 IS NULL OR endpoint = ?4)
-                 GROUP BY identity, endpoint, exe, script, user",
-            )
-            .and_then(|mut statement| statement.query_map(values, process_row)?.collect())
-            .attempt("add up usage of processes")
+            endpoint.map(EndpointId::to_raw),
+        );
+        let mut sums = Sums::new();
+        PROCESS_USAGE
+            .read(&self.connection, &plan.pieces, only, &mut |row| {
+                let row = process_row(row)?;
+                let process = (row.exe.clone(), row.script.clone(), row.user);
+                sums.add((row.identity, row.endpoint, process), row);
+                Ok(())
+            })
+            .attempt("add up usage of processes")?;
+        Ok(sums.into_rows())
     }
 }
 
 fn process_row(row: &Row<'_>) -> Result<ProcessRow, rusqlite::Error> {
     let count = |index| row.get(index).map(from_sql);
-    let minute = |index| row.get(index).map(|minute: i64| timestamp(minute * MINUTE));
+    let seen = |index| row.get(index).map(timestamp);
+    let text = |index| {
+        let text: String = row.get(index)?;
+        Ok::<_, rusqlite::Error>((!text.is_empty()).then_some(text))
+    };
+    let user: i64 = row.get(5)?;
     Ok(ProcessRow {
-        identity: IdentityId::from_raw(row.get(0)?),
-        endpoint: EndpointId::from_raw(row.get(1)?),
-        exe: row.get(2)?,
-        script: row.get(3)?,
-        user: row.get(4)?,
+        identity: IdentityId::from_raw(row.get(1)?),
+        endpoint: EndpointId::from_raw(row.get(2)?),
+        exe: text(3)?,
+        script: text(4)?,
+        user: u32::try_from(user).ok(),
         counts: Counts {
-            connects_allowed: count(5)?,
-            connects_denied: count(6)?,
-            connects_would_deny: count(7)?,
-            closed: count(8)?,
-            bytes_out: count(9)?,
-            bytes_in: count(10)?,
+            connects_allowed: count(6)?,
+            connects_denied: count(7)?,
+            connects_would_deny: count(8)?,
+            closed: count(9)?,
+            bytes_out: count(10)?,
+            bytes_in: count(11)?,
             ..Counts::default()
         },
-        first_seen: minute(11)?,
-        last_seen: minute(12)?,
+        first_seen: seen(12)?,
+        last_seen: seen(13)?,
     })
 }

@@ -16,7 +16,10 @@ use super::*;
 use crate::{
     error_chain,
     identity::{Labels, LocalUser},
-    usage::UsageRow,
+    usage::{
+        UsageRow,
+        period::{minute_of, plan},
+    },
 };
 
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -90,8 +93,23 @@ fn drain(
         .expect("a drain")
 }
 
+/// All of the time if none is told.
+fn usage(
+    store: &Store,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    identity: Option<u32>,
+    endpoint: Option<u32>,
+) -> Vec<UsageRow> {
+    let kept = store.kept().expect("read");
+    let plan = plan(since.map(minute_of), until.map(minute_of), &kept);
+    let identity = identity.map(IdentityId::from_raw);
+    let endpoint = endpoint.map(EndpointId::from_raw);
+    store.usage(&plan, identity, endpoint).expect("usage")
+}
+
 fn total(store: &Store) -> (u64, u64) {
-    let rows = store.usage(None, None, None, None).expect("usage");
+    let rows = usage(store, None, None, None, None);
     let sum = |of: fn(&UsageRow) -> u64| rows.iter().map(of).sum();
     (
         sum(|row| row.counts.connects_allowed),
@@ -173,11 +191,7 @@ fn usage_is_found_by_minute_identity_and_endpoint() {
     let both = [(key(1), counters(3, 0)), (key(2), counters(10, 0))];
     drain(&mut store, 7, &both, later(3_600));
     let allowed = |since, until, identity: Option<u32>, endpoint: Option<u32>| -> u64 {
-        let identity = identity.map(IdentityId::from_raw);
-        let endpoint = endpoint.map(EndpointId::from_raw);
-        let rows = store
-            .usage(since, until, identity, endpoint)
-            .expect("usage");
+        let rows = usage(&store, since, until, identity, endpoint);
         rows.iter().map(|row| row.counts.connects_allowed).sum()
     };
     assert_eq!(allowed(None, None, None, None), 13);
@@ -329,6 +343,62 @@ fn a_store_of_version_1_keeps_its_identities() {
     assert_eq!(again.expect("a number").to_raw(), 3);
     drop(store);
     drop(open(&path));
+}
+
+#[test]
+fn a_store_of_version_7_keeps_its_usage_by_minute_hour_and_day() {
+    let (_directory, path) = directory();
+    let old = Connection::open(&path).expect("a database");
+    for step in [
+        include_str!("schema/1.sql"),
+        include_str!("schema/2.sql"),
+        include_str!("schema/3.sql"),
+        include_str!("schema/4.sql"),
+        include_str!("schema/5.sql"),
+        include_str!("schema/6.sql"),
+        include_str!("schema/7.sql"),
+    ] {
+        old.execute_batch(step).expect("tables of version 7");
+    }
+    // Two minutes of one hour, one of the next day; as that version wrote them.
+    old.execute_batch(
+        "PRAGMA application_id = 0x77656972; PRAGMA user_version = 7;
+         INSERT INTO usage VALUES (29166666, 1, 2, 3, 1, 5, 0, 0, 0, 0, 0, 0, 5, 50, 7, 11, 12),
+                                  (29166667, 1, 2, 3, 1, 6, 0, 0, 0, 0, 0, 0, 6, 60, 8, 13, 14),
+                                  (29168106, 1, 2, 3, 1, 9, 0, 0, 0, 0, 0, 0, 9, 90, 9, 15, 16);
+         INSERT INTO process_usage VALUES (29166666, 1, 2, '/bin/x', '', -1, 5, 0, 0, 5, 50, 7),
+                                          (29166667, 1, 2, '/bin/x', '', -1, 6, 0, 0, 6, 60, 8);",
+    )
+    .expect("usage");
+    drop(old);
+    let store = open(&path);
+    assert_eq!(total(&store), (20, 200));
+    let count = |table: &str| -> i64 {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        let count = store.connection.query_row(&sql, [], |row| row.get(0));
+        count.expect("a count")
+    };
+    let tables = ["usage", "usage_hour", "usage_day", "process_usage_day"];
+    assert_eq!(tables.map(count), [3, 2, 2, 1]);
+    let minute = |minute: i64| Timestamp::from_second(minute * 60).ok();
+    let first_hour = usage(&store, minute(29_166_660), minute(29_166_720), None, None);
+    let first_hour: Vec<_> = first_hour
+        .iter()
+        .map(|row| {
+            let seen = [row.first_seen, row.last_seen].map(|at| at.as_microsecond());
+            (row.counts.connects_allowed, row.counts.bytes_in, seen)
+        })
+        .collect();
+    assert_eq!(first_hour, [(11, 15, [11, 14])]);
+    let processes = store
+        .process_usage(&plan(None, None, &store.kept().expect("read")), None, None)
+        .expect("usage");
+    let [row] = processes.as_slice() else {
+        panic!("one row, found {processes:?}");
+    };
+    assert_eq!((row.exe.as_deref(), row.user), (Some("/bin/x"), None));
+    assert_eq!(row.counts.bytes_out, 110);
+    assert_eq!(Some(row.first_seen), minute(29_166_666));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     daemon::Core,
     identity::LabelKey,
     store::{EventFilter, EventRecord, Names, StoreError},
-    usage::{self, Group, Key, Value},
+    usage::{self, Group, Key, Value, period::start_of},
 };
 
 pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, ApiError> {
@@ -34,8 +34,10 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
         .map(|name| endpoint_id(&names, name));
     let (identity, endpoint) = (identity.transpose()?, endpoint.transpose()?);
     let failed = |error: StoreError| internal("read usage", &error);
+    let plan = core.usage_plan(query.since, query.until).map_err(failed)?;
+    let kept = core.usage_kept().map_err(failed)?;
     let rows = core
-        .usage(query.since, query.until, identity, endpoint)
+        .planned_usage(&plan, identity, endpoint)
         .map_err(failed)?;
     let keys: Vec<_> = by.iter().map(|key| domain_key(*key)).collect();
     let has_label = keys.iter().any(|key| matches!(key, Key::Label(_)));
@@ -56,7 +58,7 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
             ));
         }
         let told = core
-            .process_usage(query.since, query.until, identity, endpoint)
+            .planned_process_usage(&plan, identity, endpoint)
             .map_err(failed)?;
         usage::group_processes(&told, &keys, &labels, &rows)
     } else {
@@ -66,6 +68,11 @@ pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, 
         by,
         since: query.since,
         until: query.until.unwrap_or_else(Timestamp::now),
+        covered_since: plan.first.map(start_of),
+        covered_until: plan.end.map(start_of),
+        minutes_since: kept.minute.map(start_of),
+        hours_since: kept.hour.map(start_of),
+        days_since: kept.day.map(start_of),
         rows: groups
             .iter()
             .map(|group| usage_row(group, &names))

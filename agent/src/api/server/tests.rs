@@ -42,6 +42,11 @@ impl Backend for Fake {
             by: vec![UsageKey::Identity],
             since: query.since,
             until: Timestamp::UNIX_EPOCH,
+            covered_since: None,
+            covered_until: None,
+            minutes_since: None,
+            hours_since: None,
+            days_since: None,
             rows: Vec::new(),
             lost_events: 3,
         })

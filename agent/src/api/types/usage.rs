@@ -98,7 +98,8 @@ pub struct UsageQuery {
     /// `identity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// First instant, rounded down to its minute. Default: everything that is kept.
+    /// First instant, rounded down to its minute, or to what is still kept: see `covered_since`.
+    /// Default: everything that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub since: Option<Timestamp>,
@@ -121,6 +122,24 @@ pub struct UsageReport {
     pub since: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     pub until: Timestamp,
+    /// The time that the rows are about, which may be longer than what was asked for: where only
+    /// hours or days are kept, a part of one cannot be told. `null` without a limit.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub covered_since: Option<Timestamp>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub covered_until: Option<Timestamp>,
+    /// From when on usage is kept by minute, by hour and by day: UTC. `null` if none was dropped.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub minutes_since: Option<Timestamp>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub hours_since: Option<Timestamp>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub days_since: Option<Timestamp>,
     pub rows: Vec<UsageRow>,
     /// Kernel events that were lost in all time; the counts here do not depend on them.
     pub lost_events: u64,
