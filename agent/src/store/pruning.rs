@@ -11,7 +11,7 @@ use super::{
 };
 use crate::usage::period::{Kept, Period, Retention, minute_of};
 
-/// Rows that are dropped in one step, which takes about a millisecond.
+/// Rows that are dropped in one step.
 const STEP: i64 = 256;
 
 impl Store {
