@@ -3,6 +3,7 @@
 //! Commands that read or change a running agent go through its API; the others work by themselves.
 
 mod agent;
+mod anomalies;
 mod args;
 mod audit;
 mod deny;
@@ -65,6 +66,7 @@ enum Command {
     Who(who::Args),
     Audit(audit::Args),
     Report(report::Args),
+    Anomalies(anomalies::Args),
     Run(run::Args),
     Selftest(host::SelftestArgs),
     Detach(host::DetachArgs),
@@ -140,6 +142,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Who(args) => ask(args.run(&client, out)),
         Command::Audit(args) => ask(args.run(&client, out)),
         Command::Report(args) => ask(args.run(&client, out)),
+        Command::Anomalies(args) => args.run(out),
         Command::Run(args) => args.run(&client),
     }
 }

@@ -1,11 +1,12 @@
 //! Weir's agent: layers downward only.
 //!
 //! `cli` → `api` → `daemon` → adapters (`bpf`, `store`, `host`, `kube`, `config`) → pure domain
-//! (`policy`, `identity`, `endpoint`, `usage`, `audit`). Domain code has no clock, no I/O, no tokio
+//! (`policy`, `identity`, `endpoint`, `usage`, `anomaly`, `audit`). Domain code has no clock, no I/O, no tokio
 //! and no aya.
 
 #![deny(unsafe_code)]
 
+pub mod anomaly;
 pub mod api;
 pub mod audit;
 pub mod bpf;

@@ -19,6 +19,9 @@ _weir() {
             weir,agent)
                 cmd="weir__subcmd__agent"
                 ;;
+            weir,anomalies)
+                cmd="weir__subcmd__anomalies"
+                ;;
             weir,audit)
                 cmd="weir__subcmd__audit"
                 ;;
@@ -69,6 +72,9 @@ _weir() {
                 ;;
             weir,who)
                 cmd="weir__subcmd__who"
+                ;;
+            weir__subcmd__anomalies,replay)
+                cmd="weir__subcmd__anomalies__subcmd__replay"
                 ;;
             weir__subcmd__audit,export)
                 cmd="weir__subcmd__audit__subcmd__export"
@@ -146,7 +152,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-h -V --socket --help --version agent status usage events grant deny policy endpoints identities explain who audit report run selftest detach completions man"
+            opts="-h -V --socket --help --version agent status usage events grant deny policy endpoints identities explain who audit report anomalies run selftest detach completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,6 +210,62 @@ _weir() {
                     ;;
                 --name-server)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__anomalies)
+            opts="-h --socket --help replay"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__anomalies__subcmd__replay)
+            opts="-h --input --output --hints --metric --profile --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hints)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metric)
+                    COMPREPLY=($(compgen -W "calls cost" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -W "default benchmark" -- "${cur}"))
                     return 0
                     ;;
                 --socket)

@@ -40,6 +40,7 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whet
 complete -c weir -n "__fish_weir_needs_command" -f -a "who" -d 'Show who talks to an address or an endpoint, now and recently'
 complete -c weir -n "__fish_weir_needs_command" -f -a "audit" -d 'Read, verify and hand over the records of who decided what'
 complete -c weir -n "__fish_weir_needs_command" -f -a "report" -d 'Print a review for an auditor'
+complete -c weir -n "__fish_weir_needs_command" -f -a "anomalies" -d 'Find calls that are unusual for whoever makes them'
 complete -c weir -n "__fish_weir_needs_command" -f -a "run" -d 'Run a command as a task: with a right of its own that ends with it'
 complete -c weir -n "__fish_weir_needs_command" -f -a "selftest" -d 'Check on this kernel that the agent does what it promises'
 complete -c weir -n "__fish_weir_needs_command" -f -a "detach" -d 'Remove the kernel programs and their counters: nothing is governed any more'
@@ -284,6 +285,18 @@ complete -c weir -n "__fish_weir_using_subcommand report" -l format -d 'How it l
 json\t'For programs'"
 complete -c weir -n "__fish_weir_using_subcommand report" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -f -a "replay" -d 'Say what would have been found in recorded counts; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l input -d 'CSV with a header, ordered by time within each series' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l output -d 'CSV to write; replaced when all is done' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l hints -d 'CSV of series and timestamp: something was deployed or announced then' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l metric -d 'What is counted, where the input has no such column' -r -f -a "calls\t''
+cost\t''"
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l profile -d 'How to score' -r -f -a "default\t'As the agent does: too many calls, too much cost'
+benchmark\t'Novelty of values that are no counts and may be negative; raises no alerts'"
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand run" -l endpoint -d 'Endpoint or provider; several with commas or given again' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l purpose -d 'What for' -r

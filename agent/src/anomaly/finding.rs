@@ -1,0 +1,108 @@
+//! What was found, and how it is said.
+
+use std::fmt;
+
+/// The span that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    Step,
+    TenMinutes,
+    Hour,
+    SixHours,
+    Day,
+    /// Ten minutes of a newcomer, measured by what others do.
+    FirstDay,
+}
+
+impl Window {
+    /// Those with a history, from the shortest to the longest.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Step,
+        Self::TenMinutes,
+        Self::Hour,
+        Self::SixHours,
+        Self::Day,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Step => "one step",
+            Self::TenMinutes | Self::FirstDay => "10 minutes",
+            Self::Hour => "an hour",
+            Self::SixHours => "6 hours",
+            Self::Day => "a day",
+        }
+    }
+}
+
+/// The window that is most surprising. Amounts are in the unit of the series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finding {
+    pub window: Window,
+    pub observed: f32,
+    pub expected: f32,
+    /// What 98 % of such windows stay below.
+    pub limit: f32,
+    /// Most in one step that raised no alarm.
+    pub record: f32,
+    /// Whole days since the series began.
+    pub days: u32,
+}
+
+impl Finding {
+    /// What is more than expected.
+    #[must_use]
+    pub fn excess(&self) -> f32 {
+        (self.observed - self.expected).max(0.0)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            window,
+            observed,
+            expected,
+            limit,
+            record,
+            days,
+        } = *self;
+        write!(f, "{} in {}, ", amount(observed), window.name())?;
+        match window {
+            Window::FirstDay => write!(
+                f,
+                "new here, and 99 % of busy minutes elsewhere stay below {}",
+                amount(limit)
+            )?,
+            Window::Step | Window::TenMinutes | Window::Hour | Window::SixHours | Window::Day => {
+                write!(
+                    f,
+                    "expected {} (98 % stay below {})",
+                    amount(expected),
+                    amount(limit)
+                )?;
+            }
+        }
+        if expected > 0.0 {
+            write!(f, "; {:.1} times", observed / expected)?;
+        }
+        write!(
+            f,
+            "; {} more than expected; most in one step so far {}; learnt from {days} {}",
+            amount(self.excess()),
+            amount(record),
+            if days == 1 { "day" } else { "days" },
+        )
+    }
+}
+
+/// Three digits are enough to judge by.
+fn amount(value: f32) -> String {
+    if value >= 100.0 || value == value.round() {
+        format!("{value:.0}")
+    } else if value >= 1.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.3}")
+    }
+}

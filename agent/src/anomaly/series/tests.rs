@@ -1,0 +1,93 @@
+use super::*;
+
+const MONDAY: i64 = 1_767_571_200;
+
+/// Ten calls a minute with a little noise, then `then` in each minute.
+fn scores(days: u32, then: f32, hint: bool) -> Vec<Reading> {
+    let mut series = Series::new(MONDAY, Metric::Calls, &Cohort::new());
+    let mut readings = Vec::new();
+    for minute in 0..days * 1440 + 60 {
+        let is_usual = minute < days * 1440;
+        let value = if is_usual {
+            8.0 + (minute * 7 % 5) as f32
+        } else {
+            then
+        };
+        let step = Step {
+            at: MONDAY + i64::from(minute) * 60,
+            value,
+            hint: hint && minute == days * 1440,
+        };
+        let reading = series.update(&Grid::MINUTES, step);
+        if !is_usual {
+            readings.push(reading);
+        }
+    }
+    readings
+}
+
+#[test]
+fn a_series_is_small() {
+    assert!(size_of::<Series>() <= 704, "{}", size_of::<Series>());
+}
+
+#[test]
+fn a_loop_is_found_at_once_and_told_once() {
+    let readings = scores(8, 300.0, false);
+    assert!(readings.iter().take(2).any(|reading| reading.alert));
+    assert_eq!(readings.iter().filter(|reading| reading.alert).count(), 1);
+    let text = readings[0].finding.to_string();
+    assert!(
+        text.contains("300 in one step") && text.contains("learnt from 8 days"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_usual_raises_no_alert() {
+    let readings = scores(8, 11.0, false);
+    assert!(readings.iter().all(|reading| !reading.alert));
+}
+
+#[test]
+fn a_hint_makes_what_changes_less_surprising() {
+    let plain = scores(8, 20.0, false);
+    let hinted = scores(8, 20.0, true);
+    for (plain, hinted) in plain.iter().zip(&hinted) {
+        assert!(hinted.score < plain.score, "{plain:?} {hinted:?}");
+    }
+}
+
+#[test]
+fn a_newcomer_is_measured_by_the_others() {
+    assert!(
+        scores(0, 400.0, false)
+            .iter()
+            .take(5)
+            .any(|reading| reading.alert)
+    );
+    assert!(scores(0, 20.0, false).iter().all(|reading| !reading.alert));
+}
+
+#[test]
+fn no_value_is_too_strange() {
+    let mut series = Series::new(MONDAY, Metric::Cost, &Cohort::new());
+    for (index, value) in [f32::NAN, -1.0, f32::INFINITY, 0.0, f32::MAX, 1e-30, 5.0]
+        .iter()
+        .cycle()
+        .take(5000)
+        .enumerate()
+    {
+        let at = MONDAY + index as i64 * 60;
+        let reading = series.update(
+            &Grid::MINUTES,
+            Step {
+                at,
+                value: *value,
+                hint: false,
+            },
+        );
+        assert!(!reading.score.is_nan(), "{value} at {index}");
+    }
+    series.skip(&Grid::MINUTES, i64::MAX / 2, u32::MAX);
+}
