@@ -16,7 +16,10 @@ use crate::{audit::tally, usage::UsageRow};
 /// The columns of the counts, in the order of [`Counts::to_array`].
 const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, datagrams_allowed, \
                       datagrams_denied, datagrams_would_deny, udp_connects, closed, bytes_out, \
-                      bytes_in";
+                      bytes_in, metered, calls, calls_read, overlaps";
+/// `?1, ?2, ...` for what identifies a row and for its counts.
+const VALUES: &str = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+                      ?18, ?19";
 
 pub(super) const MINUTE: i64 = 60_000_000;
 
@@ -141,7 +144,7 @@ fn set_watermark(
 ) -> Result<(), rusqlite::Error> {
     let sql = format!(
         "INSERT OR REPLACE INTO watermark (generation, identity, endpoint, rule, reason, {COUNTS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+         VALUES ({VALUES})"
     );
     let mut values = vec![to_sql(generation)];
     values.extend(key_values(key));
@@ -165,7 +168,7 @@ fn add_usage(
         .collect();
     let sql = format!(
         "INSERT INTO usage (minute, identity, endpoint, rule, reason, {COUNTS}, first_seen, last_seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+         VALUES ({VALUES}, ?20, ?21)
          ON CONFLICT DO UPDATE SET {}, last_seen = MAX(last_seen, excluded.last_seen)",
         sums.join(", ")
     );
@@ -208,7 +211,7 @@ fn usage_row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {
         rule: RuleId::from_raw(row.get(2)?),
         reason: Reason::from_raw(reason).unwrap_or(Reason::Ungoverned),
         counts: counts(row, 4)?,
-        first_seen: timestamp(row.get(14)?),
-        last_seen: timestamp(row.get(15)?),
+        first_seen: timestamp(row.get(4 + Counts::LEN)?),
+        last_seen: timestamp(row.get(5 + Counts::LEN)?),
     })
 }
