@@ -11,7 +11,6 @@ mod http;
 mod socks;
 mod tls;
 
-pub(crate) use self::http::is_token;
 use crate::name::Name;
 
 /// Octets after which a first flight that is still undecided counts as undecidable.
@@ -272,7 +271,7 @@ impl Flight {
         match octet {
             tls::CHANGE_CIPHER_SPEC | tls::ALERT | tls::HANDSHAKE => self.start_tls(octet),
             socks::V4 | socks::V5 => self.start_socks(octet),
-            _ if is_token(octet) => self.start_http(octet),
+            _ if http::is_token(octet) => self.start_http(octet),
             // Servers ignore an empty line before a request (RFC 9112, section 2.2).
             b'\r' | b'\n' => {}
             _ if http::is_separator(octet) => {}

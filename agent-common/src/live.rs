@@ -1,18 +1,13 @@
-//! What the kernel keeps with a connection that it let through: so that it can be ended, and that its
-//! calls are counted.
+//! What the kernel keeps with a connection that it let through, so that it can be ended.
 
 use crate::{
-    address::Address, calls::Calls, counter::CounterKey, destination::EndpointId,
-    identity::IdentityId, policy::RuleId,
+    abi::layout, address::Address, destination::EndpointId, identity::IdentityId, policy::RuleId,
 };
 
 /// Value of `LIVE`, in the socket's own storage. All zero is not watched.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    pub calls: Calls,
-    /// Where they are counted: the row of its `connect()`.
-    pub counted: CounterKey,
     /// What [`crate::settings::config::EPOCH`] was when the connection was judged last; 0 before
     /// the first packet.
     pub epoch: u64,
@@ -42,7 +37,7 @@ pub struct Live {
     pub grant: RuleId,
 }
 
-const _: () = assert!(size_of::<Live>() == 248 && align_of::<Live>() == 8);
+layout!(Live, size = 112, align = 8);
 
 impl Live {
     /// The name decided which endpoint it is; else the address did.
@@ -54,6 +49,4 @@ impl Live {
     pub const REFUSED: u32 = 8;
     /// ... because a limit of the grant is reached.
     pub const LIMIT: u32 = 16;
-    /// It was made in a mode that ends nothing: only its calls are counted.
-    pub const LEFT_ALONE: u32 = 32;
 }

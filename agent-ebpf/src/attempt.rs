@@ -118,8 +118,8 @@ fn conclude(
         attempt.flags = Event::SHARED;
     }
     let verdict = account(attempt, decision);
-    if verdict as u32 != Verdict::Deny as u32
-        && (maps::ends_connections() || !attempt.is_udp)
+    if maps::ends_connections()
+        && verdict as u32 == Verdict::Allow as u32
         && matches!(attempt.kind, EventKind::Connect)
         && let Some(live) = context::socket(ctx).and_then(maps::watch)
     {

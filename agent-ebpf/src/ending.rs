@@ -14,7 +14,6 @@ use aya_ebpf::bindings::__sk_buff;
 use crate::{
     attempt::{Attempt, account, now_ns},
     caller::Caller,
-    calls,
     context::Target,
     flight::UNDECIDED,
     found::{Judgement, Known},
@@ -106,9 +105,10 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
         refusal::report(skb, inspected.pid, false);
         return Verdict::Deny as u32;
     }
-    if let Some(live) = packet::socket(skb).and_then(maps::watch) {
+    if maps::ends_connections()
+        && let Some(live) = packet::socket(skb).and_then(maps::watch)
+    {
         live::keep(live, &attempt, &decision);
-        calls::begin(skb, live, inspected, unreadable);
     }
     pass(skb, watches)
 }

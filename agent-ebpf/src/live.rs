@@ -1,11 +1,10 @@
-//! Connections that were let through: whether they still may go on, and what they are counted as.
+//! Connections that were let through: whether they still may go on.
 //!
 //! Each packet compares two numbers. Only after a change of policy, or when a grant ends, is the
 //! connection judged again; then nothing but a reset passes in either direction any more, whether
 //! an agent runs or not.
 
 use agent_common::{
-    counter::CounterKey,
     event::{Event, EventKind},
     identity::IdentityId,
     limit::Limit,
@@ -19,7 +18,6 @@ use aya_ebpf::bindings::__sk_buff;
 use crate::{
     attempt::{Attempt, now_ns},
     caller::{self, Caller},
-    calls,
     context::Target,
     decide::{decide_one, holds_until, unnamed},
     events,
@@ -34,8 +32,7 @@ const TELL_AGAIN_NS: u64 = 1_000_000_000;
 const TCP_FLAGS: u32 = 13;
 const RST: u32 = 4;
 
-/// Keeps what is needed to judge the connection again and to count its calls. Epoch 0: its first
-/// packet is judged.
+/// Keeps what is needed to judge the connection again. Epoch 0: its first packet does.
 #[inline(always)]
 pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
     let caller = &attempt.caller;
@@ -48,9 +45,6 @@ pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
     }
     if caller.is_narrowed != 0 {
         flags |= Live::NARROWED;
-    }
-    if !maps::ends_connections() {
-        flags |= Live::LEFT_ALONE;
     }
     live.epoch = 0;
     live.until_ns = 0;
@@ -70,51 +64,19 @@ pub fn keep(live: &mut Live, attempt: &Attempt, decision: &Decision) {
     live.user = caller.user;
     live.flags = flags;
     live.grant = RuleId::NONE;
-    live.counted = CounterKey::new(caller.identity, decision);
-    if attempt.is_udp {
-        live.calls.stop();
-    } else {
-        live.calls.begin();
-        calls::meter(&live.counted);
-    }
 }
 
-/// Whether a packet that is sent may go on. `false` only in a mode that refuses.
-#[inline(always)]
-pub fn sends(skb: *mut __sk_buff) -> bool {
-    let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
-        return true;
-    };
-    if maps::ends_connections() && !passes(skb, live) {
-        return false;
-    }
-    if live.calls.is_counting() {
-        calls::sent(skb);
-    }
-    true
-}
-
-/// As [`sends`], of a packet that is received.
-#[inline(always)]
-pub fn receives(skb: *mut __sk_buff) -> bool {
-    let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
-        return true;
-    };
-    if maps::ends_connections() && !passes(skb, live) {
-        return false;
-    }
-    if live.calls.awaits_answer() {
-        calls::received(skb);
-    }
-    true
-}
-
+/// Whether a packet of a connection may go on. `false` only in a mode that refuses.
+///
 /// Inlined, and step by step: each step has most of the stack for itself.
 #[inline(always)]
-fn passes(skb: *mut __sk_buff, live: &mut Live) -> bool {
-    if live.flags & Live::LEFT_ALONE != 0 {
+pub fn passes(skb: *mut __sk_buff) -> bool {
+    if !maps::ends_connections() {
         return true;
     }
+    let Some(live) = packet::any_socket(skb).and_then(maps::live) else {
+        return true;
+    };
     if live.flags & Live::REFUSED == 0 {
         let holds = holds(live);
         if holds && live.grant.is_none() {
@@ -157,7 +119,7 @@ fn holds(live: &Live) -> bool {
 /// is not watched any more.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn is_of_another_connection(skb: *mut __sk_buff) -> u32 {
+extern "C" fn is_of_another_connection(skb: *mut __sk_buff) -> u32 {
     let Some(live) = maps::live_of(skb) else {
         return 0;
     };

@@ -9,7 +9,6 @@
 
 mod attempt;
 mod caller;
-mod calls;
 mod cgroup;
 mod context;
 mod decide;

@@ -88,7 +88,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ZERO);
 
-/// A new counter row. In read-only memory: zeroing 128 bytes of stack would be a call to `memset`.
+/// A new counter row. In read-only memory: zeroing 96 bytes of stack would be a call to `memset`.
 static NEW_ROW: Counters = Counters::ZERO;
 
 /// The `u32` that lies `at` bytes into a constant. The verifier knows its value.

@@ -313,7 +313,7 @@ impl Flight {
 
 /// Of what a method is made (RFC 9110, section 5.6.2).
 #[inline(always)]
-pub(crate) const fn is_token(octet: u8) -> bool {
+pub(super) const fn is_token(octet: u8) -> bool {
     let is_letter = (octet | 0x20).wrapping_sub(b'a') < 26;
     let is_digit = octet.wrapping_sub(b'0') < 10;
     is_letter

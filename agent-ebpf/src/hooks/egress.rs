@@ -20,7 +20,7 @@ pub fn egress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn judge(skb: *mut __sk_buff) -> Verdict {
-    if !live::sends(skb) {
+    if !live::passes(skb) {
         return flight::unreadable();
     }
     let Some(socket) = packet::any_socket(skb) else {

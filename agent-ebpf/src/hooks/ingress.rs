@@ -20,7 +20,7 @@ const MAX_MESSAGES: u32 = 8;
 #[cgroup_skb(ingress)]
 pub fn ingress(ctx: SkBuffContext) -> i32 {
     let skb = ctx.skb.skb;
-    if !live::receives(skb) && matches!(flight::unreadable(), Verdict::Deny) {
+    if !live::passes(skb) && matches!(flight::unreadable(), Verdict::Deny) {
         return DROP;
     }
     if is_plainly_foreign(skb) {

@@ -1,4 +1,4 @@
-//! Connections that were let through: they may be ended, and their calls are counted.
+//! Connections that were let through and may be ended.
 
 use agent_common::{
     live::Live,
@@ -17,7 +17,7 @@ use crate::packet;
 #[btf_map]
 static LIVE: SkStorage<Live> = SkStorage::new();
 
-/// Whether connections can be ended at all.
+/// Whether connections can be ended at all: otherwise nothing is kept of them.
 #[inline(always)]
 pub fn ends_connections() -> bool {
     mode() == Mode::Enforce as u32

@@ -55,9 +55,6 @@ pub struct MetricsRow {
     pub datagrams: [u64; 3],
     pub bytes_out: u64,
     pub bytes_in: u64,
-    /// Exact, inferred.
-    pub calls: [u64; 2],
-    pub overlaps: u64,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -65,7 +62,6 @@ type Counters = Family<Labels, Counter>;
 type Gauges = Family<Labels, Gauge>;
 
 const VERDICTS: [&str; 3] = ["allow", "deny", "would-deny"];
-const QUALITIES: [&str; 2] = ["exact", "inferred"];
 
 /// The snapshot in the text format of OpenMetrics.
 #[must_use]
@@ -75,9 +71,7 @@ pub fn encode(snapshot: &MetricsSnapshot) -> String {
     if let Some(kubernetes) = &snapshot.kubernetes {
         register_kubernetes(&mut registry, kubernetes);
     }
-    let rows = bounded(&snapshot.rows);
-    register_usage(&mut registry, &rows);
-    register_calls(&mut registry, &rows);
+    register_usage(&mut registry, &bounded(&snapshot.rows));
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode_text(&mut text, &registry);
@@ -194,36 +188,6 @@ fn register_kubernetes(registry: &mut Registry, freshness: &PodsFreshness) {
     );
 }
 
-fn register_calls(registry: &mut Registry, rows: &[MetricsRow]) {
-    let (calls, overlaps) = (Counters::default(), Counters::default());
-    for row in rows {
-        let labels = vec![
-            ("identity", row.identity.clone()),
-            ("endpoint", row.endpoint.clone()),
-        ];
-        for (quality, count) in QUALITIES.into_iter().zip(row.calls) {
-            if count > 0 {
-                let mut labels = labels.clone();
-                labels.push(("quality", quality.to_owned()));
-                calls.get_or_create(&labels).inc_by(count);
-            }
-        }
-        if row.overlaps > 0 {
-            overlaps.get_or_create(&labels).inc_by(row.overlaps);
-        }
-    }
-    registry.register(
-        "calls",
-        "Calls on connections to model endpoints, by how they were counted",
-        calls,
-    );
-    registry.register(
-        "call_overlaps",
-        "Times at which more calls than one may have begun at once: a lower bound if not 0",
-        overlaps,
-    );
-}
-
 fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
     let (connections, datagrams, bytes) = (
         Counters::default(),
@@ -299,10 +263,6 @@ fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
         }
         sum.bytes_out += row.bytes_out;
         sum.bytes_in += row.bytes_in;
-        for (sum, more) in sum.calls.iter_mut().zip(row.calls) {
-            *sum += more;
-        }
-        sum.overlaps += row.overlaps;
     }
     sums.into_values().collect()
 }
@@ -317,7 +277,6 @@ mod tests {
             endpoint: "openai".to_owned(),
             connections: [allowed, 1, 0],
             bytes_out: 10,
-            calls: [0, 4],
             ..MetricsRow::default()
         }
     }
@@ -350,7 +309,6 @@ mod tests {
             "weir_kubernetes_pods 12",
             "weir_kubernetes_unresolved 1",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
-            "weir_calls_total{identity=\"unit:a.service\",endpoint=\"openai\",quality=\"inferred\"} 4",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

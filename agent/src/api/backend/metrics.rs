@@ -58,11 +58,6 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
             ],
             bytes_out: counts.bytes_out,
             bytes_in: counts.bytes_in,
-            calls: [
-                counts.calls_read,
-                counts.calls.saturating_sub(counts.calls_read),
-            ],
-            overlaps: counts.overlaps,
         }
     };
     Ok(MetricsSnapshot {
