@@ -4,6 +4,7 @@
 
 mod e2e {
     mod accounting;
+    mod anomalies;
     mod answers;
     mod audit;
     mod bad_input;
