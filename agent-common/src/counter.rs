@@ -157,6 +157,15 @@ impl Counts {
             .any(|(now, then)| now < then)
     }
 
+    /// Connections and datagrams that went through.
+    #[must_use]
+    pub const fn passed(&self) -> u64 {
+        self.connects_allowed
+            .saturating_add(self.connects_would_deny)
+            .saturating_add(self.datagrams_allowed)
+            .saturating_add(self.datagrams_would_deny)
+    }
+
     /// Connections and datagrams together, whatever their verdict.
     #[must_use]
     pub const fn attempts(&self) -> u64 {

@@ -11,6 +11,8 @@ mod compile;
 mod diff;
 mod error;
 mod explain;
+#[cfg(test)]
+mod fixture;
 mod gains;
 mod lease;
 mod lifecycle;

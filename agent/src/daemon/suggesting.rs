@@ -62,7 +62,7 @@ impl Core {
             Some(Seen {
                 endpoint: endpoint.name.clone(),
                 plane: endpoint.plane,
-                allowed: sum(&calls),
+                allowed: sum(&|row| row.counts.passed()),
                 refused: sum(&|row| row.counts.connects_denied + row.counts.datagrams_denied),
                 bytes_out: sum(&|row| row.counts.bytes_out),
                 bytes_in: sum(&|row| row.counts.bytes_in),
@@ -73,15 +73,6 @@ impl Core {
     }
 }
 
-/// Calls that were let through, whatever enforce mode would have done.
-fn calls(row: &UsageRow) -> u64 {
-    let counts = &row.counts;
-    counts.connects_allowed
-        + counts.connects_would_deny
-        + counts.datagrams_allowed
-        + counts.datagrams_would_deny
-}
-
 /// All that called, if events have told of every call.
 fn executables(rows: &[UsageRow], processes: &[ProcessRow]) -> BTreeSet<String> {
     let told: u64 = processes
@@ -89,7 +80,7 @@ fn executables(rows: &[UsageRow], processes: &[ProcessRow]) -> BTreeSet<String> 
         .filter(|row| row.exe.is_some())
         .map(|row| row.counts.connects_allowed + row.counts.connects_would_deny)
         .sum();
-    if told < rows.iter().map(calls).sum() {
+    if told < rows.iter().map(|row| row.counts.passed()).sum() {
         return BTreeSet::new();
     }
     let called = processes

@@ -110,26 +110,12 @@ mod tests {
     use agent_common::{counter::Counts, identity::IdentityId, verdict::Reason};
 
     use super::*;
-    use crate::{
-        endpoint::Catalogue,
-        identity::Labels,
-        policy::{ApprovalRules, BuildOptions, OnExpired, Separation, parse},
-    };
+    use crate::{identity::Labels, policy::fixture};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
     fn set(text: &str) -> PolicySet {
-        let objects = parse("test", text).expect("a valid policy");
-        let options = BuildOptions {
-            now: NOW,
-            on_expired: OnExpired::Refuse,
-            issued_at: &|_, _| NOW,
-            approval: &ApprovalRules::none(),
-            life: &|_, _| None,
-            separation: Separation::Report,
-        };
-        let built = PolicySet::build(objects, &Catalogue::default(), &options);
-        built.expect("a policy that fits").set
+        fixture::set(text, NOW)
     }
 
     fn breadth(name: &str, rule: u32, identities: &[Identity], rows: &[UsageRow]) -> Breadth {

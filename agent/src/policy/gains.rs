@@ -96,11 +96,7 @@ mod tests {
     use agent_common::verdict::Reason;
 
     use super::*;
-    use crate::{
-        endpoint::Catalogue,
-        identity::Labels,
-        policy::{ApprovalRules, BuildOptions, OnExpired, Separation, parse},
-    };
+    use crate::{identity::Labels, policy::fixture};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -128,17 +124,7 @@ spec: {{subjects: [{{systemd: {{unit: {unit}}}}}], endpoints: [one], purpose: t,
     }
 
     fn set(text: &str) -> (PolicySet, Numbers) {
-        let objects = parse("test", text).expect("a valid policy");
-        let options = BuildOptions {
-            now: NOW,
-            on_expired: OnExpired::Refuse,
-            issued_at: &|_, _| NOW,
-            approval: &ApprovalRules::none(),
-            life: &|_, _| None,
-            separation: Separation::Report,
-        };
-        let built = PolicySet::build(objects, &Catalogue::default(), &options);
-        let set = built.expect("a policy that fits").set;
+        let set = fixture::set(text, NOW);
         let numbers = Numbers::in_order(&set);
         (set, numbers)
     }

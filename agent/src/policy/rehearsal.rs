@@ -1,5 +1,7 @@
 //! What a policy would have refused of what was counted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use agent_common::{
     destination::{Destination, EndpointId},
     identity::IdentityId,
@@ -50,23 +52,16 @@ pub fn rehearse(
         boot_ns: 1 << 62,
     };
     let compiled = compile(policy.set, policy.numbers, identities, &anchor)?;
+    let endpoints: BTreeSet<_> = policy.numbers.endpoints.values().collect();
     let mut rehearsal = Rehearsal::default();
+    let mut refusable = BTreeMap::new();
     for row in rows {
-        let counts = &row.counts;
-        let n_calls = counts.connects_allowed
-            + counts.connects_would_deny
-            + counts.datagrams_allowed
-            + counts.datagrams_would_deny;
+        let n_calls = row.counts.passed();
         if n_calls == 0 {
             continue;
         }
         rehearsal.n_calls += n_calls;
-        if !policy
-            .numbers
-            .endpoints
-            .values()
-            .any(|id| *id == row.endpoint)
-        {
+        if !endpoints.contains(&row.endpoint) {
             rehearsal.n_unknown += n_calls;
             continue;
         }
@@ -76,33 +71,23 @@ pub fn rehearse(
             decision = Decision::new(row.reason, row.rule, row.endpoint);
         }
         if !decision.is_entitled() {
-            add(&mut rehearsal.refusable, row, decision, n_calls);
+            let key = (row.identity, row.endpoint, decision.packed());
+            let known = refusable.entry(key).or_insert(Refusable {
+                identity: row.identity,
+                endpoint: row.endpoint,
+                decision,
+                n_calls: 0,
+                last_seen: row.last_seen,
+            });
+            known.n_calls += n_calls;
+            known.last_seen = known.last_seen.max(row.last_seen);
         }
     }
+    rehearsal.refusable = refusable.into_values().collect();
     rehearsal.refusable.sort_by(|a, b| {
         (b.n_calls, a.identity, a.endpoint).cmp(&(a.n_calls, b.identity, b.endpoint))
     });
     Ok(rehearsal)
-}
-
-fn add(refusable: &mut Vec<Refusable>, row: &UsageRow, decision: Decision, n_calls: u64) {
-    let is_it = |known: &&mut Refusable| {
-        known.identity == row.identity
-            && known.endpoint == row.endpoint
-            && known.decision.packed() == decision.packed()
-    };
-    if let Some(known) = refusable.iter_mut().find(is_it) {
-        known.n_calls += n_calls;
-        known.last_seen = known.last_seen.max(row.last_seen);
-        return;
-    }
-    refusable.push(Refusable {
-        identity: row.identity,
-        endpoint: row.endpoint,
-        decision,
-        n_calls,
-        last_seen: row.last_seen,
-    });
 }
 
 const fn lies_in_the_connection(reason: Reason) -> bool {
@@ -130,10 +115,7 @@ mod tests {
     use agent_common::{counter::Counts, policy::RuleId};
 
     use super::*;
-    use crate::{
-        endpoint::Catalogue,
-        policy::{ApprovalRules, BuildOptions, Numbers, OnExpired, PolicySet, Separation, parse},
-    };
+    use crate::policy::{Numbers, fixture};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
     const POLICY: &str = "
@@ -171,17 +153,7 @@ spec: {subjects: [{systemd: {unit: a.service}}], endpoints: [one], purpose: t, t
 
     #[test]
     fn what_went_through_is_judged_by_the_policy_of_now() {
-        let objects = parse("test", POLICY).expect("a valid policy");
-        let options = BuildOptions {
-            now: NOW,
-            on_expired: OnExpired::Refuse,
-            issued_at: &|_, _| NOW,
-            approval: &ApprovalRules::none(),
-            life: &|_, _| None,
-            separation: Separation::Report,
-        };
-        let built = PolicySet::build(objects, &Catalogue::default(), &options);
-        let set = built.expect("a policy that fits").set;
+        let set = fixture::set(POLICY, NOW);
         let numbers = Numbers::in_order(&set);
         let one = numbers.endpoints["one.chat"];
         let identity = |number, unit: &str| Identity {
