@@ -5,18 +5,24 @@
 
 mod channel;
 mod cohort;
+mod episode;
 mod finding;
 mod grid;
+mod kind;
 mod novelty;
 mod rate;
 mod series;
 mod short;
+mod watch;
 mod windows;
 
 pub use self::{
     cohort::Cohort,
+    episode::{Episodes, Extent, Subject, Turn},
     finding::{Finding, Window},
     grid::Grid,
+    kind::{Kind, Severity},
     novelty::Novelty,
     series::{Metric, Reading, Series, Step, THRESHOLD},
+    watch::{Common, Fact, Growth, Pair, STORM, Sighting, Watch, Watched},
 };

@@ -142,7 +142,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Who(args) => ask(args.run(&client, out)),
         Command::Audit(args) => ask(args.run(&client, out)),
         Command::Report(args) => ask(args.run(&client, out)),
-        Command::Anomalies(args) => args.run(out),
+        Command::Anomalies(args) => args.run(&client, out),
         Command::Run(args) => args.run(&client),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Policy is not here: it lives in policy files and in the store.
 
+mod anomalies;
 mod approval;
 mod kubernetes;
 mod roles;
@@ -24,7 +25,10 @@ use crate::{
     usage::period::Retention,
 };
 
-pub use self::kubernetes::{Kubernetes, PodSource};
+pub use self::{
+    anomalies::Anomalies,
+    kubernetes::{Kubernetes, PodSource},
+};
 
 /// Read when `--config` is not given; need not exist then.
 pub const DEFAULT_FILE: &str = "/etc/weir/weir.toml";
@@ -56,6 +60,8 @@ pub struct Config {
     pub kept_events: u64,
     /// How long usage is kept, and how much of it.
     pub usage: Retention,
+    /// What is unusual, and who is told.
+    pub anomalies: Anomalies,
     /// Where metadata of pods comes from; `None` for nowhere.
     pub kubernetes: Option<Kubernetes>,
     /// Whether the first bytes of a process's arguments are kept, and shown by `weir explain`.
@@ -119,6 +125,7 @@ impl Default for Config {
             detach_on_exit: false,
             kept_events: 100_000,
             usage: Retention::default(),
+            anomalies: Anomalies::default(),
             kubernetes: None,
             arguments: false,
             watch_sends: false,
@@ -180,6 +187,7 @@ struct File {
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
     usage: usage::Table,
+    anomalies: anomalies::Table,
     kubernetes: kubernetes::Table,
     arguments: Option<bool>,
     watch_sends: Option<bool>,
@@ -249,13 +257,14 @@ impl Config {
         let socket_group = file.socket_group.as_deref();
         let socket_group = socket_group.map(|name| roles::number("socket_group", name, &groups));
         let (approval, roles) = (file.approval.clone(), file.roles.clone());
-        let usage = file.usage.clone();
+        let (usage, anomalies) = (file.usage.clone(), file.anomalies.clone());
         Ok(Self {
             kubernetes: kubernetes.map_err(invalid)?,
             socket_group: socket_group.transpose().map_err(invalid)?,
             approval: approval.resolve().map_err(invalid)?,
             roles: roles.resolve(&groups).map_err(invalid)?,
             usage: usage.resolve().map_err(invalid)?,
+            anomalies: anomalies.resolve().map_err(invalid)?,
             ..Self::merge(file, overrides)
         })
     }
@@ -277,6 +286,7 @@ impl Config {
             detach_on_exit,
             kept_events,
             usage: _,
+            anomalies: _,
             kubernetes: _,
             arguments,
             watch_sends,
@@ -313,6 +323,7 @@ impl Config {
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
             usage: defaults.usage,
+            anomalies: defaults.anomalies,
             kubernetes: None,
             arguments: arguments.unwrap_or(defaults.arguments),
             watch_sends: watch_sends.unwrap_or(defaults.watch_sends),

@@ -6,6 +6,7 @@
 
 mod address_map;
 mod addresses;
+mod anomalies;
 mod approving;
 mod audit;
 mod births;
@@ -58,6 +59,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    anomalies::{AnomalyError, AnomalyView, Watching},
     approving::Decision,
     audit::{Author, VerifyError, verify_audit},
     changers::ChangerError,
@@ -89,6 +91,7 @@ use crate::{
         priority,
         resolver::{self, Answer},
         sockets::Connection,
+        webhooks::Delivered,
     },
     kube::{Update, run as follow_pods},
     store::StoreError,
@@ -141,6 +144,8 @@ enum Input {
     Pods(Update),
     /// All connections of the host.
     Connections(Vec<Connection>),
+    /// Of notices about anomalies.
+    Told(Delivered),
     /// Read the policy files again, whether they changed or not.
     Reload,
     Stop,
@@ -228,6 +233,10 @@ pub fn start(config: Config) -> Result<Daemon, StartError> {
             let _ = updates.send(Input::Pods(update));
         }));
     }
+    if let Some(anomalies) = &mut core.anomalies {
+        anomalies.tellers.start(&inputs);
+    }
+    core.tell_the_rest();
     if let Some(ring) = core.maps.refusals.take() {
         ending::start(ring, core.ended.clone()).map_err(StartError::Thread)?;
     }

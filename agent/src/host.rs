@@ -22,3 +22,4 @@ pub mod resolver;
 pub mod sock_destroy;
 pub mod sockets;
 pub mod task_cgroup;
+pub mod webhooks;

@@ -49,12 +49,13 @@ pub use lifecycle::{
 };
 pub use limits::{ConnectionLimit, Limits};
 pub use object::{
-    EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope, Spec,
+    EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope,
+    Response, Spec,
 };
 pub use parse::{parse, parse_tests};
 pub use rehearsal::{Refusable, Rehearsal, rehearse};
 pub use render::RenderError;
-pub use revoke::refuse_all;
+pub use revoke::{refuse, refuse_all};
 pub use roles::{Role, RoleRules};
 pub use set::{BuildOptions, Built, Finding, GrantStanding, OnExpired, PolicySet, Separation};
 pub use subject::{NamePattern, Parts, Subject, UserSelector};

@@ -5,6 +5,7 @@
 //! committed; a power failure may lose what came since the last checkpoint, never the file. The
 //! daemon is the only writer. Nothing here reads a clock.
 
+mod anomalies;
 mod audit;
 mod checkpoint;
 mod counters;
@@ -12,6 +13,7 @@ mod error;
 mod events;
 mod labels;
 mod lives;
+mod mutes;
 mod names;
 mod objects;
 mod pods;
@@ -21,6 +23,7 @@ mod schema;
 mod series;
 mod tallies;
 mod tasks;
+mod watched;
 
 use std::path::Path;
 
@@ -28,10 +31,12 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use self::{
+    anomalies::{Ack, AnomalyFilter, StoredAnomaly},
     audit::{AuditFilter, AuditReader, Tail, verify_audit},
     error::StoreError,
     events::{CalledPlace, CallerRecord, EventFilter, EventRecord},
     lives::{LifePlace, StoredLife},
+    mutes::Mute,
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,

@@ -285,9 +285,48 @@ complete -c weir -n "__fish_weir_using_subcommand report" -l format -d 'How it l
 json\t'For programs'"
 complete -c weir -n "__fish_weir_using_subcommand report" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from replay" -f -a "replay" -d 'Say what would have been found in recorded counts; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -f -a "list" -d 'List what was unusual, the newest first'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -f -a "show" -d 'Show one anomaly and what it was found by'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -f -a "ack" -d 'Take note of an anomaly, so that it is not listed any more'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -f -a "mute" -d 'Have nobody told of some anomalies for a time; they are kept all the same'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and not __fish_seen_subcommand_from list show ack mute replay" -f -a "replay" -d 'Say what would have been found in recorded counts; needs no agent'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l since -d 'Only those that were seen since a time, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l kind -d 'Only of this kind' -r -f -a "unusual-volume\t''
+refused-storm\t''
+first-use\t''
+dormant-woke\t''
+bypasses-gateway\t''
+unused-grant\t''"
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l identity -d 'Only of this identity' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l endpoint -d 'Only at this endpoint' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l limit -d 'How many at most' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l all -d 'Also acknowledged and muted ones'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l open -d 'Only those that go on'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from show" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from ack" -l why -d 'What it was' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from ack" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from ack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l kind -d 'Only of this kind' -r -f -a "unusual-volume\t''
+refused-storm\t''
+first-use\t''
+dormant-woke\t''
+bypasses-gateway\t''
+unused-grant\t''"
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l identity -d 'Only of identities with this name; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l endpoint -d 'Only at endpoints with this name; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l end -d 'End the mute of this number' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l for -d 'For how long, as in 2h' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l why -d 'Why nobody needs to know' -r
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -l list -d 'List the mutes that hold'
+complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from mute" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l input -d 'CSV with a header, ordered by time within each series' -r -F
 complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l output -d 'CSV to write; replaced when all is done' -r -F
 complete -c weir -n "__fish_weir_using_subcommand anomalies; and __fish_seen_subcommand_from replay" -l hints -d 'CSV of series and timestamp: something was deployed or announced then' -r -F

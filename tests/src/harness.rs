@@ -14,6 +14,7 @@ mod host;
 pub mod kube;
 mod machine;
 mod program;
+mod receiver;
 mod recorder;
 pub mod resolver;
 pub mod site;
@@ -31,6 +32,7 @@ pub use self::{
     host::Host,
     machine::{Machine, Unit},
     program::Ran,
+    receiver::Receiver,
     recorder::{ANSWER, Recorder},
     site::Site,
     workload::{Attempts, Workload},

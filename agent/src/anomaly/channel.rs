@@ -1,5 +1,7 @@
 //! One window's measure of surprise: how far from what is expected, and how rare is that here.
 
+use serde::{Deserialize, Serialize};
+
 use super::windows::Sums;
 
 /// Constants of one window.
@@ -84,7 +86,7 @@ const HEAVINESS: f32 = 0.1;
 /// The score of what is not worth an alert, at most.
 const BENEATH: f32 = 1.5;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Channel {
     /// Variance beyond that of independent calls, as a part of the square of the mean.
     spread: f32,

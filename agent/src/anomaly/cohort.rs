@@ -1,8 +1,12 @@
 //! What is usual among all series of a metric: all that is known of a newcomer.
 
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
+
 /// Busy steps of all series, in a histogram with four bins to an octave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cohort {
+    #[serde(with = "BigArray")]
     bins: [u32; Self::BINS],
     total: u32,
 }

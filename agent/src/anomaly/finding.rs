@@ -24,7 +24,8 @@ impl Window {
         Self::Day,
     ];
 
-    const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Step => "one step",
             Self::TenMinutes | Self::FirstDay => "10 minutes",
@@ -57,8 +58,10 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Finding {
+    /// In words; `step` is what a step is called, as in `a minute`.
+    #[must_use]
+    pub fn told(&self, step: &str) -> String {
         let Self {
             window,
             observed,
@@ -67,32 +70,40 @@ impl fmt::Display for Finding {
             record,
             days,
         } = *self;
-        write!(f, "{} in {}, ", amount(observed), window.name())?;
-        match window {
-            Window::FirstDay => write!(
-                f,
-                "new here, and 99 % of busy minutes elsewhere stay below {}",
-                amount(limit)
-            )?,
-            Window::Step | Window::TenMinutes | Window::Hour | Window::SixHours | Window::Day => {
-                write!(
-                    f,
-                    "expected {} (98 % stay below {})",
-                    amount(expected),
-                    amount(limit)
-                )?;
+        let span = match window {
+            Window::Step => step,
+            Window::TenMinutes
+            | Window::Hour
+            | Window::SixHours
+            | Window::Day
+            | Window::FirstDay => window.name(),
+        };
+        let [seen, mean, most, record] = [observed, expected, limit, record].map(amount);
+        let usual = match window {
+            Window::FirstDay => {
+                format!("new here, and 99 % of busy minutes elsewhere stay below {most}")
             }
-        }
-        if expected > 0.0 {
-            write!(f, "; {:.1} times", observed / expected)?;
-        }
-        write!(
-            f,
-            "; {} more than expected; most in one step so far {}; learnt from {days} {}",
-            amount(self.excess()),
-            amount(record),
-            if days == 1 { "day" } else { "days" },
+            Window::Step | Window::TenMinutes | Window::Hour | Window::SixHours | Window::Day => {
+                format!("expected {mean} (98 % stay below {most})")
+            }
+        };
+        let times = if expected > 0.0 {
+            format!("; {:.1} times", observed / expected)
+        } else {
+            String::new()
+        };
+        let excess = amount(self.excess());
+        let unit = if days == 1 { "day" } else { "days" };
+        format!(
+            "{seen} in {span}, {usual}{times}; {excess} more than expected; most in {step} so \
+             far {record}; learnt from {days} {unit}"
         )
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told("one step"))
     }
 }
 

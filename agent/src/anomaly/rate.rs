@@ -1,5 +1,7 @@
 //! The rate that is expected at a time of the day, learnt from the days before.
 
+use serde::{Deserialize, Serialize};
+
 use super::short::Short;
 
 const HOUR: i64 = 3600;
@@ -34,7 +36,7 @@ impl Bucket {
 }
 
 /// Means by hour, for working days and weekends, in values a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rate {
     hours: [[Short; 24]; 2],
     busy: [[Short; 24]; 2],

@@ -1,5 +1,7 @@
 //! One series: what is known of it, and what one more step says about it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     channel::{Channel, KINDS, Look},
     cohort::Cohort,
@@ -52,7 +54,7 @@ pub struct Reading {
 }
 
 /// All that is known of one series, in less than 704 octets.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     rate: Rate,
     windows: Windows,

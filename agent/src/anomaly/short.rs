@@ -1,8 +1,10 @@
 //! A number of 16 bits, so that what is known of a series fits into a few cache lines.
 
+use serde::{Deserialize, Serialize};
+
 /// A number from 2^-26 to 2^37, to a part in 2,000: six bits of exponent, ten of mantissa. What is
 /// less is zero, what is more is the greatest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Short(u16);
 
 impl Short {

@@ -1,9 +1,12 @@
 //! What was observed and what was expected, over windows from a step to a day.
 
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
+
 use super::{grid::Grid, short::Short};
 
 /// Sums of one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub(super) observed: f32,
     pub(super) expected: f32,
@@ -21,10 +24,13 @@ impl Sums {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Ring<const N: usize> {
+    #[serde(with = "BigArray")]
     observed: [Short; N],
+    #[serde(with = "BigArray")]
     expected: [Short; N],
+    #[serde(with = "BigArray")]
     burst: [Short; N],
 }
 
@@ -79,7 +85,7 @@ pub(super) struct Completed {
 }
 
 /// Sums in a cascade: each level's full slot becomes one slot of the next.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Windows {
     steps: Ring<10>,
     shorts: Ring<6>,

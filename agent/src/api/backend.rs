@@ -1,5 +1,6 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
+mod anomalies;
 mod audit;
 mod explain;
 mod grants;

@@ -16,13 +16,14 @@ use tokio::net::UnixStream;
 use super::{
     error::{ApiError, ErrorBody},
     types::{
-        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
-        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        Anomaly, AnomalyAck, AnomalyList, AnomalyQuery, ApplyResult, AuditExport, AuditExportQuery,
+        AuditList, AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, DenyRequest,
+        EndpointList, EndpointMatches, EventList, EventQuery, ExplainQuery, Explanation, Grant,
+        GrantDecision, GrantHistory, GrantList, GrantRequest, GrantReviewList, IdentityList,
+        IdentityRevocation, Mute, MuteList, MuteRequest, PolicyDiff, PolicyDocuments, PolicyView,
+        Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
+        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
+        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -220,6 +221,34 @@ impl Client {
 
     pub async fn suggest_grant(&self, query: &SuggestionQuery) -> Answer<Suggestion> {
         self.get("/v1/review/suggestion", query).await
+    }
+
+    pub async fn anomalies(&self, query: &AnomalyQuery) -> Answer<AnomalyList> {
+        self.get("/v1/anomalies", query).await
+    }
+
+    pub async fn anomaly(&self, id: i64) -> Answer<Anomaly> {
+        self.get(&format!("/v1/anomalies/{id}"), &()).await
+    }
+
+    pub async fn ack_anomaly(&self, id: i64, ack: &AnomalyAck) -> Answer<Anomaly> {
+        let path = format!("/v1/anomalies/{id}/ack");
+        self.send(Method::POST, &path, ack).await
+    }
+
+    pub async fn mutes(&self) -> Answer<MuteList> {
+        self.get("/v1/mutes", &()).await
+    }
+
+    pub async fn mute(&self, request: &MuteRequest) -> Answer<Mute> {
+        self.send(Method::POST, "/v1/mutes", request).await
+    }
+
+    pub async fn unmute(&self, id: i64) -> Answer<()> {
+        let path = format!("/v1/mutes/{id}");
+        self.request(Method::DELETE, &path, Vec::new())
+            .await
+            .map(drop)
     }
 
     pub async fn report(&self, query: &ReviewQuery) -> Answer<Report> {

@@ -29,6 +29,11 @@ pub struct MetricsSnapshot {
     /// Map, entries, limit.
     pub maps: Vec<(String, u64, u64)>,
     pub hooks: Vec<(String, bool)>,
+    /// Kind, all that are kept, open ones.
+    pub anomalies: Vec<(String, u64, u64)>,
+    /// Pairs of identity and endpoint that are watched, and notices that webhooks did not take;
+    /// `None`: nobody looks for anomalies.
+    pub watching: Option<(u64, u64)>,
     /// `None`: nobody is asked about pods.
     pub kubernetes: Option<PodsFreshness>,
 }
@@ -71,6 +76,7 @@ pub fn encode(snapshot: &MetricsSnapshot) -> String {
     if let Some(kubernetes) = &snapshot.kubernetes {
         register_kubernetes(&mut registry, kubernetes);
     }
+    register_anomalies(&mut registry, snapshot);
     register_usage(&mut registry, &bounded(&snapshot.rows));
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -89,6 +95,8 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         losses,
         maps,
         hooks,
+        anomalies: _,
+        watching: _,
         kubernetes: _,
     } = snapshot;
     let build = Gauges::default();
@@ -149,6 +157,33 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
             .set(i64::from(*is_up));
     }
     registry.register("hook_up", "Whether a kernel hook is attached", up);
+}
+
+fn register_anomalies(registry: &mut Registry, snapshot: &MetricsSnapshot) {
+    let Some((series, untold)) = snapshot.watching else {
+        return;
+    };
+    let (open, all) = (Gauges::default(), Counters::default());
+    for (kind, count, count_open) in &snapshot.anomalies {
+        let labels = vec![("kind", kind.clone())];
+        open.get_or_create(&labels)
+            .set(i64::try_from(*count_open).unwrap_or(i64::MAX));
+        all.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register("anomalies_open", "Anomalies that go on", open);
+    registry.register("anomalies", "Anomalies that are kept", all);
+    registry.register(
+        "watched_series",
+        "Pairs of identity and endpoint that are watched for anomalies",
+        gauge(series),
+    );
+    let counter: Counter = Counter::default();
+    counter.inc_by(untold);
+    registry.register(
+        "notices_lost",
+        "Notices of anomalies that webhooks did not take",
+        counter,
+    );
 }
 
 fn gauge(value: u64) -> Gauge {

@@ -5,6 +5,7 @@
     reason = "utoipa's macros expand to qualified names"
 )]
 
+mod anomalies;
 mod audit;
 mod grants;
 mod review;
@@ -85,6 +86,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(diff))
         .routes(routes!(apply))
         .routes(routes!(remove_object))
+        .merge(anomalies::documented())
         .merge(audit::documented())
         .merge(review::documented())
         .merge(grants::documented())

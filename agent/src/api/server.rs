@@ -30,13 +30,14 @@ use super::{
     metrics::MetricsSnapshot,
     routes,
     types::{
-        ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
-        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        Anomaly, AnomalyList, AnomalyQuery, ApplyResult, AuditExport, AuditExportQuery, AuditList,
+        AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, DenyRequest, EndpointList,
+        EndpointMatches, EventList, EventQuery, ExplainQuery, Explanation, Grant, GrantDecision,
+        GrantHistory, GrantList, GrantRequest, GrantReviewList, IdentityList, IdentityRevocation,
+        Mute, MuteList, MuteRequest, PolicyDiff, PolicyDocuments, PolicyView, Rehearsal,
+        RehearsalRequest, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList,
+        Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest, TaskStarted,
+        UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -100,9 +101,20 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
+/// What the API needs of the agent to speak of anomalies.
+#[async_trait]
+pub trait AnomalyBackend {
+    async fn anomalies(&self, query: AnomalyQuery) -> Result<AnomalyList, ApiError>;
+    async fn anomaly(&self, id: i64) -> Result<Anomaly, ApiError>;
+    async fn ack_anomaly(&self, id: i64, why: String, peer: Peer) -> Result<Anomaly, ApiError>;
+    async fn mutes(&self) -> Result<MuteList, ApiError>;
+    async fn mute(&self, request: MuteRequest, peer: Peer) -> Result<Mute, ApiError>;
+    async fn unmute(&self, id: i64, peer: Peer) -> Result<(), ApiError>;
+}
+
 /// What the API needs of the agent.
 #[async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: AnomalyBackend + Send + Sync + 'static {
     /// Who may do what.
     fn roles(&self) -> &RoleRules;
     /// Takes note that somebody asked for what is not for it.

@@ -3,6 +3,7 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC. A number that is not known is `null`,
 //! never 0, and where a number is not exact, a field beside it says how it was obtained.
 
+mod anomaly;
 mod audit;
 mod event;
 mod explain;
@@ -16,6 +17,9 @@ mod usage;
 mod who;
 
 pub use self::{
+    anomaly::{
+        Anomaly, AnomalyAck, AnomalyList, AnomalyQuery, Mute, MuteList, MuteRequest, Watching,
+    },
     audit::{
         AuditActor, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditRecord,
         AuditVerification, AuditVerifyQuery,

@@ -28,12 +28,18 @@ pub enum Action {
     InvocationHighRisk,
     /// Somebody asked for a change without being entitled to it.
     ChangeRefused,
+    /// The agent found calls unusual.
+    AnomalyFound,
+    AnomalyAcknowledged,
+    /// Nobody is told of some anomalies for a time.
+    AnomalyMuted,
+    AnomalyUnmuted,
     /// The agent found its own records other than it had left them.
     AuditTampered,
 }
 
 impl Action {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::GrantRequested,
         Self::GrantApproved,
         Self::GrantRejected,
@@ -54,6 +60,10 @@ impl Action {
         Self::InvocationRefused,
         Self::InvocationHighRisk,
         Self::ChangeRefused,
+        Self::AnomalyFound,
+        Self::AnomalyAcknowledged,
+        Self::AnomalyMuted,
+        Self::AnomalyUnmuted,
         Self::AuditTampered,
     ];
 
@@ -80,6 +90,10 @@ impl Action {
             Self::InvocationRefused => "invocation-refused",
             Self::InvocationHighRisk => "invocation-high-risk",
             Self::ChangeRefused => "change-refused",
+            Self::AnomalyFound => "anomaly-found",
+            Self::AnomalyAcknowledged => "anomaly-acknowledged",
+            Self::AnomalyMuted => "anomaly-muted",
+            Self::AnomalyUnmuted => "anomaly-unmuted",
             Self::AuditTampered => "audit-tampered",
         }
     }

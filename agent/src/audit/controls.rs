@@ -95,6 +95,7 @@ const NETWORK: Control = csf(
 );
 const MONITORING: Control = csf("DE.CM-01", "network traffic is monitored for bad events");
 const RUNTIME: Control = csf("DE.CM-09", "software and runtimes are monitored");
+const ANOMALIES: Control = csf("DE.AE-02", "unusual events are analysed");
 const CONTAINMENT: Control = csf("RS.MI-01", "incidents are contained");
 const INTEGRITY: Control = csf(
     "RS.AN-06",
@@ -187,6 +188,18 @@ pub const fn controls(action: Action) -> &'static [Control] {
             OBSERVABILITY,
         ],
         Action::ChangeRefused => &[RIGHTS, ACCOUNTABLE, PRIVILEGES, COMPLIANCE],
+        Action::AnomalyFound => &[
+            ANOMALIES,
+            MONITORING,
+            IN_PRODUCTION,
+            TOOLS,
+            ROGUES,
+            OBSERVABILITY,
+        ],
+        Action::AnomalyAcknowledged => &[ANOMALIES, OVERSIGHT, ROGUES, OBSERVABILITY],
+        Action::AnomalyMuted | Action::AnomalyUnmuted => {
+            &[MONITORING, EXCEPTIONS, OVERSIGHT, TRUST, OBSERVABILITY]
+        }
         Action::AuditTampered => &[INTEGRITY, LOGS, TRANSPARENCY, ROGUES, OBSERVABILITY],
     }
 }

@@ -96,13 +96,18 @@ const fn classify(action: Option<Action>) -> ((u32, u32), u32) {
         }
         Action::GrantActivated | Action::BreakGlass => (ENTITY_MANAGEMENT, 10),
         Action::GrantExpired => (ENTITY_MANAGEMENT, 11),
-        Action::GrantApproved | Action::GrantRejected | Action::ChangeRefused => {
-            (ENTITY_MANAGEMENT, OTHER)
-        }
+        Action::GrantApproved
+        | Action::GrantRejected
+        | Action::ChangeRefused
+        | Action::AnomalyAcknowledged
+        | Action::AnomalyMuted
+        | Action::AnomalyUnmuted => (ENTITY_MANAGEMENT, OTHER),
         Action::AgentStarted => (LIFECYCLE, 3),
         Action::AgentStopped => (LIFECYCLE, 4),
         Action::ModeChanged | Action::CoverageChanged | Action::AuditTampered => (LIFECYCLE, OTHER),
-        Action::InvocationRefused | Action::InvocationHighRisk => (API_ACTIVITY, OTHER),
+        Action::InvocationRefused | Action::InvocationHighRisk | Action::AnomalyFound => {
+            (API_ACTIVITY, OTHER)
+        }
     }
 }
 
@@ -115,7 +120,8 @@ const fn severity(action: Option<Action>) -> u32 {
             Action::InvocationRefused
             | Action::ChangeRefused
             | Action::ModeChanged
-            | Action::CoverageChanged,
+            | Action::CoverageChanged
+            | Action::AnomalyFound,
         ) => 3,
         Some(
             Action::GrantRequested
@@ -127,6 +133,9 @@ const fn severity(action: Option<Action>) -> u32 {
             | Action::DenyAdded
             | Action::DenyRemoved
             | Action::PolicyApplied
+            | Action::AnomalyAcknowledged
+            | Action::AnomalyMuted
+            | Action::AnomalyUnmuted
             | Action::PolicyDeleted
             | Action::AgentStarted
             | Action::AgentStopped

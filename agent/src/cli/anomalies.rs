@@ -2,18 +2,19 @@
 
 mod input;
 mod replay;
+mod told;
 
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
 use self::replay::{Replay, ReplayError};
-use super::{Answer, output::Out};
-use crate::anomaly::Metric;
+use super::{Answer, ask, output::Out};
+use crate::{anomaly::Metric, api::client::Client};
 
 /// Find calls that are unusual for whoever makes them
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  weir anomalies replay --input calls.csv --output scores.csv")]
+#[command(after_help = "Example:\n  weir anomalies list")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -21,6 +22,32 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List what was unusual, the newest first
+    ///
+    /// Without --all, what nobody has acknowledged yet and what is not muted.
+    #[command(after_help = "Example:\n  weir anomalies list --open")]
+    List(told::ListArgs),
+    /// Show one anomaly and what it was found by
+    #[command(after_help = "Example:\n  weir anomalies show 7")]
+    Show {
+        id: i64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take note of an anomaly, so that it is not listed any more
+    #[command(after_help = "Example:\n  weir anomalies ack 7 --why \"load test, see OPS-12\"")]
+    Ack {
+        id: i64,
+        /// What it was
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Have nobody told of some anomalies for a time; they are kept all the same
+    #[command(
+        after_help = "Example:\n  weir anomalies mute --identity ci-runner.service --for 2h --why \"load test\""
+    )]
+    Mute(told::MuteArgs),
     /// Say what would have been found in recorded counts; needs no agent
     ///
     /// Reads the columns timestamp and value, and series and metric where they are, whatever else
@@ -73,8 +100,12 @@ enum Profile {
 }
 
 impl Args {
-    pub(super) fn run(self, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+    pub(super) fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         match self.command {
+            Command::List(args) => ask(args.run(client, out)),
+            Command::Show { id, json } => ask(told::show(client, id, json, out)),
+            Command::Ack { id, why } => ask(told::ack(client, id, why, out)),
+            Command::Mute(args) => ask(args.run(client, out)),
             Command::Replay {
                 input,
                 output,

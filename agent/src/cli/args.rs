@@ -115,6 +115,19 @@ impl From<SubjectArgs> for SubjectSpec {
     }
 }
 
+/// An instant so long after `now`.
+///
+/// # Errors
+///
+/// When that is no duration.
+pub(super) fn after(now: Timestamp, duration: &str) -> anyhow::Result<Timestamp> {
+    let span = duration.parse::<Span>();
+    let span = span.with_context(|| format!("`{duration}` is no duration such as 2h"))?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
+        .and_then(|length| now.checked_add(length))
+        .with_context(|| format!("`{duration}` ends at no time that can be told"))
+}
+
 /// An instant: RFC 3339, or how long ago.
 ///
 /// # Errors

@@ -38,6 +38,7 @@ pub(super) struct Chores {
 enum Chore {
     Look,
     Drain,
+    KeepWatch,
     Search,
     /// Where the kernel does not tell of cgroups.
     SearchInstead,
@@ -55,7 +56,7 @@ enum Chore {
     ForgetProcesses(Vec<u32>),
 }
 
-const SWEEP: [Chore; 11] = [
+const SWEEP: [Chore; 12] = [
     Chore::SearchInstead,
     Chore::Rename,
     Chore::ForgetCgroups,
@@ -67,6 +68,7 @@ const SWEEP: [Chore; 11] = [
     Chore::BelieveNameServers,
     Chore::UpdateAddresses,
     Chore::PruneUsage,
+    Chore::KeepWatch,
 ];
 
 impl Chores {
@@ -134,7 +136,13 @@ impl Core {
         let at = now();
         match chore {
             Chore::Look => self.look(),
-            Chore::Drain => self.drain(),
+            Chore::Drain => {
+                self.drain();
+                self.look_for_anomalies();
+            }
+            Chore::KeepWatch => {
+                return self.keep_what_was_learnt(false).then_some(Chore::KeepWatch);
+            }
             Chore::Search => self.search(),
             Chore::SearchInstead if self.hears_of_cgroups => {}
             Chore::SearchInstead => self.search(),

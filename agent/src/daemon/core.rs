@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::{
     Input,
     addresses::{AddressBook, Wanted},
+    anomalies::Anomalies,
     audit::{Prover, Refusals, risky_endpoints},
     chores::Chores,
     ending::EndedCounts,
@@ -77,6 +78,8 @@ pub struct Core {
     pub(super) running: Running,
     pub(super) lives: Lives,
     pub(super) refusals: Refusals,
+    /// `None`: nobody looks for any.
+    pub(super) anomalies: Option<Anomalies>,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,
@@ -132,6 +135,7 @@ impl Core {
         self.attached = Attached::none();
         self.take_all_events();
         self.drain();
+        self.keep_what_was_learnt(true);
         self.record_stop();
         if self.config.detach_on_exit {
             match detach_all(&self.config.pin_dir) {
@@ -171,6 +175,7 @@ impl Core {
             Input::Resolved(answer) => self.learn(&answer),
             Input::Pods(update) => self.take_pods(update),
             Input::Connections(found) => self.judge_connections(&found),
+            Input::Told(delivered) => self.note_delivery(&delivered),
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
@@ -226,9 +231,10 @@ impl Core {
                     .drain(self.maps.generation, &rows, &clock, &is_risky, at.wall)
                     .map_err(|error| error_chain(&error))
             });
-        if let Err(error) = result {
+        match result {
+            Ok(added) => self.watch_counts(&added, at.wall),
             // Nothing is lost: the kernel keeps counting and the next drain takes it all.
-            tracing::error!(error, "counters not taken over");
+            Err(error) => tracing::error!(error, "counters not taken over"),
         }
     }
 
@@ -239,6 +245,7 @@ impl Core {
             return 0;
         }
         self.note_flows(&events);
+        self.note_versions(&events);
         let at = now();
         let processes = ProcessReader {
             maps: &self.maps.processes,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     Core, Input, StartError,
     addresses::{AddressBook, Wanted},
+    anomalies::Anomalies,
     audit::{DATABASE, Prover, Refusals},
     core::files_seen,
     labels::Labeller,
@@ -72,6 +73,7 @@ impl Core {
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let lives = Lives::recover(&mut store)?;
+        let anomalies = Anomalies::recover(&config, &store, now().wall)?;
         let (running, policy_errors) = Running::first(&config, &mut store, &lives)?;
         let mut core = Self {
             files_seen: files_seen(&config.policy_dir),
@@ -105,6 +107,7 @@ impl Core {
             running,
             lives,
             refusals: Refusals::default(),
+            anomalies,
             policy_errors,
             hosts,
             scope,

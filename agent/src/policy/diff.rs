@@ -123,6 +123,8 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
         validity,
         limits,
         requires_approval,
+        gateway,
+        on_anomaly,
     } = old;
     vec![
         ("spec.subjects", *subjects != new.subjects),
@@ -137,6 +139,8 @@ fn of_grant(old: &InvocationGrant, new: &InvocationGrant) -> Differences {
         ),
         ("spec.notAfter or ttl", validity.end != new.validity.end),
         ("spec.limits", *limits != new.limits),
+        ("spec.gateway", *gateway != new.gateway),
+        ("spec.onAnomaly", *on_anomaly != new.on_anomaly),
     ]
 }
 

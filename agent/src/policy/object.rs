@@ -43,6 +43,35 @@ pub struct InvocationGrant {
     pub limits: Limits,
     /// Another person must approve it, whatever rules say.
     pub requires_approval: bool,
+    /// The subjects call models through these endpoints; that they call another one directly is an
+    /// anomaly.
+    pub gateway: bool,
+    /// What happens by itself when a subject calls unusually often.
+    pub on_anomaly: Response,
+}
+
+/// What is done about an anomaly, besides telling it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Response {
+    #[default]
+    Notify,
+    /// The identity is refused the endpoint for some minutes, again and again while it goes on.
+    Throttle,
+    /// The identity is refused the endpoint until somebody lets it through again.
+    Suspend,
+}
+
+impl Response {
+    pub const ALL: [Self; 3] = [Self::Notify, Self::Throttle, Self::Suspend];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Throttle => "throttle",
+            Self::Suspend => "suspend",
+        }
+    }
 }
 
 /// Refuses the subjects whatever grants say.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use self::subject::SubjectWire;
 use super::{
     ConnectionLimit, EgressDeny, End, InvocationGrant, Limits, Object, PostureRule, PostureScope,
-    Spec, object::API_VERSION,
+    Response, Spec, object::API_VERSION,
 };
 use crate::endpoint::{Endpoint, Plane};
 
@@ -118,6 +118,10 @@ struct SpecWire<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<LimitsWire>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_anomaly: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'o str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ungranted: Option<&'static str>,
@@ -208,6 +212,8 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         validity,
         limits,
         requires_approval,
+        gateway,
+        on_anomaly,
     } = grant;
     let (not_after, ttl) = match validity.end {
         End::Never => (None, None),
@@ -222,6 +228,8 @@ fn grant_wire(grant: &InvocationGrant) -> SpecWire<'_> {
         ticket: ticket.as_deref(),
         limits: (!limits.is_none()).then(|| limits.into()),
         approval: requires_approval.then_some("required"),
+        gateway: gateway.then_some(true),
+        on_anomaly: (*on_anomaly != Response::Notify).then_some(on_anomaly.name()),
         not_before: validity.not_before.map(|instant| instant.to_string()),
         not_after,
         ttl,

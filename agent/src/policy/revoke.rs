@@ -1,4 +1,4 @@
-//! The deny rule that takes every right of one identity.
+//! The deny rule that takes rights of one identity.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,6 +12,12 @@ use crate::{endpoint::Plane, identity::Labels};
 /// Refuses whoever has these labels everything. `None` if no subject could select it alone.
 #[must_use]
 pub fn refuse_all(key: &str, labels: &Labels, why: &str) -> Option<Object> {
+    refuse(&name_for("revoked", key), labels, ALL_ENDPOINTS, why)
+}
+
+/// Refuses whoever has these labels an endpoint. `None` as above.
+#[must_use]
+pub fn refuse(name: &str, labels: &Labels, endpoint: &str, why: &str) -> Option<Object> {
     let parts = Parts {
         // It may have another image tomorrow.
         image: None,
@@ -22,7 +28,7 @@ pub fn refuse_all(key: &str, labels: &Labels, why: &str) -> Option<Object> {
     }
     let rule = EgressDeny {
         subjects: vec![Subject::Parts(Arc::new(parts))],
-        endpoints: vec![ALL_ENDPOINTS.to_owned()],
+        endpoints: vec![endpoint.to_owned()],
         planes: BTreeSet::from(Plane::ALL),
         cidrs: Vec::new(),
         ports: BTreeSet::from([ANY_PORT]),
@@ -30,7 +36,7 @@ pub fn refuse_all(key: &str, labels: &Labels, why: &str) -> Option<Object> {
     };
     Some(Object {
         metadata: Metadata {
-            name: name_for("revoked", key),
+            name: name.to_owned(),
             ..Metadata::default()
         },
         spec: Spec::EgressDeny(rule),

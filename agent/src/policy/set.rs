@@ -1,5 +1,6 @@
 //! Objects that fit together: the whole policy of a host.
 
+mod anomalies;
 mod checks;
 mod duties;
 mod governing;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    End, InvocationGrant, Limits, Object, Parts, RenderError, Subject, Validity,
+    End, InvocationGrant, Limits, Object, Parts, RenderError, Response, Subject, Validity,
     subject::{name_for, selected},
 };
 use crate::{endpoint::Plane, identity::Identity};
@@ -93,6 +93,8 @@ pub fn suggest(evidence: &Evidence<'_>) -> Result<String, SuggestError> {
         },
         limits: Limits::default(),
         requires_approval: false,
+        gateway: false,
+        on_anomaly: Response::Notify,
     };
     let object = Object::of_grant(&name_for("suggested", &key), &grant).to_yaml()?;
     Ok(comments(evidence, &key, &others)? + &object)

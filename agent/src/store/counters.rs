@@ -28,7 +28,7 @@ use crate::{
 
 impl Store {
     /// Adds what has been counted since the last reading of the same maps to the usage of this
-    /// minute. Returns how many rows had changed.
+    /// minute. Returns what has been added.
     ///
     /// One transaction moves both the usage and the mark up to which it was taken over, so a kill
     /// at any instant neither loses nor doubles a count. `generation` is the random number of a
@@ -46,7 +46,7 @@ impl Store {
         clock: &dyn Fn(u64) -> Timestamp,
         is_risky: &dyn Fn(EndpointId) -> bool,
         now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<(CounterKey, Counts)>, StoreError> {
         let what = "take over counters";
         // Until what is added is kept, nobody knows how many rows there are.
         let mut room = self.room.take();
@@ -56,7 +56,7 @@ impl Store {
             .and_then(|mut statement| statement.execute([to_sql(generation)]))
             .attempt(what)?;
         let minute = minute_of(now);
-        let mut changed = 0;
+        let mut added = Vec::new();
         for (key, counters) in rows {
             let before = watermark(&transaction, generation, key).attempt(what)?;
             // A row that was removed and made again counts from zero.
@@ -69,11 +69,11 @@ impl Store {
             let tally = tally(&delta.counts, is_risky(key.endpoint));
             tallies::add(&transaction, key, &tally, now).attempt(what)?;
             set_watermark(&transaction, generation, key, &counters.counts).attempt(what)?;
-            changed += 1;
+            added.push((*key, delta.counts));
         }
         transaction.commit().attempt(what)?;
         self.room = room;
-        Ok(changed)
+        Ok(added)
     }
 
     /// Usage in these periods, one row for each combination.

@@ -87,10 +87,11 @@ fn drain(
     generation: u64,
     rows: &[(CounterKey, Counters)],
     at: Timestamp,
-) -> u64 {
+) -> usize {
     store
         .drain(generation, rows, &|_| at, &|_| false, at)
         .expect("a drain")
+        .len()
 }
 
 /// All of the time if none is told.

@@ -73,6 +73,10 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
                 (name.unwrap_or_default(), group.counts.attempts())
             })
             .collect(),
+        anomalies: core.anomaly_counts().map_err(failed)?,
+        watching: core
+            .watching()
+            .map(|watching| (watching.series, watching.untold)),
         losses: view
             .losses
             .iter()

@@ -163,6 +163,7 @@ const fn is_exception(action: Action) -> bool {
             | Action::DenyRemoved
             | Action::PolicyDeleted
             | Action::ChangeRefused
+            | Action::AnomalyMuted
             | Action::AuditTampered
     )
 }

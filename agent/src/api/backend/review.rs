@@ -63,6 +63,10 @@ pub(super) fn histories(records: &[Record]) -> BTreeMap<String, History> {
             | Action::InvocationRefused
             | Action::InvocationHighRisk
             | Action::ChangeRefused
+            | Action::AnomalyFound
+            | Action::AnomalyAcknowledged
+            | Action::AnomalyMuted
+            | Action::AnomalyUnmuted
             | Action::AuditTampered => {}
         }
     }

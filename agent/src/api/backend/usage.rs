@@ -247,7 +247,7 @@ fn unknown(what: &str, name: &str, list: &str) -> ApiError {
     )
 }
 
-fn identity_id(names: &Names, name: &str) -> Result<IdentityId, ApiError> {
+pub(super) fn identity_id(names: &Names, name: &str) -> Result<IdentityId, ApiError> {
     let mut known = names.identities.iter();
     let found = known.find(|(_, known)| *known == name);
     found
@@ -255,7 +255,7 @@ fn identity_id(names: &Names, name: &str) -> Result<IdentityId, ApiError> {
         .ok_or_else(|| unknown("identity", name, "weir identities"))
 }
 
-fn endpoint_id(names: &Names, name: &str) -> Result<EndpointId, ApiError> {
+pub(super) fn endpoint_id(names: &Names, name: &str) -> Result<EndpointId, ApiError> {
     let mut known = names.endpoints.iter();
     let found = known.find(|(_, known)| *known == name);
     found

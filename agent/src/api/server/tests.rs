@@ -29,6 +29,28 @@ fn refuse<T>() -> Result<T, ApiError> {
 }
 
 #[async_trait]
+impl AnomalyBackend for Fake {
+    async fn anomalies(&self, _: AnomalyQuery) -> Result<AnomalyList, ApiError> {
+        refuse()
+    }
+    async fn anomaly(&self, _: i64) -> Result<Anomaly, ApiError> {
+        refuse()
+    }
+    async fn ack_anomaly(&self, _: i64, _: String, _: Peer) -> Result<Anomaly, ApiError> {
+        refuse()
+    }
+    async fn mutes(&self) -> Result<MuteList, ApiError> {
+        refuse()
+    }
+    async fn mute(&self, _: MuteRequest, _: Peer) -> Result<Mute, ApiError> {
+        refuse()
+    }
+    async fn unmute(&self, _: i64, _: Peer) -> Result<(), ApiError> {
+        refuse()
+    }
+}
+
+#[async_trait]
 impl Backend for Fake {
     fn roles(&self) -> &RoleRules {
         &ROLES
@@ -335,6 +357,11 @@ async fn every_route_is_in_the_served_document() {
     let paths = document["paths"].as_object().expect("paths");
     let found: BTreeSet<_> = paths.keys().map(String::as_str).collect();
     let expected = BTreeSet::from([
+        "/v1/anomalies",
+        "/v1/anomalies/{id}",
+        "/v1/anomalies/{id}/ack",
+        "/v1/mutes",
+        "/v1/mutes/{id}",
         "/v1/audit",
         "/v1/audit/export",
         "/v1/audit/verify",

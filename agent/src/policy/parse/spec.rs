@@ -12,7 +12,8 @@ use super::{
 use crate::{
     endpoint::{Endpoint, HostPattern, Plane, Risk, Source},
     policy::{
-        EgressDeny, End, InvocationGrant, Kind, PostureRule, PostureScope, Spec, Subject, Validity,
+        EgressDeny, End, InvocationGrant, Kind, PostureRule, PostureScope, Response, Spec, Subject,
+        Validity,
     },
 };
 
@@ -35,6 +36,8 @@ const GRANT: Allowed = Allowed {
         "notAfter",
         "ttl",
         "limits",
+        "gateway",
+        "onAnomaly",
     ],
     unenforceable: &[],
 };
@@ -177,6 +180,10 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         .get("approval")
         .and_then(|field| reader.word(field, &[()], |()| "required"))
         .is_some();
+    let gateway = fields.get("gateway").and_then(|field| reader.flag(field));
+    let on_anomaly = fields
+        .get("onAnomaly")
+        .and_then(|field| reader.word(field, &Response::ALL, Response::name));
     let validity = validity(reader, &fields);
     let limits = fields
         .get("limits")
@@ -190,6 +197,8 @@ fn grant(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<InvocationGrant> 
         validity,
         limits: limits.unwrap_or_default(),
         requires_approval,
+        gateway: gateway.unwrap_or_default(),
+        on_anomaly: on_anomaly.unwrap_or_default(),
     })
 }
 

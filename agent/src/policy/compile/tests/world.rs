@@ -19,7 +19,8 @@ use crate::{
     identity::{Identity, Labels, LocalUser},
     policy::{
         ClockAnchor, EgressDeny, End, InvocationGrant, Limits, NamePattern, Numbers, Parts,
-        PolicySet, PostureRule, PostureScope, Span, Subject, UserSelector, Validity, set::Grant,
+        PolicySet, PostureRule, PostureScope, Response, Span, Subject, UserSelector, Validity,
+        set::Grant,
     },
 };
 
@@ -332,6 +333,8 @@ fn grant() -> impl Strategy<Value = Grant> {
                 validity,
                 limits: Limits::default(),
                 requires_approval: false,
+                gateway: false,
+                on_anomaly: Response::Notify,
             };
             Grant {
                 grant,
