@@ -1,6 +1,7 @@
 //! Answers the API's questions from the daemon: wire types in, wire types out.
 
 mod audit;
+mod events;
 mod explain;
 mod grants;
 mod metrics;
@@ -136,11 +137,11 @@ impl Backend for DaemonBackend {
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError> {
-        self.ask(move |core| usage::usage(core, &query)).await
+        usage::usage(self, query).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<EventList, ApiError> {
-        self.ask(move |core| usage::events(core, &query)).await
+        self.ask(move |core| events::events(core, &query)).await
     }
 
     async fn identities(&self) -> Result<IdentityList, ApiError> {
