@@ -13,12 +13,14 @@ mod error;
 mod events;
 mod labels;
 mod lives;
+mod measured;
 mod mutes;
 mod names;
 mod objects;
 mod pods;
 mod process_usage;
 mod pruning;
+mod reading;
 mod schema;
 mod series;
 mod tallies;
@@ -40,6 +42,7 @@ pub use self::{
     names::{KnownIdentity, Names, RuleKind},
     objects::{Removed, Snapshot, StoredObject},
     pods::StoredPod,
+    reading::UsageReader,
     tasks::StoredTask,
 };
 use self::{checkpoint::Checkpoints, error::Attempt, series::Room};

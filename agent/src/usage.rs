@@ -1,15 +1,17 @@
 //! Usage: counts per identity, endpoint and grant, and how they add up. Pure.
 
 pub mod adding;
+pub mod measured;
 pub mod period;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_common::{
     counter::Counts, destination::EndpointId, identity::IdentityId, policy::RuleId, verdict::Reason,
 };
 use jiff::Timestamp;
 
+use self::adding::{Sums, Total};
 use crate::identity::{LabelKey, Labels};
 
 /// Whom and what a row counts for that had no place of its own in its minute, hour or day: they are
@@ -50,6 +52,17 @@ impl Key {
     #[must_use]
     pub const fn is_about_process(self) -> bool {
         matches!(self, Self::Exe | Self::User)
+    }
+
+    /// The value of what no event told of.
+    const fn unknown(self) -> Value {
+        match self {
+            Self::User => Value::User(None),
+            Self::Exe => Value::Exe(None),
+            Self::Identity | Self::Endpoint | Self::Rule | Self::Reason | Self::Label(_) => {
+                Value::Label(None)
+            }
+        }
     }
 }
 
@@ -103,6 +116,18 @@ pub struct Group {
 }
 
 impl Group {
+    /// Bytes are not looked at yet.
+    const fn new(values: Vec<Value>, total: Total) -> Self {
+        Self {
+            values,
+            counts: total.counts,
+            connections_quality: Quality::Exact,
+            bytes_quality: Quality::Unknown,
+            first_seen: total.first_seen,
+            last_seen: total.last_seen,
+        }
+    }
+
     /// Allowed connections whose bytes are not counted: still open, or UDP.
     #[must_use]
     pub const fn connections_without_bytes(&self) -> u64 {
@@ -120,119 +145,170 @@ impl Group {
     }
 }
 
-/// Adds rows up, most connections first. `labels` are asked if `by` names one of them.
-///
-/// Bytes are counted when a connection ends, under the rule that holds then: exact for identity
-/// and endpoint, which cannot change, but only inferred for rule and reason, which can.
-#[must_use]
-pub fn group(rows: &[UsageRow], by: &[Key], labels: &BTreeMap<IdentityId, Labels>) -> Vec<Group> {
-    let values = rows.iter().map(|row| {
-        let values: Vec<_> = by.iter().map(|key| value(row, *key, labels)).collect();
-        (values, row.counts, row.first_seen, row.last_seen)
-    });
-    let mut groups = add_up(values);
-    let is_inferred = by.iter().any(|key| matches!(key, Key::Rule | Key::Reason));
-    for group in &mut groups {
-        let is_partial = group.connections_without_bytes() > 0;
-        group.bytes_quality = match (group.counts.closed, is_inferred, is_partial) {
-            (0, _, _) => Quality::Unknown,
-            (_, true, _) => Quality::Inferred,
-            (_, false, true) => Quality::LowerBound,
-            (_, false, false) => Quality::Exact,
-        };
-    }
-    busiest_first(&mut groups);
-    groups
+/// How to add rows up.
+#[derive(Debug)]
+pub struct Grouping<'g> {
+    by: &'g [Key],
+    /// Asked if a key is a label.
+    labels: &'g BTreeMap<IdentityId, Labels>,
+    /// Whatever else there is becomes one group without values.
+    own: Option<BTreeSet<Vec<Value>>>,
 }
 
-/// As [`group`], by what events told of processes. `counted` is what the counters say about the same
-/// time: what is missing of it was not told, and stands by itself.
-#[must_use]
-pub fn group_processes(
-    rows: &[ProcessRow],
-    by: &[Key],
-    labels: &BTreeMap<IdentityId, Labels>,
-    counted: &[UsageRow],
-) -> Vec<Group> {
-    let values = rows.iter().map(|row| {
-        let values: Vec<_> = by
-            .iter()
-            .map(|key| process_value(row, *key, labels))
-            .collect();
-        (values, row.counts, row.first_seen, row.last_seen)
-    });
-    let mut groups = add_up(values);
-    let told = total(rows.iter().map(|row| &row.counts));
-    let all = total(counted.iter().map(|row| &row.counts));
-    let missing = Counts {
-        connects_allowed: all.connects_allowed.saturating_sub(told.connects_allowed),
-        connects_denied: all.connects_denied.saturating_sub(told.connects_denied),
-        connects_would_deny: all
-            .connects_would_deny
-            .saturating_sub(told.connects_would_deny),
-        ..Counts::default()
-    };
-    let is_complete = connects(&missing) == 0;
-    for group in &mut groups {
-        if !is_complete {
-            group.connections_quality = Quality::LowerBound;
+impl<'g> Grouping<'g> {
+    #[must_use]
+    pub const fn new(by: &'g [Key], labels: &'g BTreeMap<IdentityId, Labels>) -> Self {
+        Self {
+            by,
+            labels,
+            own: None,
         }
-        group.bytes_quality = match (group.counts.closed, group.connections_without_bytes()) {
-            (0, _) => Quality::Unknown,
-            (_, 0) if is_complete => Quality::Exact,
-            (_, _) => Quality::LowerBound,
-        };
     }
-    let first = counted.iter().map(|row| row.first_seen).min();
-    let last = counted.iter().map(|row| row.last_seen).max();
-    if let (false, Some(first_seen), Some(last_seen)) = (is_complete, first, last) {
-        let unknown = |key: &Key| match key {
-            Key::User => Value::User(None),
-            Key::Exe => Value::Exe(None),
-            Key::Identity | Key::Endpoint | Key::Rule | Key::Reason | Key::Label(_) => {
-                Value::Label(None)
+
+    /// As this one, with everything but these groups in one without values.
+    #[must_use]
+    pub fn only<'v>(&self, groups: impl Iterator<Item = &'v Group>) -> Self {
+        Self {
+            own: Some(groups.map(|group| group.values.clone()).collect()),
+            ..*self
+        }
+    }
+
+    /// Adds rows up, most connections first.
+    ///
+    /// Bytes are counted when a connection ends, under the rule that holds then: exact for identity
+    /// and endpoint, which cannot change, but only inferred for rule and reason, which can.
+    #[must_use]
+    pub fn group<'r>(&self, rows: impl IntoIterator<Item = &'r UsageRow>) -> Vec<Group> {
+        let is_inferred = |key: &Key| matches!(key, Key::Rule | Key::Reason);
+        let is_inferred = self.by.iter().any(is_inferred);
+        let mut groups = groups(self.sums(rows));
+        for group in &mut groups {
+            let is_partial = group.connections_without_bytes() > 0;
+            group.bytes_quality = match (group.counts.closed, is_inferred, is_partial) {
+                (0, _, _) => Quality::Unknown,
+                (_, true, _) => Quality::Inferred,
+                (_, false, true) => Quality::LowerBound,
+                (_, false, false) => Quality::Exact,
+            };
+        }
+        groups
+    }
+
+    /// As [`Grouping::group`], by what events told of processes. `untold` is what the counters say
+    /// beyond that.
+    #[must_use]
+    pub fn group_processes<'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r ProcessRow>,
+        untold: Untold,
+    ) -> Vec<Group> {
+        let mut sums = self.sums(rows);
+        let unknown = self.place(self.by.iter().map(|key| key.unknown()).collect());
+        if let Untold::Shown(missing) = untold {
+            sums.add(unknown.clone(), missing);
+        }
+        let is_complete = untold == Untold::Nothing;
+        let mut groups = groups(sums);
+        for group in &mut groups {
+            if !is_complete && (group.values.is_empty() || group.values != unknown) {
+                group.connections_quality = Quality::LowerBound;
             }
-        };
-        groups.push(Group {
-            values: by.iter().map(unknown).collect(),
-            counts: missing,
-            connections_quality: Quality::Exact,
-            bytes_quality: Quality::Unknown,
-            first_seen,
-            last_seen,
-        });
+            group.bytes_quality = match (group.counts.closed, group.connections_without_bytes()) {
+                (0, _) => Quality::Unknown,
+                (_, 0) if is_complete => Quality::Exact,
+                (_, _) => Quality::LowerBound,
+            };
+        }
+        groups
     }
-    busiest_first(&mut groups);
-    groups
-}
 
-fn total<'c>(counts: impl Iterator<Item = &'c Counts>) -> Counts {
-    counts.fold(Counts::default(), |sum, counts| sum.saturating_add(counts))
-}
-
-fn add_up(rows: impl Iterator<Item = (Vec<Value>, Counts, Timestamp, Timestamp)>) -> Vec<Group> {
-    let mut groups: BTreeMap<Vec<Value>, Group> = BTreeMap::new();
-    for (values, counts, first_seen, last_seen) in rows {
-        let group = groups.entry(values.clone()).or_insert_with(|| Group {
-            values,
-            counts: Counts::default(),
-            connections_quality: Quality::Exact,
-            bytes_quality: Quality::Unknown,
-            first_seen,
-            last_seen,
-        });
-        group.counts = group.counts.saturating_add(&counts);
-        group.first_seen = group.first_seen.min(first_seen);
-        group.last_seen = group.last_seen.max(last_seen);
+    fn sums<'r, R: Row + 'r>(&self, rows: impl IntoIterator<Item = &'r R>) -> Sums<Vec<Value>> {
+        let mut sums = Sums::new();
+        for row in rows {
+            let values = self.by.iter().map(|key| row.value(*key, self.labels));
+            sums.add(self.place(values.collect()), row.total());
+        }
+        sums
     }
-    groups.into_values().collect()
+
+    fn place(&self, values: Vec<Value>) -> Vec<Value> {
+        match &self.own {
+            Some(own) if !own.contains(&values) => Vec::new(),
+            Some(_) | None => values,
+        }
+    }
 }
 
-fn busiest_first(groups: &mut [Group]) {
+/// Most connections first.
+fn groups(sums: Sums<Vec<Value>>) -> Vec<Group> {
+    let groups = sums.into_iter();
+    let groups = groups.map(|(values, total)| Group::new(values, total));
+    let mut groups: Vec<_> = groups.collect();
     groups.sort_by(|a, b| {
         let most = connects(&b.counts).cmp(&connects(&a.counts));
         most.then_with(|| a.values.cmp(&b.values))
     });
+    groups
+}
+
+/// What was counted and no event told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    Nothing,
+    /// It stands by itself.
+    Shown(Total),
+    /// Some of it may belong to what is asked for, and nobody knows how much.
+    Hidden,
+}
+
+impl Untold {
+    /// `told` and `counted` are of the same time, identities and endpoints.
+    #[must_use]
+    pub fn of<'r>(
+        told: impl IntoIterator<Item = &'r ProcessRow>,
+        counted: impl IntoIterator<Item = &'r UsageRow>,
+    ) -> Self {
+        let Some(all) = sum(counted.into_iter().map(Row::total)) else {
+            return Self::Nothing;
+        };
+        let told = sum(told.into_iter().map(Row::total));
+        let told = told.map(|told| told.counts).unwrap_or_default();
+        let all_counts = all.counts;
+        let counts = Counts {
+            connects_allowed: all_counts
+                .connects_allowed
+                .saturating_sub(told.connects_allowed),
+            connects_denied: all_counts
+                .connects_denied
+                .saturating_sub(told.connects_denied),
+            connects_would_deny: all_counts
+                .connects_would_deny
+                .saturating_sub(told.connects_would_deny),
+            ..Counts::default()
+        };
+        if connects(&counts) == 0 {
+            return Self::Nothing;
+        }
+        Self::Shown(Total { counts, ..all })
+    }
+
+    /// As it is where only some processes are asked for.
+    #[must_use]
+    pub const fn hidden(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Shown(_) | Self::Hidden => Self::Hidden,
+        }
+    }
+}
+
+/// All of it together; `None` if there is nothing.
+fn sum(totals: impl Iterator<Item = Total>) -> Option<Total> {
+    totals.reduce(|mut sum, total| {
+        sum.absorb(&total);
+        sum
+    })
 }
 
 const fn connects(counts: &Counts) -> u64 {
@@ -242,36 +318,62 @@ const fn connects(counts: &Counts) -> u64 {
         .saturating_add(counts.connects_would_deny)
 }
 
-fn value(row: &UsageRow, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
-    match key {
-        Key::Identity => Value::Identity(row.identity),
-        Key::Endpoint => Value::Endpoint(row.endpoint),
-        Key::Rule => Value::Rule(row.rule),
-        Key::Reason => Value::Reason(row.reason),
-        Key::Label(key) => {
-            let labels = labels.get(&row.identity);
-            Value::Label(labels.and_then(|labels| key.of(labels)))
+/// What has a value of each [`Key`].
+pub trait Row {
+    fn value(&self, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value;
+
+    fn total(&self) -> Total;
+}
+
+fn label(key: LabelKey, identity: IdentityId, labels: &BTreeMap<IdentityId, Labels>) -> Value {
+    let labels = labels.get(&identity);
+    Value::Label(labels.and_then(|labels| key.of(labels)))
+}
+
+impl Row for UsageRow {
+    fn value(&self, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
+        match key {
+            Key::Identity => Value::Identity(self.identity),
+            Key::Endpoint => Value::Endpoint(self.endpoint),
+            Key::Rule => Value::Rule(self.rule),
+            Key::Reason => Value::Reason(self.reason),
+            Key::Label(key) => label(key, self.identity, labels),
+            Key::Exe => Value::Exe(None),
+            Key::User => Value::User(None),
         }
-        Key::Exe => Value::Exe(None),
-        Key::User => Value::User(None),
+    }
+
+    fn total(&self) -> Total {
+        Total {
+            counts: self.counts,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+        }
     }
 }
 
 /// Rule and reason are not told by processes: whoever asks is told so before.
-fn process_value(row: &ProcessRow, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
-    match key {
-        Key::Identity => Value::Identity(row.identity),
-        Key::Endpoint => Value::Endpoint(row.endpoint),
-        Key::Rule | Key::Reason => Value::Label(None),
-        Key::Label(key) => {
-            let labels = labels.get(&row.identity);
-            Value::Label(labels.and_then(|labels| key.of(labels)))
+impl Row for ProcessRow {
+    fn value(&self, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value {
+        match key {
+            Key::Identity => Value::Identity(self.identity),
+            Key::Endpoint => Value::Endpoint(self.endpoint),
+            Key::Rule | Key::Reason => Value::Label(None),
+            Key::Label(key) => label(key, self.identity, labels),
+            Key::Exe => Value::Exe(match (&self.exe, &self.script) {
+                (Some(exe), Some(script)) => Some(format!("{exe} ({script})")),
+                (exe, _) => exe.clone(),
+            }),
+            Key::User => Value::User(self.user),
         }
-        Key::Exe => Value::Exe(match (&row.exe, &row.script) {
-            (Some(exe), Some(script)) => Some(format!("{exe} ({script})")),
-            (exe, _) => exe.clone(),
-        }),
-        Key::User => Value::User(row.user),
+    }
+
+    fn total(&self) -> Total {
+        Total {
+            counts: self.counts,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+        }
     }
 }
 
@@ -309,7 +411,7 @@ mod tests {
             row(2, 1, 0, allowed(5, 0, 0), 50),
             row(1, 2, 2, allowed(2, 1, 5), 70),
         ];
-        let groups = group(&rows, &[Key::Identity], &BTreeMap::new());
+        let groups = Grouping::new(&[Key::Identity], &BTreeMap::new()).group(&rows);
         let [busiest, other] = groups.as_slice() else {
             panic!("two groups, found {groups:?}");
         };
@@ -345,7 +447,9 @@ mod tests {
         ];
         let check = |counted: u64, expected: &[(Option<&str>, u64, Quality)]| {
             let counted = [row(1, 1, 1, allowed(counted, 3, 10), 61)];
-            let groups = group_processes(&rows, &[Key::Exe], &BTreeMap::new(), &counted);
+            let untold = Untold::of(&rows, &counted);
+            let groups =
+                Grouping::new(&[Key::Exe], &BTreeMap::new()).group_processes(&rows, untold);
             let found: Vec<_> = groups
                 .iter()
                 .map(|group| {
@@ -373,7 +477,7 @@ mod tests {
     #[test]
     fn bytes_by_rule_are_inferred() {
         let rows = [row(1, 1, 7, allowed(1, 1, 10), 1)];
-        let groups = group(&rows, &[Key::Endpoint, Key::Rule], &BTreeMap::new());
+        let groups = Grouping::new(&[Key::Endpoint, Key::Rule], &BTreeMap::new()).group(&rows);
         assert_eq!(groups[0].bytes_quality, Quality::Inferred);
         assert_eq!(groups[0].values.len(), 2);
     }
@@ -398,7 +502,7 @@ mod tests {
         ]);
         let rows = [1, 2, 3, 4].map(|identity| row(identity, 1, 1, allowed(1, 1, 10), 1));
         let check = |key: LabelKey, expected: &[(Option<&str>, u64)]| {
-            let groups = group(&rows, &[Key::Label(key)], &known);
+            let groups = Grouping::new(&[Key::Label(key)], &known).group(&rows);
             let found = groups.iter().map(|group| {
                 let [Value::Label(value)] = group.values.as_slice() else {
                     panic!("one label, found {group:?}");

@@ -1412,7 +1412,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__usage)
-            opts="-h --by --since --until --identity --endpoint --json --socket --help"
+            opts="-h --by --filter --since --until --interval --identity --endpoint --top --rate --csv --json --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1420,6 +1420,10 @@ _weir() {
             case "${prev}" in
                 --by)
                     COMPREPLY=($(compgen -W "identity endpoint grant reason unit slice container pod namespace service-account task owner exe user" -- "${cur}"))
+                    return 0
+                    ;;
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --since)
@@ -1430,11 +1434,19 @@ _weir() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --top)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -80,11 +80,16 @@ task\t''
 owner\t''
 exe\t''
 user\t''"
+complete -c weir -n "__fish_weir_using_subcommand usage" -l filter -d 'Only what has this value of something to group by; `*` stands for any characters' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l since -d 'From this time on: RFC 3339, or how long ago, as in 90m or 7d' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l until -d 'Up to this time' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l interval -d 'Show each row in intervals of this length, as in 5m, 1h or 7d' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l identity -d 'Only this identity' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l endpoint -d 'Only this endpoint' -r
+complete -c weir -n "__fish_weir_using_subcommand usage" -l top -d 'Only the rows with the most connections; the others are added up in one' -r
 complete -c weir -n "__fish_weir_using_subcommand usage" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand usage" -l rate -d 'Show connections per minute, too, over the time in which was counted'
+complete -c weir -n "__fish_weir_using_subcommand usage" -l csv -d 'Print CSV'
 complete -c weir -n "__fish_weir_using_subcommand usage" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand events" -l since -d 'From this time on: RFC 3339, or how long ago' -r

@@ -23,6 +23,7 @@ mod e2e {
     mod policy;
     mod revocation;
     mod tasks;
+    mod usage;
     mod who;
 
     use std::{net::SocketAddr, path::Path};

@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod audit;
+mod events;
 mod explain;
 mod grants;
 mod metrics;
@@ -137,11 +138,11 @@ impl Backend for DaemonBackend {
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError> {
-        self.ask(move |core| usage::usage(core, &query)).await
+        usage::usage(self, query).await
     }
 
     async fn events(&self, query: EventQuery) -> Result<EventList, ApiError> {
-        self.ask(move |core| usage::events(core, &query)).await
+        self.ask(move |core| events::events(core, &query)).await
     }
 
     async fn identities(&self) -> Result<IdentityList, ApiError> {

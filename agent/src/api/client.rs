@@ -257,7 +257,7 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Answer<T> {
         // Every query is a flat structure of texts and numbers, which always serialises.
-        let query = serde_urlencoded::to_string(query).unwrap_or_default();
+        let query = serde_html_form::to_string(query).unwrap_or_default();
         let path = if query.is_empty() {
             path.to_owned()
         } else {

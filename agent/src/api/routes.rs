@@ -16,7 +16,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{
-        ConnectInfo, Path, Query, Request, State,
+        ConnectInfo, Path, Query, RawQuery, Request, State,
         rejection::{JsonRejection, QueryRejection},
     },
     http::{Method, StatusCode, header::CONTENT_TYPE},
@@ -202,8 +202,13 @@ async fn status(State(backend): State<Shared>) -> Answer<Status> {
     get, path = "/v1/usage", params(UsageQuery),
     responses((status = OK, body = UsageReport), (status = BAD_REQUEST, body = ErrorBody))
 )]
-async fn usage(State(backend): State<Shared>, query: Asked<UsageQuery>) -> Answer<UsageReport> {
-    backend.usage(asked(query)?).await.map(Json)
+async fn usage(State(backend): State<Shared>, RawQuery(query): RawQuery) -> Answer<UsageReport> {
+    // Unlike `Query`, this takes a parameter that is given again.
+    let query = serde_html_form::from_str(query.as_deref().unwrap_or_default());
+    let query = query.map_err(|error| {
+        ApiError::new(ErrorCode::BadRequest, format!("the query string: {error}"))
+    })?;
+    backend.usage(query).await.map(Json)
 }
 
 /// What happened, one connection at a time.

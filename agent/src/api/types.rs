@@ -46,6 +46,9 @@ pub use self::{
         RefusedConnections, Status,
     },
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
-    usage::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+    usage::{
+        IntervalCoverage, OtherUsage, Quality, UsageInterval, UsageKey, UsagePoint, UsageQuery,
+        UsageReport, UsageRow,
+    },
     who::{LiveCaller, RecentCaller, WhoQuery, WhoTalks},
 };

@@ -57,9 +57,9 @@ mod rendering {
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
         BrokenGlass, CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage,
-        Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency, ProcessInfo,
-        Quality, RecentCaller, RefusedConnections, Rights, Rule, Status, Target, UsageKey,
-        UsageReport, UsageRow, Who, WhoTalks,
+        IntervalCoverage, Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency,
+        OtherUsage, ProcessInfo, Quality, RecentCaller, RefusedConnections, Rights, Rule, Status,
+        Target, UsageInterval, UsageKey, UsagePoint, UsageReport, UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -92,6 +92,9 @@ mod rendering {
             connections_without_bytes: u64::from(bytes.is_none()),
             first_seen: Some(ago(7_200)),
             last_seen: Some(ago(3)),
+            connections_per_minute: None,
+            rate_quality: Quality::Unknown,
+            points: Vec::new(),
         }
     }
 
@@ -106,6 +109,10 @@ mod rendering {
             minutes_since: None,
             hours_since: None,
             days_since: None,
+            counted_minutes: None,
+            intervals: Vec::new(),
+            other: None,
+            next: None,
             rows: vec![
                 row("unit:a.service", 10, Some(2_048)),
                 row("unit:b.service", 1, None),
@@ -119,13 +126,13 @@ unit:b.service        1       2           0          -         -  2h ago      3s
 
 1 allowed connections are still open, never opened, or UDP: their bytes are not counted
 ";
-        assert_eq!(printed(|out| usage::print(&report, out)), expected);
+        assert_eq!(printed(|out| usage::print(&report, false, out)), expected);
         let nothing = UsageReport {
             rows: Vec::new(),
             ..report
         };
         let expected = "no usage: nothing has called a model endpoint in that time\n";
-        assert_eq!(printed(|out| usage::print(&nothing, out)), expected);
+        assert_eq!(printed(|out| usage::print(&nothing, false, out)), expected);
     }
 
     #[test]
@@ -141,10 +148,14 @@ unit:b.service        1       2           0          -         -  2h ago      3s
                 minutes_since: at("2026-01-02T10:00:00Z"),
                 hours_since: None,
                 days_since: None,
+                counted_minutes: None,
+                intervals: Vec::new(),
+                other: None,
+                next: None,
                 rows: vec![row("unit:a.service", 10, Some(2_048))],
                 lost_events: 0,
             };
-            let text = printed(|out| usage::print(&report, out));
+            let text = printed(|out| usage::print(&report, false, out));
             let told = text.lines().skip(2).collect::<Vec<_>>().join("\n");
             assert_eq!(told, expected, "{since}");
         };
@@ -167,14 +178,110 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             minutes_since: None,
             hours_since: None,
             days_since: None,
+            counted_minutes: None,
+            intervals: Vec::new(),
+            other: None,
+            next: None,
             rows: vec![UsageRow {
                 datagrams_denied: 7,
                 ..row("openai", 0, Some(1))
             }],
             lost_events: 0,
         };
-        let text = printed(|out| usage::print(&report, out));
+        let text = printed(|out| usage::print(&report, false, out));
         assert!(text.contains("WOULD-DENY  DATAGRAMS  BYTES OUT"), "{text}");
+    }
+
+    /// Two rows of which one is for the rest, in two intervals.
+    fn series() -> UsageReport {
+        let point = |connections: Option<u64>| UsagePoint {
+            connections_allowed: connections,
+            connections_denied: connections.map(|_| 0),
+            connections_would_deny: connections.map(|_| 0),
+            connections_quality: connections.map_or(Quality::Unknown, |_| Quality::Inferred),
+            bytes_out: None,
+            bytes_in: None,
+            bytes_quality: Quality::Unknown,
+        };
+        let interval = |begin: i64, coverage| UsageInterval {
+            since: ago(begin),
+            until: ago(begin - 300),
+            coverage,
+        };
+        let with = |row: UsageRow, points: [Option<u64>; 2], rate| UsageRow {
+            connections_per_minute: rate,
+            rate_quality: Quality::Inferred,
+            points: points.map(point).into(),
+            ..row
+        };
+        UsageReport {
+            by: vec![UsageKey::Identity, UsageKey::Endpoint],
+            since: None,
+            until: NOW,
+            covered_since: None,
+            covered_until: None,
+            minutes_since: None,
+            hours_since: None,
+            days_since: None,
+            counted_minutes: Some(10.0),
+            intervals: vec![
+                interval(600, IntervalCoverage::None),
+                interval(300, IntervalCoverage::Late),
+            ],
+            rows: vec![with(
+                UsageRow {
+                    key: vec!["=a, \u{1b}".to_owned(), "openai".to_owned()],
+                    ..row("", 10, Some(1))
+                },
+                [None, Some(12)],
+                Some(1.2),
+            )],
+            other: Some(OtherUsage {
+                rows: 7,
+                sum: with(row("", 3, Some(1)), [Some(2), Some(3)], None),
+            }),
+            next: None,
+            lost_events: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_one_row_and_intervals_are_a_line_of_marks() {
+        let expected = "\
+IDENTITY        ENDPOINT  ALLOWED  DENIED  WOULD-DENY  PER MINUTE  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN  CONNECTIONS
+=a, \\u{1b}      openai         10       2           0        ~1.2        1 B       2 B  2h ago      3s ago     ?█
+other (7 more)                  3       2           0           -        1 B       2 B  2h ago      3s ago     ▄█
+
+connections in each 5m from 2025-06-15T14:56:40Z to 2025-06-15T15:06:40Z; · is none, ? is not known
+
+per minute of the 10.0 in which was counted
+";
+        let text = printed(|out| usage::print(&series(), true, out));
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_interval_and_nothing_for_what_is_unknown() {
+        let text = |report: &UsageReport| {
+            let bytes = usage::csv::text(report).expect("CSV");
+            String::from_utf8(bytes).expect("UTF-8")
+        };
+        let mut report = series();
+        let expected = "\
+identity,endpoint,since,until,coverage,connections_allowed,connections_denied,connections_would_deny,connections_quality,bytes_out,bytes_in,bytes_quality
+\"=a, \\u{1b}\",openai,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,,,,unknown,,,unknown
+\"=a, \\u{1b}\",openai,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,12,0,0,inferred,,,unknown
+other (7 more),,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,2,0,0,inferred,,,unknown
+other (7 more),,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,3,0,0,inferred,,,unknown
+";
+        assert_eq!(text(&report), expected);
+        report.intervals.clear();
+        report.rows.clear();
+        let expected = "\
+identity,endpoint,connections_allowed,connections_denied,connections_would_deny,connections_quality,datagrams_allowed,datagrams_denied,datagrams_would_deny,bytes_out,bytes_in,bytes_quality,connections_without_bytes,first_seen,last_seen,connections_per_minute,rate_quality
+other (7 more),,3,2,0,exact,0,0,0,1,2,exact,0,2025-06-15T13:06:40Z,2025-06-15T15:06:37Z,,inferred
+";
+        assert_eq!(text(&report), expected);
     }
 
     #[test]

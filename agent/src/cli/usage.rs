@@ -1,14 +1,19 @@
 //! `weir usage`
 
+pub(super) mod csv;
+mod spark;
+
+use anyhow::bail;
+use jiff::{SignedDuration, Timestamp};
+
+use self::spark::Sparks;
 use super::{
     Answer, args,
     output::{Out, instant, relative, size},
 };
-use jiff::{SignedDuration, Timestamp};
-
 use crate::api::{
     client::Client,
-    types::{Quality, UsageKey, UsageQuery, UsageReport},
+    types::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
 };
 
 /// Show how much each identity has used
@@ -17,24 +22,41 @@ use crate::api::{
 /// payload of TCP connections that have ended; a dash means that none has ended yet.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --by namespace,endpoint\n  weir usage --by grant --json"
+    after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --filter namespace='shop-*' --top 10 --rate\n  weir usage --by endpoint --since 6h --interval 5m\n  weir usage --by grant --since 30d --interval 1d --csv"
 )]
 pub(super) struct Args {
     /// Group by one of these, or by two with a comma
     #[arg(long, value_delimiter = ',', num_args = 1..=2, default_value = "identity")]
     by: Vec<UsageKey>,
+    /// Only what has this value of something to group by; `*` stands for any characters
+    ///
+    /// May be given again: all keys have to match, each with one of its values.
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    filters: Vec<String>,
     /// From this time on: RFC 3339, or how long ago, as in 90m or 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Show each row in intervals of this length, as in 5m, 1h or 7d
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<String>,
     /// Only this identity
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
     /// Only this endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
+    /// Only the rows with the most connections; the others are added up in one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    top: Option<u64>,
+    /// Show connections per minute, too, over the time in which was counted
+    #[arg(long)]
+    rate: bool,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,48 +64,95 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, client: &Client, out: &mut Out<'_>) -> anyhow::Result<Answer> {
+        if let [first, second] = self.by.as_slice()
+            && first == second
+        {
+            bail!("--by {0},{0}: group by two different ones", first.name());
+        }
         let by: Vec<_> = self.by.iter().map(|key| key.name()).collect();
-        let report = client
-            .usage(&UsageQuery {
-                by: Some(by.join(",")),
-                since: self.since.as_deref().map(args::moment).transpose()?,
-                until: self.until.as_deref().map(args::moment).transpose()?,
-                identity: self.identity,
-                endpoint: self.endpoint,
-            })
-            .await?;
+        let query = UsageQuery {
+            by: Some(by.join(",")),
+            since: self.since.as_deref().map(args::moment).transpose()?,
+            until: self.until.as_deref().map(args::moment).transpose()?,
+            identity: self.identity,
+            endpoint: self.endpoint,
+            filter: self.filters,
+            interval: self.interval,
+            top: self.top,
+            limit: None,
+            after: None,
+        };
+        let report = client.usage(&query).await?;
         if self.json {
             out.json(&report)?;
+        } else if self.csv {
+            out.raw(&csv::text(&report)?)?;
         } else {
-            print(&report, out)?;
+            print(&report, self.rate, out)?;
         }
         Ok(Answer::Done)
     }
 }
 
-pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
+/// All rows with their keys, that of what was left out last.
+fn rows(report: &UsageReport) -> impl Iterator<Item = (Vec<String>, &UsageRow)> {
+    let rows = report.rows.iter().map(|row| (row.key.clone(), row));
+    let other = report.other.iter().map(|other| {
+        let mut key = vec![format!("other ({} more)", other.rows)];
+        key.resize(report.by.len(), String::new());
+        (key, &other.sum)
+    });
+    rows.chain(other)
+}
+
+const fn datagrams(row: &UsageRow) -> u64 {
+    row.datagrams_allowed + row.datagrams_denied + row.datagrams_would_deny
+}
+
+/// With a mark of how it was obtained; a dash if it is not known.
+fn rate(row: &UsageRow) -> String {
+    let Some(rate) = row.connections_per_minute else {
+        return "-".to_owned();
+    };
+    let mark = match row.rate_quality {
+        Quality::Inferred => "~",
+        Quality::LowerBound => ">=",
+        Quality::Exact | Quality::Unknown => "",
+    };
+    match rate {
+        100.0.. => format!("{mark}{rate:.0}"),
+        1.0.. => format!("{mark}{rate:.1}"),
+        _ => format!("{mark}{rate:.3}"),
+    }
+}
+
+pub(super) fn print(
+    report: &UsageReport,
+    with_rate: bool,
+    out: &mut Out<'_>,
+) -> anyhow::Result<()> {
     if report.rows.is_empty() {
         tell_covered(report, out)?;
         return out.line("no usage: nothing has called a model endpoint in that time");
     }
-    let datagrams = |row: &crate::api::types::UsageRow| {
-        row.datagrams_allowed + row.datagrams_denied + row.datagrams_would_deny
-    };
-    let has_datagrams = report.rows.iter().any(|row| datagrams(row) > 0);
-    let keys: Vec<_> = report
-        .by
-        .iter()
-        .map(|key| key.name().to_uppercase())
-        .collect();
+    let has_datagrams = rows(report).any(|(_, row)| datagrams(row) > 0);
+    let sparks = Sparks::new(&report.intervals);
+    let keys = report.by.iter().map(|key| key.name().to_uppercase());
+    let keys: Vec<_> = keys.collect();
     let mut header: Vec<&str> = keys.iter().map(String::as_str).collect();
     header.extend(["ALLOWED", "DENIED", "WOULD-DENY"]);
     if has_datagrams {
         header.push("DATAGRAMS");
     }
+    if with_rate {
+        header.push("PER MINUTE");
+    }
     header.extend(["BYTES OUT", "BYTES IN", "FIRST SEEN", "LAST SEEN"]);
+    if sparks.is_some() {
+        header.push("CONNECTIONS");
+    }
     let now = out.now;
-    let rows = report.rows.iter().map(|row| {
-        let mut cells = row.key.clone();
+    let cells = rows(report).map(|(mut cells, row)| {
         cells.extend([
             row.connections_allowed.to_string(),
             row.connections_denied.to_string(),
@@ -92,84 +161,97 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         if has_datagrams {
             cells.push(datagrams(row).to_string());
         }
+        if with_rate {
+            cells.push(rate(row));
+        }
         cells.extend([
             size(row.bytes_out),
             size(row.bytes_in),
             relative(row.first_seen, now),
             relative(row.last_seen, now),
         ]);
+        cells.extend(sparks.as_ref().map(|sparks| sparks.line(&row.points)));
         cells
     });
-    let rows: Vec<_> = rows.collect();
+    let cells = cells.collect();
     let numbers = [
         "ALLOWED",
         "DENIED",
         "WOULD-DENY",
         "DATAGRAMS",
+        "PER MINUTE",
         "BYTES OUT",
         "BYTES IN",
     ];
-    out.table(&header, &numbers, rows)?;
+    out.table(&header, &numbers, cells)?;
+    if let Some(sparks) = &sparks {
+        out.blank()?;
+        out.line(sparks.legend())?;
+    }
     tell_covered(report, out)?;
-    let open: u64 = report
-        .rows
-        .iter()
-        .map(|row| row.connections_without_bytes)
+    tell_qualities(report, with_rate, out)
+}
+
+fn tell_qualities(report: &UsageReport, with_rate: bool, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let has = |is: &dyn Fn(&UsageRow) -> bool| rows(report).any(|(_, row)| is(row));
+    let open: u64 = rows(report)
+        .map(|(_, row)| row.connections_without_bytes)
         .sum();
+    let mut notes = Vec::new();
     if open > 0 {
-        out.blank()?;
-        out.line(format!(
+        notes.push(format!(
             "{open} allowed connections are still open, never opened, or UDP: their bytes are not counted"
-        ))?;
+        ));
     }
-    if report
-        .rows
-        .iter()
-        .any(|row| row.connections_quality == Quality::LowerBound)
-    {
-        out.blank()?;
-        out.line(
-            "events were lost, so each row tells at least what its processes did; the row `unknown` is the rest",
-        )?;
+    if has(&|row| row.connections_quality == Quality::LowerBound) {
+        notes.push(
+            "events were lost, so each row tells at least what its processes did; the row `unknown` is the rest"
+                .to_owned(),
+        );
     }
-    if report
-        .rows
-        .iter()
-        .any(|row| row.bytes_quality == Quality::Inferred)
-    {
+    if has(&|row| row.bytes_quality == Quality::Inferred) {
+        notes.push(
+            "bytes by grant are inferred: they count for the grant that holds when a connection ends"
+                .to_owned(),
+        );
+    }
+    if with_rate {
+        notes.push(match report.counted_minutes {
+            Some(minutes) => format!("per minute of the {minutes:.1} in which was counted"),
+            None => {
+                "no rates: something was counted before it was known when; begin later with --since"
+                    .to_owned()
+            }
+        });
+    }
+    for note in notes {
         out.blank()?;
-        out.line(
-            "bytes by grant are inferred: they count for the grant that holds when a connection ends")?;
+        out.line(note)?;
     }
     Ok(())
 }
 
-/// Where the answer is about a longer time than was asked for by a minute or more.
+/// Where the answer is about a longer time than was asked for by a minute or more: with intervals that
+/// is what they are, else what is left.
 fn tell_covered(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
+    if !report.intervals.is_empty() {
+        return Ok(());
+    }
     let minute = SignedDuration::from_mins(1);
-    let is_longer = |from: Option<Timestamp>, to: Option<Timestamp>| {
-        let (from, to) = (from?, to?);
-        (to.duration_since(from) >= minute).then_some(())
+    let mut tell = |from: Option<Timestamp>, to: Option<Timestamp>, text: String| {
+        let is_longer = from
+            .zip(to)
+            .is_some_and(|(from, to)| to.duration_since(from) >= minute);
+        if !is_longer {
+            return Ok(());
+        }
+        out.blank()?;
+        out.line(format!(
+            "this is {text}: shorter periods of that time are no longer kept"
+        ))
     };
-    if let (Some(()), Some(since)) = (
-        is_longer(report.covered_since, report.since),
-        report.covered_since,
-    ) {
-        out.blank()?;
-        out.line(format!(
-            "this is from {} on: shorter periods of that time are no longer kept",
-            instant(since)
-        ))?;
-    }
-    if let (Some(()), Some(until)) = (
-        is_longer(Some(report.until), report.covered_until),
-        report.covered_until,
-    ) {
-        out.blank()?;
-        out.line(format!(
-            "this is up to {}: shorter periods of that time are no longer kept",
-            instant(until)
-        ))?;
-    }
-    Ok(())
+    let shown = |at: Option<Timestamp>| at.map(instant).unwrap_or_default();
+    let (since, until) = (report.covered_since, report.covered_until);
+    tell(since, report.since, format!("from {} on", shown(since)))?;
+    tell(Some(report.until), until, format!("up to {}", shown(until)))
 }

@@ -5,42 +5,26 @@ use jiff::Timestamp;
 
 use super::Core;
 use crate::{
-    store::StoreError,
+    store::{StoreError, UsageReader},
     usage::{
         ProcessRow, UsageRow,
-        period::{Kept, Plan, minute_of, plan},
+        period::{Plan, end_minute_of, minute_of, plan},
     },
 };
 
-/// Part of a minute is all of it.
-fn end_minute(until: Timestamp) -> i64 {
-    let minute = minute_of(until);
-    let is_whole = until.as_nanosecond().rem_euclid(60_000_000_000) == 0;
-    if is_whole { minute } else { minute + 1 }
-}
-
 impl Core {
-    /// Which periods tell of the time between two instants.
+    /// Usage up to this moment, to be read on another thread: what the kernel has counted is taken over
+    /// first, and with `processes` what it has told of them.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub fn usage_plan(
-        &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-    ) -> Result<Plan, StoreError> {
-        let kept = self.store.kept()?;
-        Ok(plan(since.map(minute_of), until.map(end_minute), &kept))
-    }
-
-    /// From when on which periods are kept.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn usage_kept(&self) -> Result<Kept, StoreError> {
-        self.store.kept()
+    pub fn usage_reader(&mut self, processes: bool) -> Result<UsageReader, StoreError> {
+        self.drain();
+        if processes {
+            self.take_all_events();
+        }
+        UsageReader::begin(&self.database())
     }
 
     /// Usage up to this moment, one row for each identity, endpoint, rule and reason: what the kernel
@@ -56,23 +40,10 @@ impl Core {
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let plan = self.usage_plan(since, until)?;
-        self.planned_usage(&plan, identity, endpoint)
-    }
-
-    /// As [`Core::usage`], of the periods of a plan.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn planned_usage(
-        &mut self,
-        plan: &Plan,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<UsageRow>, StoreError> {
         self.drain();
-        self.store.usage(plan, identity, endpoint)
+        let plan = self.usage_plan(since, until)?;
+        let rows = self.store.usage(&plan, identity, endpoint)?;
+        Ok(rows.into_values().flatten().collect())
     }
 
     /// What events told of the processes behind the usage between two instants.
@@ -87,22 +58,18 @@ impl Core {
         identity: Option<IdentityId>,
         endpoint: Option<EndpointId>,
     ) -> Result<Vec<ProcessRow>, StoreError> {
+        self.take_all_events();
         let plan = self.usage_plan(since, until)?;
-        self.planned_process_usage(&plan, identity, endpoint)
+        let rows = self.store.process_usage(&plan, identity, endpoint)?;
+        Ok(rows.into_values().flatten().collect())
     }
 
-    /// As [`Core::process_usage`], of the periods of a plan.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn planned_process_usage(
-        &mut self,
-        plan: &Plan,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<ProcessRow>, StoreError> {
-        self.take_all_events();
-        self.store.process_usage(plan, identity, endpoint)
+    fn usage_plan(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Plan, StoreError> {
+        let kept = self.store.kept()?;
+        Ok(plan(since.map(minute_of), until.map(end_minute_of), &kept))
     }
 }

@@ -8,12 +8,12 @@ use agent_common::{
     verdict::Reason,
 };
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::Value};
 
 use super::{
     Store, StoreError,
     error::Attempt,
-    from_sql, micros,
+    from_sql, measured, micros,
     series::{Added, COUNTS, Room, USAGE},
     tallies, timestamp, to_sql,
 };
@@ -21,7 +21,7 @@ use crate::{
     audit::tally,
     usage::{
         OTHER_ENDPOINT, OTHER_IDENTITY, UsageRow,
-        adding::Sums,
+        adding::{ByInterval, Sums, Total},
         period::{Plan, minute_of, start_of},
     },
 };
@@ -55,6 +55,7 @@ impl Store {
             .prepare_cached("DELETE FROM watermark WHERE generation <> ?1")
             .and_then(|mut statement| statement.execute([to_sql(generation)]))
             .attempt(what)?;
+        measured::note(&transaction, generation, now, self.retention.days).attempt(what)?;
         let minute = minute_of(now);
         let mut added = Vec::new();
         for (key, counters) in rows {
@@ -75,33 +76,46 @@ impl Store {
         self.room = room;
         Ok(added)
     }
+}
 
-    /// Usage in these periods, one row for each combination.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub fn usage(
-        &self,
-        plan: &Plan,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<UsageRow>, StoreError> {
-        let only = (
-            identity.map(IdentityId::to_raw),
-            endpoint.map(EndpointId::to_raw),
-        );
-        let mut sums = Sums::new();
-        USAGE
-            .read(&self.connection, &plan.pieces, only, &mut |row| {
-                let row = usage_row(row)?;
-                let key = (row.identity, row.endpoint, row.rule, row.reason);
-                sums.add(key, row);
-                Ok(())
-            })
-            .attempt("add up usage")?;
-        Ok(sums.into_rows())
+/// Usage in these periods, one row for each combination and interval.
+pub(super) fn read(
+    connection: &Connection,
+    plan: &Plan,
+    identity: Option<IdentityId>,
+    endpoint: Option<EndpointId>,
+) -> Result<ByInterval<UsageRow>, StoreError> {
+    let only = (
+        identity.map(IdentityId::to_raw),
+        endpoint.map(EndpointId::to_raw),
+    );
+    let mut sums = Sums::new();
+    USAGE
+        .read(connection, &plan.pieces, only, &mut |row| {
+            let interval = plan.interval_of(row.get(0)?);
+            sums.add((interval, usage_key(row)?), usage_total(row)?);
+            Ok(())
+        })
+        .attempt("add up usage")?;
+    let mut rows = ByInterval::new();
+    for ((interval, (identity, endpoint, rule, reason)), total) in sums {
+        let Total {
+            counts,
+            first_seen,
+            last_seen,
+        } = total;
+        let row = UsageRow {
+            identity,
+            endpoint,
+            rule,
+            reason,
+            counts,
+            first_seen,
+            last_seen,
+        };
+        rows.entry(interval).or_insert_with(Vec::new).push(row);
     }
+    Ok(rows)
 }
 
 fn watermark(
@@ -204,14 +218,21 @@ fn counts(row: &Row<'_>, start: usize) -> Result<Counts, rusqlite::Error> {
     Ok(Counts::from_array(counts))
 }
 
-fn usage_row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {
-    const FIRST_COUNT: usize = 5;
+type UsageKey = (IdentityId, EndpointId, RuleId, Reason);
+
+fn usage_key(row: &Row<'_>) -> Result<UsageKey, rusqlite::Error> {
     let reason: u8 = row.get(4)?;
-    Ok(UsageRow {
-        identity: IdentityId::from_raw(row.get(1)?),
-        endpoint: EndpointId::from_raw(row.get(2)?),
-        rule: RuleId::from_raw(row.get(3)?),
-        reason: Reason::from_raw(reason).unwrap_or(Reason::Ungoverned),
+    Ok((
+        IdentityId::from_raw(row.get(1)?),
+        EndpointId::from_raw(row.get(2)?),
+        RuleId::from_raw(row.get(3)?),
+        Reason::from_raw(reason).unwrap_or(Reason::Ungoverned),
+    ))
+}
+
+fn usage_total(row: &Row<'_>) -> Result<Total, rusqlite::Error> {
+    const FIRST_COUNT: usize = 5;
+    Ok(Total {
         counts: counts(row, FIRST_COUNT)?,
         first_seen: timestamp(row.get(FIRST_COUNT + Counts::LEN)?),
         last_seen: timestamp(row.get(FIRST_COUNT + Counts::LEN + 1)?),

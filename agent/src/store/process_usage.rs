@@ -9,10 +9,10 @@ use agent_common::{
     counter::Counts, destination::EndpointId, event::EventKind, identity::IdentityId,
     verdict::Verdict,
 };
-use rusqlite::{Row, Transaction, types::Value};
+use rusqlite::{Connection, Row, Transaction, types::Value};
 
 use super::{
-    EventRecord, Store, StoreError,
+    EventRecord, StoreError,
     error::Attempt,
     from_sql, micros,
     series::{Added, PROCESS_USAGE, Room},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::usage::{
     OTHER_ENDPOINT, OTHER_IDENTITY, ProcessRow,
-    adding::Sums,
+    adding::{ByInterval, Sums, Total},
     period::{Plan, minute_of, start_of},
 };
 
@@ -104,49 +104,74 @@ fn key_values(
     ]
 }
 
-impl Store {
-    /// As [`Store::usage`], of what events told of processes.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub fn process_usage(
-        &self,
-        plan: &Plan,
-        identity: Option<IdentityId>,
-        endpoint: Option<EndpointId>,
-    ) -> Result<Vec<ProcessRow>, StoreError> {
-        let only = (
-            identity.map(IdentityId::to_raw),
-            endpoint.map(EndpointId::to_raw),
-        );
-        let mut sums = Sums::new();
-        PROCESS_USAGE
-            .read(&self.connection, &plan.pieces, only, &mut |row| {
-                let row = process_row(row)?;
-                let process = (row.exe.clone(), row.script.clone(), row.user);
-                sums.add((row.identity, row.endpoint, process), row);
-                Ok(())
-            })
-            .attempt("add up usage of processes")?;
-        Ok(sums.into_rows())
+/// As [`super::counters::read`], of what events told of processes.
+pub(super) fn read(
+    connection: &Connection,
+    plan: &Plan,
+    identity: Option<IdentityId>,
+    endpoint: Option<EndpointId>,
+) -> Result<ByInterval<ProcessRow>, StoreError> {
+    let only = (
+        identity.map(IdentityId::to_raw),
+        endpoint.map(EndpointId::to_raw),
+    );
+    let mut sums = Sums::new();
+    PROCESS_USAGE
+        .read(connection, &plan.pieces, only, &mut |row| {
+            let interval = plan.interval_of(row.get(0)?);
+            sums.add((interval, process_key(row)?), process_total(row)?);
+            Ok(())
+        })
+        .attempt("add up usage of processes")?;
+    let mut rows = ByInterval::new();
+    for ((interval, (identity, endpoint, exe, script, user)), total) in sums {
+        let Total {
+            counts,
+            first_seen,
+            last_seen,
+        } = total;
+        let row = ProcessRow {
+            identity,
+            endpoint,
+            exe,
+            script,
+            user,
+            counts,
+            first_seen,
+            last_seen,
+        };
+        rows.entry(interval).or_insert_with(Vec::new).push(row);
     }
+    Ok(rows)
 }
 
-fn process_row(row: &Row<'_>) -> Result<ProcessRow, rusqlite::Error> {
-    let count = |index| row.get(index).map(from_sql);
-    let seen = |index| row.get(index).map(timestamp);
+type ProcessKey = (
+    IdentityId,
+    EndpointId,
+    Option<String>,
+    Option<String>,
+    Option<u32>,
+);
+
+fn process_key(row: &Row<'_>) -> Result<ProcessKey, rusqlite::Error> {
     let text = |index| {
         let text: String = row.get(index)?;
         Ok::<_, rusqlite::Error>((!text.is_empty()).then_some(text))
     };
     let user: i64 = row.get(5)?;
-    Ok(ProcessRow {
-        identity: IdentityId::from_raw(row.get(1)?),
-        endpoint: EndpointId::from_raw(row.get(2)?),
-        exe: text(3)?,
-        script: text(4)?,
-        user: u32::try_from(user).ok(),
+    Ok((
+        IdentityId::from_raw(row.get(1)?),
+        EndpointId::from_raw(row.get(2)?),
+        text(3)?,
+        text(4)?,
+        u32::try_from(user).ok(),
+    ))
+}
+
+fn process_total(row: &Row<'_>) -> Result<Total, rusqlite::Error> {
+    let count = |index| row.get(index).map(from_sql);
+    let seen = |index| row.get(index).map(timestamp);
+    Ok(Total {
         counts: Counts {
             connects_allowed: count(6)?,
             connects_denied: count(7)?,

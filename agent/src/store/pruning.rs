@@ -2,7 +2,7 @@
 //! hour and its day as well, so no sum changes before its day is dropped.
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
 use super::{
     Store, StoreError,
@@ -14,30 +14,26 @@ use crate::usage::period::{Kept, Period, Retention, minute_of};
 /// Rows that are dropped in one step.
 const STEP: i64 = 256;
 
-impl Store {
-    /// From when on which periods are kept.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub fn kept(&self) -> Result<Kept, StoreError> {
-        let mut kept = Kept::default();
-        self.connection
-            .prepare_cached("SELECT period, minute FROM usage_kept")
-            .and_then(|mut statement| {
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let minutes: i64 = row.get(0)?;
-                    let period = Period::ALL.into_iter().find(|one| one.minutes() == minutes);
-                    if let Some(period) = period {
-                        kept.set(period, row.get(1)?);
-                    }
+/// From when on which periods are kept.
+pub(super) fn kept(connection: &Connection) -> Result<Kept, StoreError> {
+    let mut kept = Kept::default();
+    connection
+        .prepare_cached("SELECT period, minute FROM usage_kept")
+        .and_then(|mut statement| {
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let minutes: i64 = row.get(0)?;
+                let period = Period::ALL.into_iter().find(|one| one.minutes() == minutes);
+                if let Some(period) = period {
+                    kept.set(period, row.get(1)?);
                 }
-                Ok(kept)
-            })
-            .attempt("read from when on usage is kept")
-    }
+            }
+            Ok(kept)
+        })
+        .attempt("read from when on usage is kept")
+}
 
+impl Store {
     /// Drops some of what need not be kept. False once nothing is left to drop.
     ///
     /// One transaction moves the mark and drops rows before it, so whoever reads never takes a period

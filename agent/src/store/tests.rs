@@ -106,7 +106,8 @@ fn usage(
     let plan = plan(since.map(minute_of), until.map(minute_of), &kept);
     let identity = identity.map(IdentityId::from_raw);
     let endpoint = endpoint.map(EndpointId::from_raw);
-    store.usage(&plan, identity, endpoint).expect("usage")
+    let rows = store.usage(&plan, identity, endpoint);
+    rows.expect("usage").into_values().flatten().collect()
 }
 
 fn total(store: &Store) -> (u64, u64) {
@@ -394,6 +395,7 @@ fn a_store_of_version_7_keeps_its_usage_by_minute_hour_and_day() {
     let processes = store
         .process_usage(&plan(None, None, &store.kept().expect("read")), None, None)
         .expect("usage");
+    let processes: Vec<_> = processes.into_values().flatten().collect();
     let [row] = processes.as_slice() else {
         panic!("one row, found {processes:?}");
     };

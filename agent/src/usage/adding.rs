@@ -1,58 +1,67 @@
-//! Rows with the same key become one. Pure.
+//! Counts with the same key become one. Pure.
 
 use std::collections::BTreeMap;
 
-use super::{ProcessRow, UsageRow};
+use agent_common::counter::Counts;
+use jiff::Timestamp;
 
-/// What can be added to another row of the same key.
-pub trait Row {
-    fn absorb(&mut self, other: &Self);
+/// What was counted, and between which instants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    pub counts: Counts,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
 }
 
-impl Row for UsageRow {
-    fn absorb(&mut self, other: &Self) {
-        self.counts = self.counts.saturating_add(&other.counts);
-        self.first_seen = self.first_seen.min(other.first_seen);
-        self.last_seen = self.last_seen.max(other.last_seen);
+impl Total {
+    pub(super) fn absorb(&mut self, other: &Self) {
+        let Self {
+            counts,
+            first_seen,
+            last_seen,
+        } = other;
+        self.counts = self.counts.saturating_add(counts);
+        self.first_seen = self.first_seen.min(*first_seen);
+        self.last_seen = self.last_seen.max(*last_seen);
     }
 }
 
-impl Row for ProcessRow {
-    fn absorb(&mut self, other: &Self) {
-        self.counts = self.counts.saturating_add(&other.counts);
-        self.first_seen = self.first_seen.min(other.first_seen);
-        self.last_seen = self.last_seen.max(other.last_seen);
-    }
+/// Totals by key, so far.
+#[derive(Debug)]
+pub struct Sums<K> {
+    totals: BTreeMap<K, Total>,
 }
 
-/// Sums so far.
-pub struct Sums<K, R> {
-    rows: BTreeMap<K, R>,
-}
-
-impl<K: Ord, R: Row> Sums<K, R> {
+impl<K: Ord> Sums<K> {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            rows: BTreeMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 
-    pub fn add(&mut self, key: K, row: R) {
-        self.rows
+    pub fn add(&mut self, key: K, total: Total) {
+        self.totals
             .entry(key)
-            .and_modify(|sum| sum.absorb(&row))
-            .or_insert(row);
-    }
-
-    #[must_use]
-    pub fn into_rows(self) -> Vec<R> {
-        self.rows.into_values().collect()
+            .and_modify(|sum| sum.absorb(&total))
+            .or_insert(total);
     }
 }
 
-impl<K: Ord, R: Row> Default for Sums<K, R> {
+impl<K: Ord> Default for Sums<K> {
     fn default() -> Self {
         Self::new()
     }
 }
+
+impl<K> IntoIterator for Sums<K> {
+    type Item = (K, Total);
+    type IntoIter = std::collections::btree_map::IntoIter<K, Total>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.totals.into_iter()
+    }
+}
+
+/// Rows by the first minute of their interval; all below `None` if there are no intervals.
+pub type ByInterval<R> = BTreeMap<Option<i64>, Vec<R>>;

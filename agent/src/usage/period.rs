@@ -6,6 +6,10 @@
 //! since 1970, and a period begins where UTC says so.
 
 use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+/// How many intervals one answer may have.
+pub const MOST_INTERVALS: i64 = 3_000;
 
 /// Before and after everything; whole days.
 const BEGINNING: i64 = -END;
@@ -55,6 +59,14 @@ impl Period {
 #[must_use]
 pub fn minute_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(60)
+}
+
+/// The first minute that begins at an instant or after it: part of a minute is all of it.
+#[must_use]
+pub fn end_minute_of(until: Timestamp) -> i64 {
+    let minute = minute_of(until);
+    let is_whole = until.as_nanosecond().rem_euclid(60_000_000_000) == 0;
+    if is_whole { minute } else { minute + 1 }
 }
 
 /// Beginning of a minute; the first or last instant that can be told, if it is beyond.
@@ -168,6 +180,64 @@ pub struct Plan {
     /// days are kept, a part of one cannot be told. `None` without a limit.
     pub first: Option<i64>,
     pub end: Option<i64>,
+    /// Minutes of one interval, if intervals were asked for.
+    pub interval: Option<i64>,
+}
+
+impl Plan {
+    /// First minute of the interval that a minute is in.
+    #[must_use]
+    pub fn interval_of(&self, minute: i64) -> Option<i64> {
+        self.interval.map(|interval| floor(minute, interval))
+    }
+
+    /// The first minute of each interval, the oldest first.
+    #[must_use]
+    pub fn intervals(&self) -> Vec<i64> {
+        match (self.first, self.end, self.interval) {
+            (Some(first), Some(end), Some(interval)) => {
+                let count = (end - first).div_euclid(interval);
+                (0..count).map(|n| first + n * interval).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Why a time cannot be told by intervals.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    #[error("intervals need a beginning: say since when")]
+    Endless,
+    #[error(
+        "{count} intervals are more than the {MOST_INTERVALS} that one answer may have: take an \
+         interval of {}, or a shorter time",
+        readable(*fitting)
+    )]
+    TooMany { count: i64, fitting: i64 },
+    #[error(
+        "usage before {kept} is no longer kept by the {period}: begin later, or take an interval of \
+         whole {longer}s"
+    )]
+    Dropped {
+        period: &'static str,
+        longer: &'static str,
+        kept: Timestamp,
+    },
+}
+
+/// So many minutes, as people write it.
+#[must_use]
+pub fn readable(minutes: i64) -> String {
+    match minutes {
+        _ if minutes % 1_440 == 0 => format!("{}d", minutes / 1_440),
+        _ if minutes % 60 == 0 => format!("{}h", minutes / 60),
+        _ => format!("{minutes}m"),
+    }
+}
+
+const fn floor(minute: i64, interval: i64) -> i64 {
+    minute.div_euclid(interval) * interval
 }
 
 /// The fewest periods that make up the time from minute `first` up to `end`, of those that are kept.
@@ -180,7 +250,70 @@ pub fn plan(first: Option<i64>, end: Option<i64>, kept: &Kept) -> Plan {
         pieces: pieces(a, b, Period::Day),
         first: from,
         end: until,
+        interval: None,
     }
+}
+
+/// Periods that tell every interval of so many minutes, which is 1 at least, from the one that minute
+/// `first` is in. Each begins at a multiple of its length since 1970. The last one is that before
+/// `end`, or that of `now`.
+///
+/// # Errors
+///
+/// When there is no beginning, what it takes is no longer kept, or it is too much.
+pub fn plan_intervals(
+    first: Option<i64>,
+    end: Option<i64>,
+    interval: i64,
+    now: i64,
+    kept: &Kept,
+) -> Result<Plan, PlanError> {
+    let interval = interval.clamp(1, END);
+    let first = first.ok_or(PlanError::Endless)?.clamp(BEGINNING, END);
+    let end = end.unwrap_or(now + 1).clamp(first, END);
+    let from = floor(first, interval);
+    let until = floor(end + interval - 1, interval);
+    let count = (until - from) / interval;
+    if count > MOST_INTERVALS {
+        let fitting = fitting(until - from);
+        return Err(PlanError::TooMany { count, fitting });
+    }
+    let is_whole = |period: &Period| interval % period.minutes() == 0;
+    let longest = Period::ALL.into_iter().rfind(is_whole);
+    let period = longest.unwrap_or(Period::Minute);
+    let longer = match period {
+        Period::Minute => Some(Period::Hour),
+        Period::Hour => Some(Period::Day),
+        Period::Day => None,
+    };
+    if let (Some(longer), Some(since)) = (longer, kept.of(period))
+        && from < since
+    {
+        return Err(PlanError::Dropped {
+            period: period.name(),
+            longer: longer.name(),
+            kept: start_of(since),
+        });
+    }
+    let piece = Piece {
+        period,
+        first: from,
+        end: until,
+    };
+    Ok(Plan {
+        pieces: Vec::from_iter((from < until).then_some(piece)),
+        first: Some(from),
+        end: Some(until),
+        interval: Some(interval),
+    })
+}
+
+/// A usual interval of which so many minutes have few enough.
+fn fitting(minutes: i64) -> i64 {
+    const USUAL: [i64; 7] = [5, 15, 60, 360, 1_440, 7 * 1_440, 30 * 1_440];
+    let usual = USUAL.into_iter();
+    let fits = |interval: &i64| minutes / interval < MOST_INTERVALS;
+    usual.clone().find(fits).or(usual.last()).unwrap_or(minutes)
 }
 
 /// The last beginning that can be told, not after `first`.

@@ -11,7 +11,7 @@ use crate::{
     daemon::Core,
     kube::inventory::State,
     store::StoreError,
-    usage::{self, Group, Key, Value},
+    usage::{Group, Grouping, Key, Value},
 };
 
 pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
@@ -21,7 +21,8 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
     let view = core
         .status()
         .map_err(|error| internal("read the status", &error))?;
-    let groups = usage::group(&rows, &[Key::Identity, Key::Endpoint], &BTreeMap::new());
+    let labels = BTreeMap::new();
+    let groups = Grouping::new(&[Key::Identity, Key::Endpoint], &labels).group(&rows);
     let row = |group: &Group| {
         let name = |index: usize| {
             let value = group.values.get(index);
@@ -66,7 +67,8 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
         revision: view.revision,
         policy_errors: view.policy_errors.len() as u64,
         rows: groups.iter().map(row).collect(),
-        reasons: usage::group(&rows, &[Key::Reason], &BTreeMap::new())
+        reasons: Grouping::new(&[Key::Reason], &labels)
+            .group(&rows)
             .iter()
             .map(|group| {
                 let name = group.values.first().map(|value| value_name(value, &names));

@@ -11,7 +11,10 @@ use super::{DaemonBackend, audit, internal, review, usage, verification};
 use crate::{
     api::{
         error::ApiError,
-        types::{Absence, AuditVerification, ControlEvidence, Report, ReviewQuery, UsageQuery},
+        types::{
+            Absence, AuditVerification, ControlEvidence, Report, ReviewQuery, UsageQuery,
+            UsageReport,
+        },
     },
     audit::{Action, Control, Known, Record, controls},
     daemon::{Core, GrantReview, VerifyError},
@@ -23,9 +26,7 @@ use crate::{
 struct Facts {
     mode: String,
     reviews: Vec<GrantReview>,
-    usage: Vec<crate::api::types::UsageRow>,
     missing: BTreeMap<String, String>,
-    lost_events: u64,
     database: PathBuf,
     known: Known,
 }
@@ -50,30 +51,28 @@ pub(super) async fn report(
     query: ReviewQuery,
 ) -> Result<Report, ApiError> {
     let ReviewQuery { since } = query;
+    let usage = UsageQuery {
+        by: Some("identity,endpoint".to_owned()),
+        since: Some(since),
+        ..UsageQuery::default()
+    };
+    let usage = usage::usage(backend, usage).await?;
     let facts = backend.ask(move |core| facts(core, since)).await?;
     let (database, known) = (facts.database.clone(), facts.known.clone());
     let read = tokio::task::spawn_blocking(move || read(&database, known, since)).await;
     let read = read
         .map_err(|error| internal("write the report", &error))?
         .map_err(|error| internal("write the report", &error))?;
-    Ok(assemble(since, facts, read))
+    Ok(assemble(since, facts, usage, read))
 }
 
 fn facts(core: &mut Core, since: Timestamp) -> Result<Facts, ApiError> {
     let failed = |error: StoreError| internal("review grants", &error);
     let reviews = core.review_grants(since).map_err(failed)?;
-    let query = UsageQuery {
-        by: Some("identity,endpoint".to_owned()),
-        since: Some(since),
-        ..UsageQuery::default()
-    };
-    let usage = usage::usage(core, &query)?;
     Ok(Facts {
         mode: core.mode().name().to_owned(),
         reviews,
-        usage: usage.rows,
         missing: core.missing_hooks(),
-        lost_events: usage.lost_events,
         database: core.database(),
         known: Known {
             written: core.audit_end(),
@@ -99,13 +98,11 @@ fn read(database: &Path, known: Known, since: Timestamp) -> Result<Read, ReadErr
     })
 }
 
-fn assemble(since: Timestamp, facts: Facts, read: Read) -> Report {
+fn assemble(since: Timestamp, facts: Facts, usage: UsageReport, read: Read) -> Report {
     let Facts {
         mode,
         reviews,
-        usage,
         missing,
-        lost_events,
         database: _,
         known: _,
     } = facts;
@@ -135,13 +132,13 @@ fn assemble(since: Timestamp, facts: Facts, read: Read) -> Report {
         until: Timestamp::now(),
         mode,
         grants,
-        usage,
+        usage: usage.rows,
         endings: of(&is_ending),
         exceptions: of(&is_exception),
         coverage: of(&|action| action == Action::CoverageChanged),
         missing,
         absences: absences(&records, since),
-        lost_events,
+        lost_events: usage.lost_events,
         controls: evidence(&actions),
         actions,
         verification,

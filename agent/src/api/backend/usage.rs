@@ -1,106 +1,161 @@
-//! Usage and events, as wire types.
+//! Usage, as wire types.
+
+mod filter;
+mod page;
+mod points;
+mod question;
 
 use std::collections::BTreeMap;
 
-use agent_common::{destination::EndpointId, identity::IdentityId, verdict::Verdict};
+use agent_common::{destination::EndpointId, identity::IdentityId};
 use jiff::Timestamp;
 
-use super::{bad, internal};
+use self::{
+    filter::Rows,
+    page::Selected,
+    points::{Counted, points},
+    question::Question,
+};
+use super::{DaemonBackend, bad, internal};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
-        types::{
-            Event, EventList, EventQuery, Quality, UsageKey, UsageQuery, UsageReport, UsageRow,
-        },
+        types::{OtherUsage, Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
     },
     daemon::Core,
-    identity::LabelKey,
-    store::{EventFilter, EventRecord, Names, StoreError},
-    usage::{self, Group, Key, Value, period::start_of},
+    identity::{LabelKey, Labels},
+    store::{Names, StoreError, UsageReader},
+    usage::{
+        self, Group, Grouping, Key, Value,
+        period::{Plan, end_minute_of, minute_of, plan, plan_intervals, start_of},
+    },
 };
 
-pub(super) fn usage(core: &mut Core, query: &UsageQuery) -> Result<UsageReport, ApiError> {
-    let by = keys(query.by.as_deref().unwrap_or("identity"))?;
-    let names = core
-        .names()
-        .map_err(|error| internal("read names", &error))?;
-    let identity = query
-        .identity
-        .as_deref()
-        .map(|name| identity_id(&names, name));
-    let endpoint = query
-        .endpoint
-        .as_deref()
-        .map(|name| endpoint_id(&names, name));
-    let (identity, endpoint) = (identity.transpose()?, endpoint.transpose()?);
+/// What the daemon knows that an answer is made of.
+struct Facts {
+    reader: UsageReader,
+    names: Names,
+    labels: BTreeMap<IdentityId, Labels>,
+    identity: Option<IdentityId>,
+    endpoint: Option<EndpointId>,
+    lost_events: u64,
+    now: Timestamp,
+}
+
+/// Read on a thread of its own: there may be millions of rows.
+pub(super) async fn usage(
+    backend: &DaemonBackend,
+    query: UsageQuery,
+) -> Result<UsageReport, ApiError> {
+    let question = Question::new(query)?;
+    let question = backend.ask(move |core| {
+        let facts = facts(core, &question)?;
+        Ok((question, facts))
+    });
+    let (question, facts) = question.await?;
+    tokio::task::spawn_blocking(move || answer(&question, &facts))
+        .await
+        .map_err(|error| internal("read usage", &error))?
+}
+
+fn facts(core: &mut Core, question: &Question) -> Result<Facts, ApiError> {
     let failed = |error: StoreError| internal("read usage", &error);
-    let plan = core.usage_plan(query.since, query.until).map_err(failed)?;
-    let kept = core.usage_kept().map_err(failed)?;
-    let rows = core
-        .planned_usage(&plan, identity, endpoint)
+    let reader = core
+        .usage_reader(question.is_about_processes())
         .map_err(failed)?;
-    let keys: Vec<_> = by.iter().map(|key| domain_key(*key)).collect();
-    let has_label = keys.iter().any(|key| matches!(key, Key::Label(_)));
-    let labels = if has_label {
-        core.known_labels()
-            .map_err(|error| internal("read labels", &error))?
+    let names = core.names().map_err(failed)?;
+    let identity = question.identity.as_deref();
+    let identity = identity.map(|name| identity_id(&names, name)).transpose()?;
+    let endpoint = question.endpoint.as_deref();
+    let endpoint = endpoint.map(|name| endpoint_id(&names, name)).transpose()?;
+    let labels = if question.needs_labels() {
+        core.known_labels().map_err(failed)?
     } else {
         BTreeMap::new()
     };
-    let groups = if keys.iter().any(|key| key.is_about_process()) {
-        if keys
-            .iter()
-            .any(|key| matches!(key, Key::Rule | Key::Reason))
-        {
-            return Err(bad(
-                "events do not tell grant and reason of a process: group by exe or user with \
-                 something else",
-            ));
-        }
-        let told = core
-            .planned_process_usage(&plan, identity, endpoint)
-            .map_err(failed)?;
-        usage::group_processes(&told, &keys, &labels, &rows)
-    } else {
-        usage::group(&rows, &keys, &labels)
+    Ok(Facts {
+        reader,
+        names,
+        labels,
+        identity,
+        endpoint,
+        lost_events: core.lost_events().unwrap_or_default(),
+        now: Timestamp::now(),
+    })
+}
+
+fn answer(question: &Question, facts: &Facts) -> Result<UsageReport, ApiError> {
+    let Facts {
+        reader,
+        names,
+        labels,
+        ..
+    } = facts;
+    let failed = |error: StoreError| internal("read usage", &error);
+    let plan = planned(question, facts)?;
+    let rows = Rows::read(question, facts, &plan).map_err(failed)?;
+    let keys = question.keys();
+    let grouping = Grouping::new(&keys, labels);
+    let groups = rows.groups(&grouping);
+    let measured = reader.measured(facts.now).map_err(failed)?;
+    let counted = Counted::new(&measured, &plan, &groups, facts.now);
+    let Selected {
+        groups,
+        other,
+        next,
+    } = page::select(question, groups, names, facts.now);
+    let own = grouping.only(groups.iter());
+    let sum = match other {
+        Some(_) => rows.groups(&own).into_iter().find(is_other),
+        None => None,
     };
+    let all: Vec<_> = groups.iter().chain(&sum).collect();
+    let (intervals, mut points) = points(&rows, &own, &plan, &all, &counted)?;
+    let mut row = |group: &Group| {
+        let mut row = usage_row(group, names);
+        counted.rate(&mut row);
+        row.points = points.remove(&group.values).unwrap_or_default();
+        row
+    };
+    let kept = reader.kept();
     Ok(UsageReport {
-        by,
-        since: query.since,
-        until: query.until.unwrap_or_else(Timestamp::now),
+        by: question.by.clone(),
+        since: question.since,
+        until: question.until.unwrap_or(facts.now),
         covered_since: plan.first.map(start_of),
         covered_until: plan.end.map(start_of),
         minutes_since: kept.minute.map(start_of),
         hours_since: kept.hour.map(start_of),
         days_since: kept.day.map(start_of),
-        rows: groups
-            .iter()
-            .map(|group| usage_row(group, &names))
-            .collect(),
-        lost_events: core.lost_events().unwrap_or_default(),
+        counted_minutes: counted.minutes(),
+        intervals,
+        rows: groups.iter().map(&mut row).collect(),
+        other: other.zip(sum).map(|(rows, sum)| OtherUsage {
+            rows,
+            sum: row(&sum),
+        }),
+        next,
+        lost_events: facts.lost_events,
     })
 }
 
-fn keys(by: &str) -> Result<Vec<UsageKey>, ApiError> {
-    let keys = by
-        .split(',')
-        .map(|word| {
-            let word = word.trim();
-            let key = UsageKey::ALL.into_iter().find(|key| key.name() == word);
-            key.ok_or_else(|| {
-                let all = UsageKey::ALL.map(UsageKey::name).join(", ");
-                bad(format!("cannot group by `{word}`: one or two of {all}"))
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    match keys.as_slice() {
-        [_] => Ok(keys),
-        [first, second] if first != second => Ok(keys),
-        _ => Err(bad("group by one key, or by two different ones")),
+/// What [`Grouping::only`] makes of the rest.
+const fn is_other(group: &Group) -> bool {
+    group.values.is_empty()
+}
+
+fn planned(question: &Question, facts: &Facts) -> Result<Plan, ApiError> {
+    let kept = facts.reader.kept();
+    let first = question.since.map(minute_of);
+    let end = question.until.map(end_minute_of);
+    match question.interval {
+        None => Ok(plan(first, end, &kept)),
+        Some(interval) => plan_intervals(first, end, interval, minute_of(facts.now), &kept)
+            .map_err(|error| bad(error.to_string())),
     }
 }
 
-const fn domain_key(key: UsageKey) -> Key {
+pub(super) const fn domain_key(key: UsageKey) -> Key {
     match key {
         UsageKey::Identity => Key::Identity,
         UsageKey::Endpoint => Key::Endpoint,
@@ -128,6 +183,7 @@ const fn quality(quality: usage::Quality) -> Quality {
     }
 }
 
+/// Without points and rate.
 fn usage_row(group: &Group, names: &Names) -> UsageRow {
     let bytes = group.bytes();
     let counts = &group.counts;
@@ -150,6 +206,9 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         connections_without_bytes: group.connections_without_bytes(),
         first_seen: Some(group.first_seen),
         last_seen: Some(group.last_seen),
+        connections_per_minute: None,
+        rate_quality: Quality::Unknown,
+        points: Vec::new(),
     }
 }
 
@@ -168,76 +227,6 @@ pub(super) fn value_name(value: &Value, names: &Names) -> String {
         }),
     };
     name.unwrap_or_else(|| "unknown".to_owned())
-}
-
-pub(super) fn events(core: &Core, query: &EventQuery) -> Result<EventList, ApiError> {
-    const DEFAULT: u32 = 100;
-    const MOST: u32 = 10_000;
-    let names = core
-        .names()
-        .map_err(|error| internal("read names", &error))?;
-    let verdict = query.verdict.as_deref().map(|word| {
-        let found = Verdict::ALL
-            .into_iter()
-            .find(|verdict| verdict.name() == word);
-        found.ok_or_else(|| {
-            bad(format!(
-                "unknown verdict `{word}`: allow, deny or would-deny"
-            ))
-        })
-    });
-    let identity = query
-        .identity
-        .as_deref()
-        .map(|name| identity_id(&names, name));
-    let endpoint = query
-        .endpoint
-        .as_deref()
-        .map(|name| endpoint_id(&names, name));
-    let filter = EventFilter {
-        since: query.since,
-        after: query.after,
-        verdict: verdict.transpose()?,
-        identity: identity.transpose()?,
-        endpoint: endpoint.transpose()?,
-        limit: query.limit.unwrap_or(DEFAULT).min(MOST),
-    };
-    let found = core
-        .events(&filter)
-        .map_err(|error| internal("read events", &error))?;
-    Ok(EventList {
-        events: found
-            .into_iter()
-            .map(|(id, record)| event(id, record, &names))
-            .collect(),
-        lost: core.lost_events().unwrap_or_default(),
-    })
-}
-
-fn event(id: u64, record: EventRecord, names: &Names) -> Event {
-    Event {
-        id,
-        at: record.at,
-        kind: record.kind.name().to_owned(),
-        verdict: record.verdict.name().to_owned(),
-        reason: record.reason.name().to_owned(),
-        identity: value_name(&Value::Identity(record.identity), names),
-        endpoint: value_name(&Value::Endpoint(record.endpoint), names),
-        rule: names.rules.get(&record.rule).map(|(_, name)| name.clone()),
-        address: record.address,
-        port: record.port,
-        protocol: if record.is_udp { "udp" } else { "tcp" }.to_owned(),
-        shared_address: record.is_shared,
-        pid: record.pid,
-        comm: record.comm,
-        exe: record.exe,
-        script: record.script,
-        user: record.user,
-        cgroup: record.cgroup,
-        bytes_out: record.bytes_out,
-        bytes_in: record.bytes_in,
-        duration_ms: record.duration_ms,
-    }
 }
 
 fn unknown(what: &str, name: &str, list: &str) -> ApiError {

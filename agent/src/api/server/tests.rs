@@ -61,6 +61,7 @@ impl Backend for Fake {
     }
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, ApiError> {
         Ok(UsageReport {
+            next: Some(query.filter.join(" ")),
             by: vec![UsageKey::Identity],
             since: query.since,
             until: Timestamp::UNIX_EPOCH,
@@ -69,6 +70,9 @@ impl Backend for Fake {
             minutes_since: None,
             hours_since: None,
             days_since: None,
+            counted_minutes: None,
+            intervals: Vec::new(),
+            other: None,
             rows: Vec::new(),
             lost_events: 3,
         })
@@ -245,9 +249,11 @@ async fn queries_and_bodies_arrive_and_answers_come_back() {
     let since = Timestamp::from_second(1_000).expect("a time");
     let query = UsageQuery {
         since: Some(since),
+        filter: vec!["pod=a b&c".to_owned(), "pod=*=".to_owned()],
         ..UsageQuery::default()
     };
     let report = client.usage(&query).await.expect("a report");
+    assert_eq!(report.next.as_deref(), Some("pod=a b&c pod=*="));
     assert_eq!((report.since, report.lost_events), (Some(since), 3));
     let matches = client.match_host("a b&c.example").await.expect("matches");
     assert_eq!(matches.host, "a b&c.example");

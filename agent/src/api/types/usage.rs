@@ -76,7 +76,9 @@ impl UsageKey {
 }
 
 /// How a number was obtained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quality {
     /// Counted.
@@ -86,6 +88,7 @@ pub enum Quality {
     /// At least this much.
     LowerBound,
     /// Not known.
+    #[default]
     Unknown,
 }
 
@@ -113,6 +116,28 @@ pub struct UsageQuery {
     /// Only this endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// `KEY=VALUE`: only what has this value of one of the keys of `by`; `*` stands for any
+    /// characters. May be given again: all keys have to match, each with one of its values. `exe` and
+    /// `user` not together with `grant` or `reason`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter: Vec<String>,
+    /// Length of an interval, as in `5m`, `1h` or `7d`: each row then has `points`, one for each of
+    /// `intervals`. Needs `since`. Intervals begin at multiples of their length since 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// So many rows of the most connections; all others are added up in `other`. Not together with
+    /// `limit` or `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1)]
+    pub top: Option<u64>,
+    /// So many rows at most, in the order of their keys, which new counts do not change. `next` of the
+    /// answer leads to those behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1)]
+    pub limit: Option<u64>,
+    /// `next` of the answer before, with the same `by`, `filter` and times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -140,7 +165,20 @@ pub struct UsageReport {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub days_since: Option<Timestamp>,
+    /// Minutes of that time in which the kernel has counted, as far as is known; `null` if something
+    /// was counted before it was known when.
+    #[serde(default)]
+    pub counted_minutes: Option<f64>,
+    /// Empty if no interval was asked for.
+    #[serde(default)]
+    pub intervals: Vec<UsageInterval>,
     pub rows: Vec<UsageRow>,
+    /// What `top` left out.
+    #[serde(default)]
+    pub other: Option<OtherUsage>,
+    /// Where the next page begins, as `after`; `null` if there is none.
+    #[serde(default)]
+    pub next: Option<String>,
     /// Kernel events that were lost in all time; the counts here do not depend on them.
     pub lost_events: u64,
 }
@@ -169,4 +207,69 @@ pub struct UsageRow {
     pub first_seen: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen: Option<Timestamp>,
+    /// Connections of all verdicts by minute of `counted_minutes`; `null` if that is not known.
+    #[serde(default)]
+    pub connections_per_minute: Option<f64>,
+    /// As `connections_quality` where the kernel counted all of the time, else inferred.
+    #[serde(default)]
+    pub rate_quality: Quality,
+    /// One for each of `intervals`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<UsagePoint>,
+}
+
+/// The rows that are not told one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OtherUsage {
+    /// How many they are.
+    pub rows: u64,
+    /// All of them together; `key` is empty.
+    pub sum: UsageRow,
+}
+
+/// Whether counts of an interval can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntervalCoverage {
+    /// Counted throughout: nothing is 0.
+    Whole,
+    /// The kernel counted throughout, but the agent was away for a part, whose counts stand where it
+    /// came back: numbers are inferred, nothing is unknown.
+    Late,
+    /// For a part of it nothing was counted: numbers are lower bounds, nothing is unknown.
+    Part,
+    /// As far as is known nothing was counted.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsageInterval {
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// The first instant that is not in it, also if that has not come yet.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    pub coverage: IntervalCoverage,
+}
+
+/// What one row has in one interval; `null` where that is not known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsagePoint {
+    pub connections_allowed: Option<u64>,
+    pub connections_denied: Option<u64>,
+    pub connections_would_deny: Option<u64>,
+    pub connections_quality: Quality,
+    /// Of connections that ended in this interval.
+    pub bytes_out: Option<u64>,
+    pub bytes_in: Option<u64>,
+    pub bytes_quality: Quality,
+}
+
+impl UsagePoint {
+    /// Connections of all verdicts.
+    #[must_use]
+    pub fn connections(&self) -> Option<u64> {
+        let (allowed, denied) = (self.connections_allowed?, self.connections_denied?);
+        Some(allowed + denied + self.connections_would_deny?)
+    }
 }

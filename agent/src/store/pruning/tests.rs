@@ -85,6 +85,7 @@ impl Site {
     fn usage(&self, first: Option<i64>, end: Option<i64>) -> (i64, i64, Vec<UsageRow>) {
         let plan = plan(first, end, &self.store.kept().expect("read"));
         let rows = self.store.usage(&plan, None, None).expect("usage");
+        let rows: Vec<_> = rows.into_values().flatten().collect();
         (
             plan.first.unwrap_or(i64::MIN),
             plan.end.unwrap_or(i64::MAX),

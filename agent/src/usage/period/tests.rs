@@ -78,6 +78,56 @@ fn what_is_kept_by_longer_periods_only_is_told_by_them_and_says_so() {
 }
 
 #[test]
+fn intervals_need_periods_that_fit_and_are_kept() {
+    let kept = kept(Some(3 * DAY), Some(2 * DAY));
+    let check = |first: Option<i64>, interval: i64, expected: Result<&str, &str>| {
+        let found = plan_intervals(first, Some(4 * DAY), interval, 5 * DAY, &kept);
+        let found = found.map_err(|error| error.to_string());
+        let found = found.map(|plan| shown(&plan));
+        match expected {
+            Ok(expected) => assert_eq!(found.as_deref(), Ok(expected)),
+            Err(start) => {
+                let error = found.expect_err("no plan");
+                assert!(error.starts_with(start), "{error}");
+            }
+        }
+    };
+    check(Some(3 * DAY + 1), 5, Ok("minute 4320..5760"));
+    check(Some(2 * DAY + 60), 120, Ok("hour 2880..5760"));
+    check(Some(2 * DAY + 61), 60, Ok("hour 2940..5760"));
+    check(Some(DAY), 2 * DAY, Ok("day 0..5760"));
+    check(Some(4 * DAY), 5, Ok(""));
+    check(
+        Some(2 * DAY),
+        5,
+        Err("usage before 1970-01-04T00:00:00Z is no longer kept by the minute"),
+    );
+    check(
+        Some(DAY),
+        60,
+        Err("usage before 1970-01-03T00:00:00Z is no longer kept by the hour"),
+    );
+    check(None, 60, Err("intervals need a beginning"));
+    check(
+        Some(-20 * DAY),
+        5,
+        Err(
+            "6912 intervals are more than the 3000 that one answer may have: take an interval of 15m,",
+        ),
+    );
+}
+
+#[test]
+fn intervals_are_all_listed_also_that_of_now() {
+    let plan = plan_intervals(Some(7), None, 5, 20, &Kept::default()).expect("a plan");
+    assert_eq!(plan.intervals(), [5, 10, 15, 20]);
+    assert_eq!(plan.interval_of(24), Some(20));
+    let until = plan_intervals(Some(5), Some(15), 5, 20, &Kept::default()).expect("a plan");
+    assert_eq!(until.intervals(), [5, 10]);
+    assert_eq!([5, 120, 2 * DAY].map(readable), ["5m", "2h", "2d"]);
+}
+
+#[test]
 fn what_has_to_be_kept_begins_where_a_longer_period_does() {
     let retention = Retention::default();
     let now = 1_000 * DAY + 125;
