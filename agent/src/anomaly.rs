@@ -5,12 +5,14 @@
 
 mod channel;
 mod cohort;
+mod drift;
 mod finding;
 mod grid;
 mod novelty;
 mod rate;
 mod series;
 mod short;
+mod streak;
 mod windows;
 
 pub use self::{

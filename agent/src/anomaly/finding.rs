@@ -12,6 +12,10 @@ pub enum Window {
     Day,
     /// Ten minutes of a newcomer, measured by what others do.
     FirstDay,
+    /// A rate that has slowly risen; the last day is shown.
+    Drift,
+    /// Activity that used to pause and does not; the last six hours are shown.
+    Streak,
 }
 
 impl Window {
@@ -30,7 +34,9 @@ impl Window {
             Self::TenMinutes | Self::FirstDay => "10 minutes",
             Self::Hour => "an hour",
             Self::SixHours => "6 hours",
+            Self::Streak => "6 hours, without a break for longer than ever before",
             Self::Day => "a day",
+            Self::Drift => "a day, after hours that were all higher than usual",
         }
     }
 }
@@ -74,7 +80,13 @@ impl fmt::Display for Finding {
                 "new here, and 99 % of busy minutes elsewhere stay below {}",
                 amount(limit)
             )?,
-            Window::Step | Window::TenMinutes | Window::Hour | Window::SixHours | Window::Day => {
+            Window::Step
+            | Window::TenMinutes
+            | Window::Hour
+            | Window::SixHours
+            | Window::Day
+            | Window::Drift
+            | Window::Streak => {
                 write!(
                     f,
                     "expected {} (98 % stay below {})",
