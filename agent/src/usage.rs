@@ -98,6 +98,7 @@ pub struct Group {
     pub counts: Counts,
     pub connections_quality: Quality,
     pub bytes_quality: Quality,
+    pub calls_quality: Quality,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
 }
@@ -111,6 +112,15 @@ impl Group {
             .connects_allowed
             .saturating_add(counts.connects_would_deny)
             .saturating_sub(counts.closed)
+    }
+
+    /// `None` where calls were not counted: unknown, not zero.
+    #[must_use]
+    pub const fn calls(&self) -> Option<u64> {
+        match self.calls_quality {
+            Quality::Exact | Quality::Inferred | Quality::LowerBound => Some(self.counts.calls),
+            Quality::Unknown => None,
+        }
     }
 
     /// `None` when no connection has ended yet: unknown, not zero.
@@ -140,6 +150,7 @@ pub fn group(rows: &[UsageRow], by: &[Key], labels: &BTreeMap<IdentityId, Labels
             (_, false, true) => Quality::LowerBound,
             (_, false, false) => Quality::Exact,
         };
+        group.calls_quality = calls_quality(&group.counts);
     }
     busiest_first(&mut groups);
     groups
@@ -198,12 +209,36 @@ pub fn group_processes(
             counts: missing,
             connections_quality: Quality::Exact,
             bytes_quality: Quality::Unknown,
+            calls_quality: Quality::Unknown,
             first_seen,
             last_seen,
         });
     }
     busiest_first(&mut groups);
     groups
+}
+
+/// How the calls were counted: inferred, but where nothing was let through. What is not metered, or
+/// overlaps, may have had more.
+const fn calls_quality(counts: &Counts) -> Quality {
+    let tcp = counts
+        .connects_allowed
+        .saturating_add(counts.connects_would_deny)
+        .saturating_sub(counts.udp_connects);
+    let datagrams = counts
+        .datagrams_allowed
+        .saturating_add(counts.datagrams_would_deny)
+        .saturating_add(counts.udp_connects);
+    let is_partial = counts.metered < tcp || datagrams > 0;
+    if is_partial && counts.metered == 0 && counts.calls == 0 {
+        Quality::Unknown
+    } else if is_partial || counts.overlaps > 0 {
+        Quality::LowerBound
+    } else if counts.metered == 0 && counts.calls == 0 {
+        Quality::Exact
+    } else {
+        Quality::Inferred
+    }
 }
 
 fn total<'c>(counts: impl Iterator<Item = &'c Counts>) -> Counts {
@@ -218,6 +253,7 @@ fn add_up(rows: impl Iterator<Item = (Vec<Value>, Counts, Timestamp, Timestamp)>
             counts: Counts::default(),
             connections_quality: Quality::Exact,
             bytes_quality: Quality::Unknown,
+            calls_quality: Quality::Unknown,
             first_seen,
             last_seen,
         });
@@ -368,6 +404,49 @@ mod tests {
                 (b, 1, Quality::LowerBound),
             ],
         );
+    }
+
+    #[test]
+    fn calls_say_how_they_were_counted() {
+        let check = |counts: Counts, calls: Option<u64>, quality: Quality| {
+            let groups = group(
+                &[row(1, 1, 1, counts, 1)],
+                &[Key::Identity],
+                &BTreeMap::new(),
+            );
+            let found: Vec<_> = groups
+                .iter()
+                .map(|group| (group.calls(), group.calls_quality))
+                .collect();
+            assert_eq!(found, [(calls, quality)], "{counts:?}");
+        };
+        let metered = Counts {
+            metered: 2,
+            calls: 7,
+            ..allowed(2, 0, 0)
+        };
+        check(metered, Some(7), Quality::Inferred);
+        let overlaps = Counts {
+            overlaps: 1,
+            ..metered
+        };
+        check(overlaps, Some(7), Quality::LowerBound);
+        let partial = Counts {
+            metered: 1,
+            ..metered
+        };
+        check(partial, Some(7), Quality::LowerBound);
+        check(allowed(2, 2, 10), None, Quality::Unknown);
+        let refused = Counts {
+            connects_denied: 3,
+            ..Counts::default()
+        };
+        check(refused, Some(0), Quality::Exact);
+        let later = Counts {
+            calls: 5,
+            ..Counts::default()
+        };
+        check(later, Some(5), Quality::Inferred);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct MetricsRow {
     pub datagrams: [u64; 3],
     pub bytes_out: u64,
     pub bytes_in: u64,
+    pub calls: u64,
+    pub overlaps: u64,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -71,7 +73,9 @@ pub fn encode(snapshot: &MetricsSnapshot) -> String {
     if let Some(kubernetes) = &snapshot.kubernetes {
         register_kubernetes(&mut registry, kubernetes);
     }
-    register_usage(&mut registry, &bounded(&snapshot.rows));
+    let rows = bounded(&snapshot.rows);
+    register_usage(&mut registry, &rows);
+    register_calls(&mut registry, &rows);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode_text(&mut text, &registry);
@@ -188,6 +192,34 @@ fn register_kubernetes(registry: &mut Registry, freshness: &PodsFreshness) {
     );
 }
 
+fn register_calls(registry: &mut Registry, rows: &[MetricsRow]) {
+    let (calls, overlaps) = (Counters::default(), Counters::default());
+    for row in rows {
+        let labels = vec![
+            ("identity", row.identity.clone()),
+            ("endpoint", row.endpoint.clone()),
+        ];
+        if row.overlaps > 0 {
+            overlaps.get_or_create(&labels).inc_by(row.overlaps);
+        }
+        if row.calls > 0 {
+            let quality = ("quality", "inferred".to_owned());
+            let labels = [labels, vec![quality]].concat();
+            calls.get_or_create(&labels).inc_by(row.calls);
+        }
+    }
+    registry.register(
+        "calls",
+        "Calls on connections to model endpoints, inferred from what passes on them",
+        calls,
+    );
+    registry.register(
+        "call_overlaps",
+        "Times at which more calls than one may have begun at once: a lower bound if not 0",
+        overlaps,
+    );
+}
+
 fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
     let (connections, datagrams, bytes) = (
         Counters::default(),
@@ -263,6 +295,8 @@ fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
         }
         sum.bytes_out += row.bytes_out;
         sum.bytes_in += row.bytes_in;
+        sum.calls += row.calls;
+        sum.overlaps += row.overlaps;
     }
     sums.into_values().collect()
 }
@@ -277,6 +311,7 @@ mod tests {
             endpoint: "openai".to_owned(),
             connections: [allowed, 1, 0],
             bytes_out: 10,
+            calls: 4,
             ..MetricsRow::default()
         }
     }
@@ -309,6 +344,7 @@ mod tests {
             "weir_kubernetes_pods 12",
             "weir_kubernetes_unresolved 1",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
+            "weir_calls_total{identity=\"unit:a.service\",endpoint=\"openai\",quality=\"inferred\"} 4",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -90,6 +90,8 @@ mod rendering {
             bytes_in: bytes.map(|bytes| 2 * bytes),
             bytes_quality: Quality::Exact,
             connections_without_bytes: u64::from(bytes.is_none()),
+            calls: bytes.map(|_| 30),
+            calls_quality: Quality::Inferred,
             first_seen: Some(ago(7_200)),
             last_seen: Some(ago(3)),
         }
@@ -113,9 +115,9 @@ mod rendering {
             lost_events: 0,
         };
         let expected = "\
-IDENTITY        ALLOWED  DENIED  WOULD-DENY  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
-unit:a.service       10       2           0    2.0 KiB   4.0 KiB  2h ago      3s ago
-unit:b.service        1       2           0          -         -  2h ago      3s ago
+IDENTITY        ALLOWED  DENIED  WOULD-DENY  CALLS  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
+unit:a.service       10       2           0    ~30    2.0 KiB   4.0 KiB  2h ago      3s ago
+unit:b.service        1       2           0      -          -         -  2h ago      3s ago
 
 1 allowed connections are still open, never opened, or UDP: their bytes are not counted
 ";
@@ -174,7 +176,10 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             lost_events: 0,
         };
         let text = printed(|out| usage::print(&report, out));
-        assert!(text.contains("WOULD-DENY  DATAGRAMS  BYTES OUT"), "{text}");
+        assert!(
+            text.contains("WOULD-DENY  DATAGRAMS  CALLS  BYTES OUT"),
+            "{text}"
+        );
     }
 
     #[test]

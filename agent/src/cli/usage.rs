@@ -14,7 +14,8 @@ use crate::api::{
 /// Show how much each identity has used
 ///
 /// Connections are counted in the kernel and exact, whatever was lost of events. Bytes are the
-/// payload of TCP connections that have ended; a dash means that none has ended yet.
+/// payload of TCP connections that have ended; a dash means that none has ended yet. Calls are
+/// inferred (~) from what passes on connections, or a lower bound (>=) where several may run at once.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --by namespace,endpoint\n  weir usage --by grant --json"
@@ -61,6 +62,18 @@ impl Args {
     }
 }
 
+/// The number of calls with a mark of how it was obtained; a dash if it is not known.
+fn calls(row: &crate::api::types::UsageRow) -> String {
+    let Some(calls) = row.calls else {
+        return "-".to_owned();
+    };
+    match row.calls_quality {
+        Quality::Inferred => format!("~{calls}"),
+        Quality::LowerBound => format!(">={calls}"),
+        Quality::Exact | Quality::Unknown => calls.to_string(),
+    }
+}
+
 pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<()> {
     if report.rows.is_empty() {
         tell_covered(report, out)?;
@@ -80,6 +93,7 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
     if has_datagrams {
         header.push("DATAGRAMS");
     }
+    header.push("CALLS");
     header.extend(["BYTES OUT", "BYTES IN", "FIRST SEEN", "LAST SEEN"]);
     let now = out.now;
     let rows = report.rows.iter().map(|row| {
@@ -92,6 +106,7 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         if has_datagrams {
             cells.push(datagrams(row).to_string());
         }
+        cells.push(calls(row));
         cells.extend([
             size(row.bytes_out),
             size(row.bytes_in),
@@ -106,6 +121,7 @@ pub(super) fn print(report: &UsageReport, out: &mut Out<'_>) -> anyhow::Result<(
         "DENIED",
         "WOULD-DENY",
         "DATAGRAMS",
+        "CALLS",
         "BYTES OUT",
         "BYTES IN",
     ];

@@ -10,7 +10,7 @@ use super::{StoreError, error::Attempt};
 const APPLICATION_ID: i64 = 0x7765_6972;
 
 /// Each step leads from its index to the next version. Only ever append.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -19,6 +19,7 @@ const STEPS: [&str; 8] = [
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
     include_str!("schema/8.sql"),
+    include_str!("schema/9.sql"),
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
