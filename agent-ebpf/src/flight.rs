@@ -93,11 +93,14 @@ fn read(skb: *mut __sk_buff, from: u32, to: u32) -> Verdict {
         if at >= to {
             return Verdict::Allow;
         }
-        let answer = step(skb, at, to);
+        let answer = read_chunk(skb, at, to);
         at = at.wrapping_add(answer as u32);
-        let verdict = (answer >> 32) as u32;
-        if verdict != UNDECIDED {
-            return unpack(verdict);
+        let outcome = (answer >> 32) as u32;
+        if outcome != Outcome::More as u32 {
+            let verdict = decide(skb, outcome);
+            if verdict != UNDECIDED {
+                return unpack(verdict);
+            }
         }
         index += 1;
     }
@@ -111,18 +114,6 @@ fn unpack(verdict: u32) -> Verdict {
         return unreadable();
     }
     Verdict::Allow
-}
-
-/// How many octets were taken, and above 32 bits what [`decide`] made of them.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn step(skb: *mut __sk_buff, from: u32, to: u32) -> u64 {
-    let answer = read_chunk(skb, from, to);
-    let outcome = (answer >> 32) as u32;
-    if outcome == Outcome::More as u32 {
-        return answer & 0xffff_ffff;
-    }
-    (decide(skb, outcome) as u64) << 32 | answer & 0xffff_ffff
 }
 
 /// How many octets were taken, and above 32 bits the [`Outcome`].
