@@ -4,12 +4,14 @@
 //! pins of another version replaces them instead of reading them wrongly.
 
 /// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {
     pub const ADDRESSES: &str = "ADDRESSES";
     pub const ARGUMENTS: &str = "ARGUMENTS";
+    /// Calls on connections, with their sockets.
+    pub const CALLS: &str = "CALLS";
     pub const CGROUPS: &str = "CGROUPS";
     pub const CONFIG: &str = "CONFIG";
     pub const COUNTERS: &str = "COUNTERS";
@@ -41,9 +43,10 @@ pub mod map {
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 29] = [
+    pub const ALL: [&str; 30] = [
         ADDRESSES,
         ARGUMENTS,
+        CALLS,
         CGROUPS,
         CONFIG,
         COUNTERS,
@@ -82,6 +85,8 @@ pub mod program {
     pub const SENDMSG6: &str = "sendmsg6";
     pub const INGRESS: &str = "ingress";
     pub const EGRESS: &str = "egress";
+    pub const CALLS_SENT: &str = "calls_sent";
+    pub const CALLS_RECEIVED: &str = "calls_received";
     pub const SOCK_STATE: &str = "sock_state";
     pub const SOCK_OPS: &str = "sock_ops";
     pub const CGROUP_MADE: &str = "cgroup_made";

@@ -67,13 +67,19 @@ pub struct Counts {
     /// Payload bytes of closed TCP connections.
     pub bytes_out: u64,
     pub bytes_in: u64,
+    /// TCP connections that were let through and whose calls are counted, from then on.
+    pub metered: u64,
+    /// Calls on them.
+    pub calls: u64,
+    /// How often more calls than one may have begun at once.
+    pub overlaps: u64,
 }
 
-layout!(Counts, size = 80, align = 8);
+layout!(Counts, size = 104, align = 8);
 
 impl Counts {
     /// How many counts there are.
-    pub const LEN: usize = 10;
+    pub const LEN: usize = 13;
 
     /// Nothing has been counted.
     pub const ZERO: Self = Self::from_array([0; Self::LEN]);
@@ -92,6 +98,9 @@ impl Counts {
             closed,
             bytes_out,
             bytes_in,
+            metered,
+            calls,
+            overlaps,
         ] = counts;
         Self {
             connects_allowed,
@@ -104,6 +113,9 @@ impl Counts {
             closed,
             bytes_out,
             bytes_in,
+            metered,
+            calls,
+            overlaps,
         }
     }
 
@@ -121,6 +133,9 @@ impl Counts {
             closed,
             bytes_out,
             bytes_in,
+            metered,
+            calls,
+            overlaps,
         } = self;
         [
             connects_allowed,
@@ -133,6 +148,9 @@ impl Counts {
             closed,
             bytes_out,
             bytes_in,
+            metered,
+            calls,
+            overlaps,
         ]
     }
 
@@ -202,7 +220,7 @@ pub struct Counters {
     pub last_ns: u64,
 }
 
-layout!(Counters, size = 96, align = 8);
+layout!(Counters, size = 120, align = 8);
 
 impl Counters {
     /// A row in which nothing has been counted.
@@ -260,7 +278,7 @@ mod tests {
     fn an_array_holds_the_counts_in_the_order_of_the_fields() {
         let array = std::array::from_fn(|index| index as u64 + 1);
         let counts = Counts::from_array(array);
-        assert_eq!((counts.connects_allowed, counts.bytes_in), (1, 10));
+        assert_eq!((counts.connects_allowed, counts.overlaps), (1, 13));
         assert_eq!(counts.to_array(), array);
     }
 }

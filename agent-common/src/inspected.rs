@@ -3,7 +3,7 @@
 use crate::{abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet};
 
 /// Octets that are taken from a packet at once.
-pub const CHUNK: usize = 64;
+pub const CHUNK: usize = 32;
 
 /// Value of `INSPECTED`, in the socket's own storage. All zero is valid.
 #[repr(C)]
@@ -45,7 +45,7 @@ pub struct Inspected {
     pub n_chunk: u32,
 }
 
-const _: () = assert!(size_of::<Inspected>() == 688 && align_of::<Inspected>() == 8);
+const _: () = assert!(size_of::<Inspected>() == 656 && align_of::<Inspected>() == 8);
 
 /// What becomes of a socket's packets.
 #[repr(u32)]

@@ -16,6 +16,7 @@
 
 pub mod abi;
 pub mod address;
+pub mod calls;
 pub mod cgroup;
 pub mod counter;
 pub mod destination;

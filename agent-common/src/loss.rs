@@ -28,10 +28,12 @@ pub enum Loss {
     LiveUnwatched = 10,
     /// `USED` was full: what has a limit is refused.
     LimitMapFull = 11,
+    /// A socket had no room for the count of its calls.
+    CallsUncounted = 12,
 }
 
 impl Loss {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EventRingFull,
         Self::CounterMapFull,
         Self::IdentityMapFull,
@@ -44,6 +46,7 @@ impl Loss {
         Self::ProcessMapFull,
         Self::LiveUnwatched,
         Self::LimitMapFull,
+        Self::CallsUncounted,
     ];
 
     /// Number of entries of `LOSSES`.
@@ -64,6 +67,7 @@ impl Loss {
             Self::ProcessMapFull => "process-map-full",
             Self::LiveUnwatched => "live-unwatched",
             Self::LimitMapFull => "limit-map-full",
+            Self::CallsUncounted => "calls-uncounted",
         }
     }
 }

@@ -249,8 +249,10 @@ pub mod config {
     /// Counts changes after which a connection may not be entitled any more; never 0 while an agent
     /// has installed a policy.
     pub const EPOCH: u32 = 3;
+    /// 1 while the programs that count calls are in force.
+    pub const COUNTS_CALLS: u32 = 4;
     /// Number of words.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }
 
 /// The first word of `CONFIG`: one word of which only the lowest byte is used, so that a reader never

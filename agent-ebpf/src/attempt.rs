@@ -17,6 +17,7 @@ use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::SockAddrCont
 
 use crate::{
     caller::{self, Caller},
+    calls,
     context::{self, Target},
     events,
     found::{Judgement, Known},
@@ -125,7 +126,21 @@ fn conclude(
     {
         live::keep(live, attempt, &decision);
     }
+    if is_metered(attempt.kind, verdict, attempt.is_udp)
+        && let Some(socket) = context::socket(ctx)
+    {
+        calls::begin(socket, &CounterKey::new(attempt.caller.identity, &decision));
+    }
     verdict
+}
+
+/// Whether calls are counted on what was judged.
+#[inline(always)]
+fn is_metered(kind: EventKind, verdict: Verdict, is_udp: bool) -> bool {
+    matches!(kind, EventKind::Connect)
+        && !matches!(verdict, Verdict::Deny)
+        && !is_udp
+        && maps::counts_calls()
 }
 
 /// Makes a verdict of a decision, counts it and tells the agent. Not inlined: its stack is free
@@ -203,6 +218,9 @@ fn count(key: &CounterKey, kind: EventKind, verdict: Verdict, is_udp: bool, now_
         atomic_add(field(row, kind, verdict), 1);
         if is_udp && matches!(kind, EventKind::Connect) && !matches!(verdict, Verdict::Deny) {
             atomic_add(&raw mut (*row).counts.udp_connects, 1);
+        }
+        if is_metered(kind, verdict, is_udp) {
+            atomic_add(&raw mut (*row).counts.metered, 1);
         }
         if (*row).first_ns == 0 {
             (*row).first_ns = now_ns;

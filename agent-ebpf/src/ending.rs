@@ -3,6 +3,8 @@
 
 use agent_common::{
     address::Address,
+    calls::FirstFlight,
+    counter::CounterKey,
     destination::EndpointId,
     event::{Event, EventKind},
     inspected::{Inspected, State},
@@ -14,6 +16,7 @@ use aya_ebpf::bindings::__sk_buff;
 use crate::{
     attempt::{Attempt, account, now_ns},
     caller::Caller,
+    calls,
     context::Target,
     flight::UNDECIDED,
     found::{Judgement, Known},
@@ -110,7 +113,29 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
     {
         live::keep(live, &attempt, &decision);
     }
+    if maps::counts_calls()
+        && let Some(socket) = packet::socket(skb)
+    {
+        let counted = CounterKey::new(inspected.identity, &decision);
+        calls::begin_after(
+            flight(inspected, unreadable),
+            socket,
+            &counted,
+            inspected.next,
+        );
+    }
     pass(skb, watches)
+}
+
+#[inline(always)]
+fn flight(inspected: &Inspected, unreadable: u32) -> FirstFlight {
+    if inspected.flight.is_tls() {
+        FirstFlight::Hello
+    } else if unreadable == Reason::Ungoverned as u32 || unreadable == Reason::NoSni as u32 {
+        FirstFlight::Request
+    } else {
+        FirstFlight::Other
+    }
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! One module per attach family.
 
+mod calls;
 mod cgroup;
 mod close;
 mod connect;

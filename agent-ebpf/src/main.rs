@@ -9,6 +9,7 @@
 
 mod attempt;
 mod caller;
+mod calls;
 mod cgroup;
 mod context;
 mod decide;

@@ -1,5 +1,6 @@
 //! The maps and constants, private to this module: everything else sees verbs.
 
+mod calls;
 mod cgroup;
 mod foreign;
 mod learned;
@@ -7,7 +8,7 @@ mod limit;
 mod live;
 mod process;
 
-pub use self::{cgroup::*, foreign::*, learned::*, limit::*, live::*, process::*};
+pub use self::{calls::*, cgroup::*, foreign::*, learned::*, limit::*, live::*, process::*};
 
 use core::mem::offset_of;
 
@@ -88,7 +89,7 @@ static SETTINGS: Global<Settings> = Global::new(Settings {
 #[unsafe(no_mangle)]
 static OFFSETS: Global<Offsets> = Global::new(Offsets::ZERO);
 
-/// A new counter row. In read-only memory: zeroing 96 bytes of stack would be a call to `memset`.
+/// A new counter row. In read-only memory: zeroing 120 bytes of stack would be a call to `memset`.
 static NEW_ROW: Counters = Counters::ZERO;
 
 /// The `u32` that lies `at` bytes into a constant. The verifier knows its value.

@@ -5,6 +5,7 @@
 //! kernel; an operator can run it before a rollout. It never touches the host's own cgroups.
 
 mod addresses;
+mod calls;
 mod foreign;
 mod live;
 mod names;
@@ -52,7 +53,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 26] = [
+const CHECKS: [Check; 30] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -134,6 +135,26 @@ const CHECKS: [Check; 26] = [
         sources: &[CloseSource::SockState, CloseSource::SockOps],
         run: addresses::close_adds_bytes,
     },
+    check(
+        "requests of plain HTTP are counted as calls",
+        Mode::Observe,
+        calls::plain_is_inferred,
+    ),
+    check(
+        "calls behind TLS are counted while nothing is refused",
+        Mode::Observe,
+        calls::tls_is_inferred,
+    ),
+    check(
+        "calls behind TLS are counted while their connection lives",
+        Mode::Enforce,
+        calls::tls_is_inferred,
+    ),
+    check(
+        "calls by a name in the first packets are counted",
+        Mode::Enforce,
+        calls::named_are_counted,
+    ),
     check(
         "observe mode lets every name pass",
         Mode::Observe,

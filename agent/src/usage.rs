@@ -111,6 +111,7 @@ pub struct Group {
     pub counts: Counts,
     pub connections_quality: Quality,
     pub bytes_quality: Quality,
+    pub calls_quality: Quality,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
 }
@@ -123,6 +124,7 @@ impl Group {
             counts: total.counts,
             connections_quality: Quality::Exact,
             bytes_quality: Quality::Unknown,
+            calls_quality: Quality::Unknown,
             first_seen: total.first_seen,
             last_seen: total.last_seen,
         }
@@ -138,10 +140,42 @@ impl Group {
             .saturating_sub(counts.closed)
     }
 
+    /// `None` where calls were not counted: unknown, not zero.
+    #[must_use]
+    pub const fn calls(&self) -> Option<u64> {
+        match self.calls_quality {
+            Quality::Exact | Quality::Inferred | Quality::LowerBound => Some(self.counts.calls),
+            Quality::Unknown => None,
+        }
+    }
+
     /// `None` when no connection has ended yet: unknown, not zero.
     #[must_use]
     pub fn bytes(&self) -> Option<(u64, u64)> {
         (self.counts.closed > 0).then_some((self.counts.bytes_out, self.counts.bytes_in))
+    }
+}
+
+/// How the calls were counted: inferred, but where nothing was let through. What is not metered, or
+/// overlaps, may have had more.
+const fn calls_quality(counts: &Counts) -> Quality {
+    let tcp = counts
+        .connects_allowed
+        .saturating_add(counts.connects_would_deny)
+        .saturating_sub(counts.udp_connects);
+    let datagrams = counts
+        .datagrams_allowed
+        .saturating_add(counts.datagrams_would_deny)
+        .saturating_add(counts.udp_connects);
+    let is_partial = counts.metered < tcp || datagrams > 0;
+    if is_partial && counts.metered == 0 && counts.calls == 0 {
+        Quality::Unknown
+    } else if is_partial || counts.overlaps > 0 {
+        Quality::LowerBound
+    } else if counts.metered == 0 && counts.calls == 0 {
+        Quality::Exact
+    } else {
+        Quality::Inferred
     }
 }
 
@@ -191,6 +225,7 @@ impl<'g> Grouping<'g> {
                 (_, false, true) => Quality::LowerBound,
                 (_, false, false) => Quality::Exact,
             };
+            group.calls_quality = calls_quality(&group.counts);
         }
         groups
     }
@@ -426,6 +461,46 @@ mod tests {
         assert_eq!(other.connections_without_bytes(), 1);
         assert_eq!(other.first_seen.as_second(), 70);
         assert_eq!(other.last_seen.as_second(), 100);
+    }
+
+    #[test]
+    fn calls_say_how_they_were_counted() {
+        let check = |counts: Counts, calls: Option<u64>, quality: Quality| {
+            let rows = [row(1, 1, 1, counts, 1)];
+            let groups = Grouping::new(&[Key::Identity], &BTreeMap::new()).group(&rows);
+            let found: Vec<_> = groups
+                .iter()
+                .map(|group| (group.calls(), group.calls_quality))
+                .collect();
+            assert_eq!(found, [(calls, quality)], "{counts:?}");
+        };
+        let metered = Counts {
+            metered: 2,
+            calls: 7,
+            ..allowed(2, 0, 0)
+        };
+        check(metered, Some(7), Quality::Inferred);
+        let overlaps = Counts {
+            overlaps: 1,
+            ..metered
+        };
+        check(overlaps, Some(7), Quality::LowerBound);
+        let partial = Counts {
+            metered: 1,
+            ..metered
+        };
+        check(partial, Some(7), Quality::LowerBound);
+        check(allowed(2, 2, 10), None, Quality::Unknown);
+        let refused = Counts {
+            connects_denied: 3,
+            ..Counts::default()
+        };
+        check(refused, Some(0), Quality::Exact);
+        let later = Counts {
+            calls: 5,
+            ..Counts::default()
+        };
+        check(later, Some(5), Quality::Inferred);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct MetricsRow {
     pub datagrams: [u64; 3],
     pub bytes_out: u64,
     pub bytes_in: u64,
+    pub calls: u64,
+    pub overlaps: u64,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -77,7 +79,9 @@ pub fn encode(snapshot: &MetricsSnapshot) -> String {
         register_kubernetes(&mut registry, kubernetes);
     }
     register_anomalies(&mut registry, snapshot);
-    register_usage(&mut registry, &bounded(&snapshot.rows));
+    let rows = bounded(&snapshot.rows);
+    register_usage(&mut registry, &rows);
+    register_calls(&mut registry, &rows);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode_text(&mut text, &registry);
@@ -157,6 +161,34 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
             .set(i64::from(*is_up));
     }
     registry.register("hook_up", "Whether a kernel hook is attached", up);
+}
+
+fn register_calls(registry: &mut Registry, rows: &[MetricsRow]) {
+    let (calls, overlaps) = (Counters::default(), Counters::default());
+    for row in rows {
+        let labels = vec![
+            ("identity", row.identity.clone()),
+            ("endpoint", row.endpoint.clone()),
+        ];
+        if row.overlaps > 0 {
+            overlaps.get_or_create(&labels).inc_by(row.overlaps);
+        }
+        if row.calls > 0 {
+            let quality = ("quality", "inferred".to_owned());
+            let labels = [labels, vec![quality]].concat();
+            calls.get_or_create(&labels).inc_by(row.calls);
+        }
+    }
+    registry.register(
+        "calls",
+        "Calls on connections to model endpoints, inferred from what passes on them",
+        calls,
+    );
+    registry.register(
+        "call_overlaps",
+        "Times at which more calls than one may have begun at once: a lower bound if not 0",
+        overlaps,
+    );
 }
 
 fn register_anomalies(registry: &mut Registry, snapshot: &MetricsSnapshot) {
@@ -298,6 +330,8 @@ fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
         }
         sum.bytes_out += row.bytes_out;
         sum.bytes_in += row.bytes_in;
+        sum.calls += row.calls;
+        sum.overlaps += row.overlaps;
     }
     sums.into_values().collect()
 }
@@ -312,6 +346,7 @@ mod tests {
             endpoint: "openai".to_owned(),
             connections: [allowed, 1, 0],
             bytes_out: 10,
+            calls: 4,
             ..MetricsRow::default()
         }
     }
@@ -345,6 +380,7 @@ mod tests {
             "weir_kubernetes_unresolved 1",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
+            "weir_calls_total{identity=\"unit:a.service\",endpoint=\"openai\",quality=\"inferred\"} 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

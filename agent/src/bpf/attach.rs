@@ -15,15 +15,19 @@ use agent_common::{
     settings::{CloseSource, config},
 };
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, SockOps,
+    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, SockOps,
     links::{FdLink, PinnedLink},
 };
 
+mod packets;
 mod workloads;
 
 use super::{
     KernelError, close_source_name,
-    load::{DECISION_HOOKS, FOREIGN_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir, typed},
+    load::{
+        CALL_HOOKS, DECISION_HOOKS, FOREIGN_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir,
+        typed,
+    },
     sys,
 };
 
@@ -80,7 +84,8 @@ impl Loaded {
         let mut coverage = Vec::new();
         let mut links = Vec::new();
         // What marks sockets comes after what looks at the marked ones.
-        self.attach_name_hooks(&cgroup, &cgroup_path, &mut coverage, &mut links)?;
+        let place = (&cgroup, cgroup_path.as_path());
+        self.attach_packet_hooks(place, &mut coverage, &mut links)?;
         for hook in DECISION_HOOKS {
             let pin = link_pin(&self.options.pin_dir, hook);
             let program: &mut CgroupSockAddr = typed(&mut self.ebpf, hook)?;
@@ -107,7 +112,7 @@ impl Loaded {
                 purpose: "decide before the connection is made or the datagram is sent",
             });
         }
-        self.remove_unused_name_hooks()?;
+        self.remove_unused_packet_hooks()?;
         let close = self.attach_close(&cgroup, &cgroup_path, &mut links);
         coverage.push(Coverage {
             program: close_source_name(self.close_source),
@@ -119,69 +124,6 @@ impl Loaded {
             coverage,
             _links: links,
         })
-    }
-
-    fn attach_name_hooks(
-        &mut self,
-        cgroup: &File,
-        cgroup_path: &Path,
-        coverage: &mut Vec<Coverage>,
-        links: &mut Vec<PinnedLink>,
-    ) -> Result<(), KernelError> {
-        for hook in NAME_HOOKS {
-            let (kind, purpose) = if hook == program::EGRESS {
-                (
-                    CgroupSkbAttachType::Egress,
-                    "judge a connection by the name in its first packets; refuse QUIC",
-                )
-            } else {
-                (
-                    CgroupSkbAttachType::Ingress,
-                    "learn addresses from answers of the DNS",
-                )
-            };
-            let attachment = match &self.inspection {
-                Err(why) => Err(why.clone()),
-                Ok(()) => {
-                    let pin = link_pin(&self.options.pin_dir, hook);
-                    let program: &mut CgroupSkb = typed(&mut self.ebpf, hook)?;
-                    let fd = program
-                        .fd()
-                        .map_err(boxed(hook, cgroup_path))?
-                        .as_fd()
-                        .try_clone_to_owned()
-                        .map_err(|source| KernelError::io(&pin, source))?;
-                    let site = Site {
-                        hook,
-                        pin: &pin,
-                        cgroup,
-                        cgroup_path,
-                    };
-                    let (attachment, link) = site.put(fd.as_fd(), || {
-                        let id = program.attach(cgroup, kind, CgroupAttachMode::Single)?;
-                        program.take_link(id)?.try_into().map_err(Into::into)
-                    })?;
-                    links.extend(link);
-                    Ok(attachment)
-                }
-            };
-            coverage.push(Coverage {
-                program: hook,
-                attachment,
-                purpose,
-            });
-        }
-        Ok(())
-    }
-
-    /// Hooks of an earlier agent that this one does not use: only once no socket is marked any more.
-    fn remove_unused_name_hooks(&self) -> Result<(), KernelError> {
-        if self.inspection.is_err() {
-            for hook in NAME_HOOKS {
-                remove_pin(&link_pin(&self.options.pin_dir, hook))?;
-            }
-        }
-        Ok(())
     }
 
     fn attach_close(
@@ -325,7 +267,10 @@ pub fn detach_all(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
 ///
 /// When a pin cannot be removed.
 pub fn detach_programs(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
-    let hooks = DECISION_HOOKS.into_iter().chain(NAME_HOOKS);
+    let hooks = DECISION_HOOKS
+        .into_iter()
+        .chain(NAME_HOOKS)
+        .chain(CALL_HOOKS);
     let workload_hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
     let others = [program::SOCK_STATE, program::SOCK_OPS];
     let mut removed = Vec::new();

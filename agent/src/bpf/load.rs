@@ -14,11 +14,13 @@ use agent_common::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, MapData, MapInfo},
-    programs::{BtfTracePoint, CgroupSkb, CgroupSockAddr, SockOps},
+    programs::{BtfTracePoint, CgroupSockAddr, SockOps},
 };
 
+mod packet_hooks;
 mod tracing_hooks;
 
+pub(super) use self::packet_hooks::{CALL_HOOKS, NAME_HOOKS};
 pub use self::tracing_hooks::FOREIGN_HOOKS;
 pub(super) use self::tracing_hooks::WORKLOAD_HOOKS;
 
@@ -51,9 +53,6 @@ pub(super) const DECISION_HOOKS: [&str; 4] = [
     program::SENDMSG6,
 ];
 
-/// Programs that find out names: all of them or none.
-pub(super) const NAME_HOOKS: [&str; 2] = [program::EGRESS, program::INGRESS];
-
 /// Programs in the kernel, verified, not yet attached.
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
@@ -65,6 +64,8 @@ pub struct Loaded {
     pub close_fallback: Option<String>,
     /// Whether names are found out in the kernel; else why not.
     pub inspection: Result<(), String>,
+    /// Whether calls are counted in the kernel; else why not.
+    pub counting: Result<(), String>,
     /// Which of [`WORKLOAD_HOOKS`] and [`FOREIGN_HOOKS`] are loaded; else why not.
     pub tracing_hooks: BTreeMap<&'static str, Result<(), String>>,
 }
@@ -89,7 +90,7 @@ impl Loaded {
         close_source: CloseSource,
     ) -> Result<(Self, Maps), KernelError> {
         if !options.inspect {
-            let reason = "switched off in the configuration".to_owned();
+            let reason = packet_hooks::SWITCHED_OFF.to_owned();
             return Self::load_programs(options, close_source, Err(reason));
         }
         match Self::load_programs(options.clone(), close_source, Ok(())) {
@@ -125,13 +126,9 @@ impl Loaded {
         };
         let close_id = build.close_id;
         if build.inspects {
-            for hook in NAME_HOOKS {
-                let program: &mut CgroupSkb = typed(&mut ebpf, hook)?;
-                program
-                    .load()
-                    .map_err(|source| program_error(hook, source))?;
-            }
+            packet_hooks::load(&mut ebpf, NAME_HOOKS)?;
         }
+        let counting = packet_hooks::load_counting(&mut ebpf, options.inspect);
         for hook in DECISION_HOOKS {
             let program: &mut CgroupSockAddr = typed(&mut ebpf, hook)?;
             program
@@ -168,6 +165,7 @@ impl Loaded {
             close_source,
             close_fallback,
             inspection,
+            counting,
             tracing_hooks,
         };
         Ok((loaded, maps))
@@ -287,6 +285,7 @@ fn check_layout(name: &'static str, path: &Path) -> Result<(), KernelError> {
 fn sizes(name: &str) -> Option<(u32, u32)> {
     use agent_common::{
         address::Address,
+        calls::Calls,
         cgroup::CgroupPath,
         counter::{CounterKey, Counters},
         destination::{AddressKey, Destination, PrefixKey},
@@ -302,6 +301,7 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
     };
     let (key, value) = match name {
         map::ADDRESSES => (size_of::<AddressKey>(), size_of::<Destination>()),
+        map::CALLS => (4, size_of::<Calls>()),
         map::CONFIG | map::LOSSES => (4, 8),
         map::COUNTERS => (size_of::<CounterKey>(), size_of::<Counters>()),
         map::IDENTITIES => (8, size_of::<CgroupIdentity>()),

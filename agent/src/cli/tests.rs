@@ -90,6 +90,8 @@ mod rendering {
             bytes_in: bytes.map(|bytes| 2 * bytes),
             bytes_quality: Quality::Exact,
             connections_without_bytes: u64::from(bytes.is_none()),
+            calls: bytes.map(|_| 30),
+            calls_quality: Quality::Inferred,
             first_seen: Some(ago(7_200)),
             last_seen: Some(ago(3)),
             connections_per_minute: None,
@@ -120,9 +122,9 @@ mod rendering {
             lost_events: 0,
         };
         let expected = "\
-IDENTITY        ALLOWED  DENIED  WOULD-DENY  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
-unit:a.service       10       2           0    2.0 KiB   4.0 KiB  2h ago      3s ago
-unit:b.service        1       2           0          -         -  2h ago      3s ago
+IDENTITY        ALLOWED  DENIED  WOULD-DENY  CALLS  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
+unit:a.service       10       2           0    ~30    2.0 KiB   4.0 KiB  2h ago      3s ago
+unit:b.service        1       2           0      -          -         -  2h ago      3s ago
 
 1 allowed connections are still open, never opened, or UDP: their bytes are not counted
 ";
@@ -189,7 +191,10 @@ unit:b.service        1       2           0          -         -  2h ago      3s
             lost_events: 0,
         };
         let text = printed(|out| usage::print(&report, false, out));
-        assert!(text.contains("WOULD-DENY  DATAGRAMS  BYTES OUT"), "{text}");
+        assert!(
+            text.contains("WOULD-DENY  DATAGRAMS  CALLS  BYTES OUT"),
+            "{text}"
+        );
     }
 
     /// Two rows of which one is for the rest, in two intervals.
@@ -248,9 +253,9 @@ unit:b.service        1       2           0          -         -  2h ago      3s
     #[test]
     fn what_is_left_out_is_one_row_and_intervals_are_a_line_of_marks() {
         let expected = "\
-IDENTITY        ENDPOINT  ALLOWED  DENIED  WOULD-DENY  PER MINUTE  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN  CONNECTIONS
-=a, \\u{1b}      openai         10       2           0        ~1.2        1 B       2 B  2h ago      3s ago     ?█
-other (7 more)                  3       2           0           -        1 B       2 B  2h ago      3s ago     ▄█
+IDENTITY        ENDPOINT  ALLOWED  DENIED  WOULD-DENY  PER MINUTE  CALLS  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN  CONNECTIONS
+=a, \\u{1b}      openai         10       2           0        ~1.2    ~30        1 B       2 B  2h ago      3s ago     ?█
+other (7 more)                  3       2           0           -    ~30        1 B       2 B  2h ago      3s ago     ▄█
 
 connections in each 5m from 2025-06-15T14:56:40Z to 2025-06-15T15:06:40Z; · is none, ? is not known
 
@@ -278,8 +283,8 @@ other (7 more),,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,3,0,0,inferred,,,
         report.intervals.clear();
         report.rows.clear();
         let expected = "\
-identity,endpoint,connections_allowed,connections_denied,connections_would_deny,connections_quality,datagrams_allowed,datagrams_denied,datagrams_would_deny,bytes_out,bytes_in,bytes_quality,connections_without_bytes,first_seen,last_seen,connections_per_minute,rate_quality
-other (7 more),,3,2,0,exact,0,0,0,1,2,exact,0,2025-06-15T13:06:40Z,2025-06-15T15:06:37Z,,inferred
+identity,endpoint,connections_allowed,connections_denied,connections_would_deny,connections_quality,datagrams_allowed,datagrams_denied,datagrams_would_deny,calls,calls_quality,bytes_out,bytes_in,bytes_quality,connections_without_bytes,first_seen,last_seen,connections_per_minute,rate_quality
+other (7 more),,3,2,0,exact,0,0,0,30,inferred,1,2,exact,0,2025-06-15T13:06:40Z,2025-06-15T15:06:37Z,,inferred
 ";
         assert_eq!(text(&report), expected);
     }

@@ -19,7 +19,8 @@ use crate::api::{
 /// Show how much each identity has used
 ///
 /// Connections are counted in the kernel and exact, whatever was lost of events. Bytes are the
-/// payload of TCP connections that have ended; a dash means that none has ended yet.
+/// payload of TCP connections that have ended; a dash means that none has ended yet. Calls are
+/// inferred (~) from what passes on connections, or a lower bound (>=) where several may run at once.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --filter namespace='shop-*' --top 10 --rate\n  weir usage --by endpoint --since 6h --interval 5m\n  weir usage --by grant --since 30d --interval 1d --csv"
@@ -109,16 +110,28 @@ const fn datagrams(row: &UsageRow) -> u64 {
     row.datagrams_allowed + row.datagrams_denied + row.datagrams_would_deny
 }
 
+/// The number of calls with a mark of how it was obtained; a dash if it is not known.
+fn calls(row: &UsageRow) -> String {
+    let Some(calls) = row.calls else {
+        return "-".to_owned();
+    };
+    format!("{}{calls}", mark(row.calls_quality))
+}
+
+const fn mark(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Inferred => "~",
+        Quality::LowerBound => ">=",
+        Quality::Exact | Quality::Unknown => "",
+    }
+}
+
 /// With a mark of how it was obtained; a dash if it is not known.
 fn rate(row: &UsageRow) -> String {
     let Some(rate) = row.connections_per_minute else {
         return "-".to_owned();
     };
-    let mark = match row.rate_quality {
-        Quality::Inferred => "~",
-        Quality::LowerBound => ">=",
-        Quality::Exact | Quality::Unknown => "",
-    };
+    let mark = mark(row.rate_quality);
     match rate {
         100.0.. => format!("{mark}{rate:.0}"),
         1.0.. => format!("{mark}{rate:.1}"),
@@ -147,6 +160,7 @@ pub(super) fn print(
     if with_rate {
         header.push("PER MINUTE");
     }
+    header.push("CALLS");
     header.extend(["BYTES OUT", "BYTES IN", "FIRST SEEN", "LAST SEEN"]);
     if sparks.is_some() {
         header.push("CONNECTIONS");
@@ -164,6 +178,7 @@ pub(super) fn print(
         if with_rate {
             cells.push(rate(row));
         }
+        cells.push(calls(row));
         cells.extend([
             size(row.bytes_out),
             size(row.bytes_in),
@@ -180,6 +195,7 @@ pub(super) fn print(
         "WOULD-DENY",
         "DATAGRAMS",
         "PER MINUTE",
+        "CALLS",
         "BYTES OUT",
         "BYTES IN",
     ];

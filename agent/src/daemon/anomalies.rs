@@ -130,7 +130,8 @@ impl Core {
                 endpoint: key.endpoint,
             };
             let growth = Growth {
-                passed: counts.passed(),
+                // Where calls are counted, a connection may carry many.
+                passed: counts.passed().max(counts.calls),
                 refused: counts.connects_denied + counts.datagrams_denied,
             };
             anomalies.watch.count(at.as_second(), pair, growth);

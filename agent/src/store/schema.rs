@@ -10,7 +10,7 @@ use super::{StoreError, error::Attempt};
 const APPLICATION_ID: i64 = 0x7765_6972;
 
 /// Each step leads from its index to the next version. Only ever append.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -21,6 +21,7 @@ const STEPS: [&str; 10] = [
     include_str!("schema/8.sql"),
     include_str!("schema/9.sql"),
     include_str!("schema/10.sql"),
+    include_str!("schema/11.sql"),
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

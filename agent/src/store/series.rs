@@ -31,7 +31,8 @@ pub(super) struct Statements {
 /// The columns of `Counts`, in the order of its array. A new count is added here, and to the tables.
 pub(super) const COUNTS: &str = "connects_allowed, connects_denied, connects_would_deny, \
                                  datagrams_allowed, datagrams_denied, datagrams_would_deny, \
-                                 udp_connects, closed, bytes_out, bytes_in";
+                                 udp_connects, closed, bytes_out, bytes_in, metered, calls, \
+                                 overlaps";
 
 /// What the kernel has counted.
 pub(super) static USAGE: Series = Series {

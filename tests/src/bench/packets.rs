@@ -3,6 +3,8 @@
 //! Two views. Interleaved rounds say what a caller notices. The kernel's own measurement says what
 //! one run of a program takes; it has a part of the clock's cost in it.
 
+mod calls;
+
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
@@ -31,6 +33,8 @@ pub struct PacketFigures {
     pub echo: Vec<Comparison>,
     /// `write()` of a hello.
     pub hello: Vec<Comparison>,
+    /// A record each way on a connection that is granted.
+    pub records: Vec<Comparison>,
     pub runs: Vec<ProgramRuns>,
     /// One datagram where names are not found out.
     pub off: Vec<Comparison>,
@@ -51,6 +55,10 @@ pub struct ProgramRuns {
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 53, 0, 3);
 /// Answers are about this many addresses from here on.
 const ADDRESSES: (Ipv4Addr, u32) = (Ipv4Addr::new(127, 160, 0, 0), 4_096);
+/// Hooks of one direction, and those that only count.
+const SENT: [&str; 2] = [program::EGRESS, program::CALLS_SENT];
+const RECEIVED: [&str; 2] = [program::INGRESS, program::CALLS_RECEIVED];
+const COUNTING: [&str; 2] = [program::CALLS_SENT, program::CALLS_RECEIVED];
 const CALLS_EACH_ROUND: u32 = 1_000;
 
 /// # Errors
@@ -67,13 +75,15 @@ pub fn figures(rounds: usize) -> anyhow::Result<PacketFigures> {
         rounds,
         &[
             ("nothing attached", Some(&[])),
-            ("only received packets", Some(&[program::EGRESS])),
-            ("only sent packets", Some(&[program::INGRESS])),
+            ("only received packets", Some(&SENT)),
+            ("only sent packets", Some(&RECEIVED)),
+            ("both, no calls counted", Some(&COUNTING)),
             ("both", None),
         ],
     )?;
     let echo = echo(&mut site, rounds)?;
     let hello = hello(&mut site, rounds)?;
+    let records = calls::records(&mut site, rounds)?;
     let runs = runs(&mut site, rounds)?;
     drop(site);
     let mut site = Site::enter(Setup {
@@ -94,6 +104,7 @@ pub fn figures(rounds: usize) -> anyhow::Result<PacketFigures> {
         datagram,
         echo,
         hello,
+        records,
         runs,
         off,
         off_programs,
@@ -266,27 +277,33 @@ fn runs(site: &mut Site, rounds: usize) -> anyhow::Result<Vec<ProgramRuns>> {
     let mut answers = Answers::new()?;
     let _measuring = Measuring::start().context("measure programs")?;
     let mut meter = Meter { site, rounds };
-    let (ingress, egress) = (Direction::Ingress, Direction::Egress);
     let mut rows = vec![
-        meter.measure(ingress, "UDP, not from port 53", || datagrams.pass())?,
-        meter.measure(ingress, "TCP", || unmarked.echo())?,
+        meter.measure(INGRESS, "UDP, not from port 53", || datagrams.pass())?,
+        meter.measure(INGRESS, "TCP", || unmarked.echo())?,
     ];
     for (name, kind) in [(ORDINARY, "ordinary"), (GOVERNED, "governed")] {
         for n in [1, 2, 4, 20] {
             let packet = format!("answer, {n} addresses of {kind} name");
-            rows.push(meter.measure(ingress, &packet, || answers.pass(name, n))?);
+            rows.push(meter.measure(INGRESS, &packet, || answers.pass(name, n))?);
         }
     }
     rows.extend([
-        meter.measure(egress, "UDP, never inspected", || datagrams.pass())?,
-        meter.measure(egress, "TCP, never inspected", || unmarked.echo())?,
-        meter.measure(egress, "TCP, after its decision", || decided.echo())?,
-        meter.measure(egress, "whole connection with hello, both ends", || {
+        meter.measure(EGRESS, "UDP, never inspected", || datagrams.pass())?,
+        meter.measure(EGRESS, "TCP, never inspected", || unmarked.echo())?,
+        meter.measure(EGRESS, "TCP, after its decision", || decided.echo())?,
+        meter.measure(EGRESS, "whole connection with hello, both ends", || {
             Connection::open(&listener)?.say(&hello)
         })?,
     ]);
+    rows.extend(calls::runs(&mut meter, &mut unmarked)?);
     Ok(rows)
 }
+
+/// A program, its direction, and the how manieth of its direction it is.
+type Place = (&'static str, Direction, usize);
+
+const INGRESS: Place = (program::INGRESS, Direction::Ingress, 0);
+const EGRESS: Place = (program::EGRESS, Direction::Egress, 0);
 
 struct Meter<'a> {
     site: &'a mut Site,
@@ -296,32 +313,32 @@ struct Meter<'a> {
 impl Meter<'_> {
     fn measure(
         &mut self,
-        direction: Direction,
+        (program, direction, index): Place,
         packet: &str,
         mut call: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ProgramRuns> {
         let programs = self.site.packet_programs(direction)?;
-        let [program] = programs[..] else {
-            anyhow::bail!("{} programs are attached", programs.len());
-        };
+        ensure!(
+            programs.len() == 2,
+            "{} programs are attached",
+            programs.len()
+        );
+        let id = programs[index];
         let mut means = Vec::new();
         let mut total = Runs::default();
         for _ in 0..self.rounds {
-            let before = Runs::of(program)?;
+            let before = Runs::of(id)?;
             for _ in 0..CALLS_EACH_ROUND {
                 call()?;
             }
-            let spent = Runs::of(program)?.since(before);
+            let spent = Runs::of(id)?.since(before);
             ensure!(spent.count > 0, "the program did not run");
             means.push(spent.mean_ns());
             total.count += spent.count;
             self.site.drain_events();
         }
         Ok(ProgramRuns {
-            program: match direction {
-                Direction::Ingress => program::INGRESS,
-                Direction::Egress => program::EGRESS,
-            },
+            program,
             packet: packet.to_owned(),
             ns: median(&mut means),
             runs: total.count as f64 / self.rounds as f64 / f64::from(CALLS_EACH_ROUND),

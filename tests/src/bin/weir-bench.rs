@@ -270,6 +270,10 @@ fn packets_report(args: &Args) -> anyhow::Result<()> {
         ("one datagram over loopback", &figures.datagram),
         ("one octet each way on a TCP connection", &figures.echo),
         ("write() of a hello of 517 octets", &figures.hello),
+        (
+            "a record of TLS each way on a granted connection",
+            &figures.records,
+        ),
         ("one datagram, inspection off", &figures.off),
     ] {
         println!("\n{title}\n{}", table(rows));

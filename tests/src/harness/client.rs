@@ -59,6 +59,11 @@ impl Client {
         Ok(Self::new([&"node", &source(script).as_str()]))
     }
 
+    /// The one that calls a model several times.
+    pub fn go_that_calls() -> Result<Self, Absent> {
+        Ok(Self::new([&built("calls-go")?.as_str()]))
+    }
+
     pub fn go() -> Result<Self, Absent> {
         Ok(Self::new([&built("get-go")?.as_str()]))
     }
@@ -86,6 +91,13 @@ impl Client {
             program: program.into_iter().map(|word| (*word).into()).collect(),
             always_succeeds: false,
         }
+    }
+
+    /// With these arguments before the URL.
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.program
+            .extend(arguments.iter().map(|word| (*word).into()));
+        self
     }
 
     /// Calls `url` as `workload`, with the names and the certificate authority of `site`.

@@ -4,6 +4,7 @@
 mod certificate;
 mod dns;
 mod http;
+mod model;
 mod proxy;
 mod server;
 
@@ -16,6 +17,7 @@ use std::{
 
 pub use self::{
     dns::{Dns, Record},
+    model::Model,
     proxy::Proxy,
     server::{Log, Request},
 };
@@ -35,6 +37,7 @@ pub struct Site {
     etc: PathBuf,
     home: PathBuf,
     ca: PathBuf,
+    authority: Authority,
     log: Log,
     proxy: Proxy,
 }
@@ -64,9 +67,20 @@ impl Site {
             dns,
             home: home(host),
             ca,
+            authority,
             log,
             proxy: Proxy::start(PROXY, address()),
         }
+    }
+
+    /// A model at this address, over HTTPS and HTTP, with the names of the site.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn serve_model(&self, address: &str) -> Model {
+        let (tls, plain) = (format!("{address}:443"), format!("{address}:80"));
+        Model::start(&tls, &plain, &self.authority.config())
     }
 
     /// Where the names are asked for.

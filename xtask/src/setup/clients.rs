@@ -40,6 +40,9 @@ const NEEDS: [(&str, &str, &str); 10] = [
     ),
 ];
 
+/// Clients in Go, by their sources.
+const GO: [&str; 2] = ["get", "calls"];
+
 /// Gets what is missing; says whether anything had to be installed.
 pub(crate) fn ensure() -> bool {
     let missing = NEEDS.iter().filter(|(name, ..)| !is_there(name));
@@ -51,7 +54,7 @@ pub(crate) fn ensure() -> bool {
         .collect();
     let mut results = packages(missing);
     results.push(python());
-    results.push(go());
+    results.extend(GO.map(go));
     let mut installed = false;
     for result in results {
         match result {
@@ -111,12 +114,12 @@ fn python() -> Result<bool> {
     Ok(true)
 }
 
-/// The client in Go, unless it was built from just this source.
-fn go() -> Result<bool> {
-    let source = sources().join("get.go");
+/// A client in Go, unless it was built from just this source.
+fn go(name: &str) -> Result<bool> {
+    let source = sources().join(format!("{name}.go"));
     let wanted = read(&source)?;
     let built = paths::clients();
-    let mark = built.join("get-go.source");
+    let mark = built.join(format!("{name}-go.source"));
     if fs::read_to_string(&mark).is_ok_and(|source| source == wanted) {
         return Ok(false);
     }
@@ -124,7 +127,7 @@ fn go() -> Result<bool> {
     let mut build = Command::new(go);
     build
         .args(["build", "-o"])
-        .arg(built.join("get-go"))
+        .arg(built.join(format!("{name}-go")))
         .arg(&source)
         .env("GOCACHE", built.join("go-cache"))
         .envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]);

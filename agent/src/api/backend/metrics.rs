@@ -59,6 +59,8 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
             ],
             bytes_out: counts.bytes_out,
             bytes_in: counts.bytes_in,
+            calls: counts.calls,
+            overlaps: counts.overlaps,
         }
     };
     Ok(MetricsSnapshot {

@@ -204,6 +204,8 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         bytes_in: bytes.map(|(_, back)| back),
         bytes_quality: quality(group.bytes_quality),
         connections_without_bytes: group.connections_without_bytes(),
+        calls: group.calls(),
+        calls_quality: quality(group.calls_quality),
         first_seen: Some(group.first_seen),
         last_seen: Some(group.last_seen),
         connections_per_minute: None,

@@ -190,6 +190,7 @@ const fn meaning(loss: Loss) -> &'static str {
             "processes whose executable is unknown: rules about executables do not select them"
         }
         Loss::LimitMapFull => "uses of limited grants that could not be counted: they were refused",
+        Loss::CallsUncounted => "connections whose calls are missing from `weir usage`",
         Loss::LiveUnwatched => {
             "allowed connections that the kernel cannot end: the agent ends them if their right goes"
         }

@@ -203,6 +203,12 @@ pub struct UsageRow {
     pub bytes_quality: Quality,
     /// Allowed connections whose bytes are not in the two fields above: still open, or UDP.
     pub connections_without_bytes: u64,
+    /// Calls on connections that were let through, also while they last; `null` if they were not
+    /// counted.
+    pub calls: Option<u64>,
+    /// Inferred; a lower bound where calls may have run at the same time or some connections were not
+    /// looked at; exact only where nothing was let through.
+    pub calls_quality: Quality,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub first_seen: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]

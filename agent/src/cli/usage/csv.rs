@@ -32,7 +32,7 @@ pub(in crate::cli) fn text(report: &UsageReport) -> anyhow::Result<Vec<u8>> {
     writer.into_inner().context("write CSV")
 }
 
-const ROW: [&str; 15] = [
+const ROW: [&str; 17] = [
     "connections_allowed",
     "connections_denied",
     "connections_would_deny",
@@ -40,6 +40,8 @@ const ROW: [&str; 15] = [
     "datagrams_allowed",
     "datagrams_denied",
     "datagrams_would_deny",
+    "calls",
+    "calls_quality",
     "bytes_out",
     "bytes_in",
     "bytes_quality",
@@ -63,7 +65,7 @@ const POINT: [&str; 10] = [
     "bytes_quality",
 ];
 
-fn of_row(row: &UsageRow) -> [String; 15] {
+fn of_row(row: &UsageRow) -> [String; 17] {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     [
         row.connections_allowed.to_string(),
@@ -73,6 +75,8 @@ fn of_row(row: &UsageRow) -> [String; 15] {
         row.datagrams_allowed.to_string(),
         row.datagrams_denied.to_string(),
         row.datagrams_would_deny.to_string(),
+        count(row.calls),
+        quality(row.calls_quality),
         count(row.bytes_out),
         count(row.bytes_in),
         quality(row.bytes_quality),

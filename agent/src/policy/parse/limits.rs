@@ -11,7 +11,7 @@ use crate::policy::{ConnectionLimit, Limits};
 
 const LIMITS: Allowed = Allowed {
     fields: &["connections", "bytesPerDay"],
-    // They need the plaintext of calls, which the kernel does not see.
+    // Tokens and cost need the plaintext of calls, which the kernel does not see; calls are inferred.
     unenforceable: &["calls", "tokens", "cost"],
 };
 

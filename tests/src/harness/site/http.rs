@@ -52,7 +52,7 @@ pub(super) fn answer(stream: &mut impl Write, message: &Message) -> io::Result<(
     let (kind, body) = if !message.target.ends_with("/v1/chat/completions") {
         ("text/html", format!("<p>{hello}</p>\n"))
     } else if asks_for_stream(&message.body) {
-        ("text/event-stream", events(&hello))
+        ("text/event-stream", events(&hello).concat())
     } else {
         ("application/json", completion(&hello).to_string())
     };
@@ -64,12 +64,12 @@ pub(super) fn answer(stream: &mut impl Write, message: &Message) -> io::Result<(
     stream.flush()
 }
 
-fn asks_for_stream(body: &[u8]) -> bool {
+pub(super) fn asks_for_stream(body: &[u8]) -> bool {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     body["stream"] == true
 }
 
-fn completion(text: &str) -> serde_json::Value {
+pub(super) fn completion(text: &str) -> serde_json::Value {
     serde_json::json!({
         "id": "c1", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{
@@ -81,7 +81,7 @@ fn completion(text: &str) -> serde_json::Value {
 }
 
 /// The same, a word at a time.
-fn events(text: &str) -> String {
+pub(super) fn events(text: &str) -> Vec<String> {
     let words = text.split_inclusive(' ').map(|word| {
         let chunk = serde_json::json!({
             "id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
