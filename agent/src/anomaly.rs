@@ -5,6 +5,7 @@
 
 mod channel;
 mod cohort;
+mod drift;
 mod episode;
 mod finding;
 mod grid;
@@ -13,6 +14,7 @@ mod novelty;
 mod rate;
 mod series;
 mod short;
+mod streak;
 mod watch;
 mod windows;
 

@@ -20,36 +20,41 @@ pub(super) struct Kind {
     pub(super) spread_pace: f32,
     /// How fast quantile and tail follow, per look.
     pub(super) pace: f32,
+    /// Nothing is learnt of a window without a call: bursts are measured by bursts.
+    pub(super) skips_breaks: bool,
 }
 
 /// Of each window, from a step to a day.
 pub(super) const KINDS: [Kind; 5] = [
     Kind {
-        weight: 0.82,
+        weight: 0.86,
         tail: 0.7,
         impact: 10.0,
         ratio: 1.25,
         spread: 0.3,
         spread_pace: 0.01,
         pace: 0.04,
+        skips_breaks: true,
     },
     Kind {
-        weight: 0.77,
+        weight: 0.84,
         tail: 0.7,
         impact: 20.0,
         ratio: 1.25,
         spread: 0.2,
         spread_pace: 0.005,
         pace: 0.016,
+        skips_breaks: true,
     },
     Kind {
-        weight: 0.92,
+        weight: 0.90,
         tail: 0.6,
         impact: 40.0,
         ratio: 1.25,
         spread: 0.1,
         spread_pace: 0.015,
         pace: 0.04,
+        skips_breaks: false,
     },
     Kind {
         weight: 1.02,
@@ -59,6 +64,7 @@ pub(super) const KINDS: [Kind; 5] = [
         spread: 0.05,
         spread_pace: 0.005,
         pace: 0.012,
+        skips_breaks: false,
     },
     Kind {
         weight: 1.02,
@@ -68,6 +74,7 @@ pub(super) const KINDS: [Kind; 5] = [
         spread: 0.03,
         spread_pace: 0.0025,
         pace: 0.006,
+        skips_breaks: false,
     },
 ];
 
@@ -136,6 +143,9 @@ impl Channel {
             expected,
             burst,
         } = look.sums;
+        if observed <= 0.0 && kind.skips_breaks {
+            return;
+        }
         let variance = expected * (1.0 + self.spread * burst);
         let is_far = (observed - expected).abs() > 0.6745 * variance.sqrt();
         let step = if is_far {

@@ -18,7 +18,7 @@ impl Cohort {
     /// Steps without which nothing is said.
     const LEAST: u32 = 5_000;
     /// Assumed until then, in calls a step.
-    const ASSUMED: f32 = 100.0;
+    pub(super) const ASSUMED: f32 = 100.0;
 
     #[must_use]
     pub const fn new() -> Self {
@@ -43,18 +43,23 @@ impl Cohort {
     /// What 99 % of busy steps stay below.
     #[must_use]
     pub fn busy(&self) -> f32 {
+        self.known().unwrap_or(Self::ASSUMED)
+    }
+
+    /// What 99 % of busy steps stay below, if enough were seen.
+    pub(super) fn known(&self) -> Option<f32> {
         if self.total < Self::LEAST {
-            return Self::ASSUMED;
+            return None;
         }
         let wanted = (self.total as f32 * Self::PART) as u32;
         let mut sum = 0_u32;
         for (bin, count) in self.bins.iter().enumerate() {
             sum = sum.saturating_add(*count);
             if sum >= wanted {
-                return ((bin as f32 + 1.0 - 40.0) / 4.0).exp2();
+                return Some(((bin as f32 + 1.0 - 40.0) / 4.0).exp2());
             }
         }
-        Self::ASSUMED
+        None
     }
 }
 

@@ -12,6 +12,10 @@ pub enum Window {
     Day,
     /// Ten minutes of a newcomer, measured by what others do.
     FirstDay,
+    /// A rate that has slowly risen; the last day is shown.
+    Drift,
+    /// Activity that used to pause and does not; the last six hours are shown.
+    Streak,
 }
 
 impl Window {
@@ -31,7 +35,9 @@ impl Window {
             Self::TenMinutes | Self::FirstDay => "10 minutes",
             Self::Hour => "an hour",
             Self::SixHours => "6 hours",
+            Self::Streak => "6 hours, without a break for longer than ever before",
             Self::Day => "a day",
+            Self::Drift => "a day, after hours that were all higher than usual",
         }
     }
 }
@@ -76,14 +82,22 @@ impl Finding {
             | Window::Hour
             | Window::SixHours
             | Window::Day
-            | Window::FirstDay => window.name(),
+            | Window::FirstDay
+            | Window::Drift
+            | Window::Streak => window.name(),
         };
         let [seen, mean, most, record] = [observed, expected, limit, record].map(amount);
         let usual = match window {
             Window::FirstDay => {
                 format!("new here, and 99 % of busy minutes elsewhere stay below {most}")
             }
-            Window::Step | Window::TenMinutes | Window::Hour | Window::SixHours | Window::Day => {
+            Window::Step
+            | Window::TenMinutes
+            | Window::Hour
+            | Window::SixHours
+            | Window::Day
+            | Window::Drift
+            | Window::Streak => {
                 format!("expected {mean} (98 % stay below {most})")
             }
         };

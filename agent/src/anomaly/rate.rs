@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::short::Short;
+use super::{drift::Hour, short::Short};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -77,6 +77,13 @@ impl Rate {
         (mean, (before.1.max(after.1) * shift).max(mean))
     }
 
+    /// Whether this hour was seen before on a day of this kind.
+    pub(super) fn is_known(&self, seconds: i64) -> bool {
+        let Bucket { kind, hour } = Bucket::at(seconds);
+        let days = self.days.get(kind).and_then(|days| days.get(hour));
+        days.is_some_and(|days| *days > 0)
+    }
+
     fn hour_of(&self, Bucket { kind, hour }: Bucket) -> (f32, f32) {
         let of = |kind: usize| {
             let mean = self.hours.get(kind)?.get(hour)?.get();
@@ -103,19 +110,29 @@ impl Rate {
 
     /// Takes a step's value into account: `level_factor` is the weight of the value in the mean,
     /// `ten` the mean of the last ten minutes.
-    pub(super) fn learn(&mut self, seconds: i64, value: f32, ten: f32, level_factor: f32) {
+    pub(super) fn learn(
+        &mut self,
+        seconds: i64,
+        value: f32,
+        ten: f32,
+        level_factor: f32,
+    ) -> Option<Hour> {
         self.level += level_factor * (value - self.level);
         let hour = i32::try_from(seconds.div_euclid(HOUR)).unwrap_or(i32::MAX);
+        let mut closed = None;
         if hour != self.hour {
-            self.close_hour();
+            closed = self.close_hour();
             self.hour = hour;
         }
         self.sum += value;
         self.peak = self.peak.max(ten);
         self.count += 1;
+        closed
     }
 
-    fn close_hour(&mut self) {
+    /// What the hour was like that is over, if anything is known of it.
+    fn close_hour(&mut self) -> Option<Hour> {
+        let mut closed = None;
         if self.count > 0 {
             let shift = (-self.shift).exp();
             let mean = self.sum / self.count as f32 * shift;
@@ -134,6 +151,15 @@ impl Rate {
                 *days = days.saturating_add(1);
                 let factor = (1.0 / f32::from(*days)).max(HOUR_FACTOR);
                 let former = bucket.get();
+                if *days > 1 {
+                    let steps = self.count as f32;
+                    closed = Some(Hour {
+                        observed: self.sum,
+                        expected: former * steps / shift,
+                        level: self.level * steps,
+                        days: f32::from(*days - 1),
+                    });
+                }
                 *bucket = Short::new(former + factor * (mean - former));
                 let former = busy.get();
                 let factor = if peak > former {
@@ -147,5 +173,6 @@ impl Rate {
         self.sum = 0.0;
         self.peak = 0.0;
         self.count = 0;
+        closed
     }
 }

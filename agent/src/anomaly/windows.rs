@@ -15,6 +15,19 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Amounts in units of so much.
+    pub(super) fn in_units(self, unit: f32) -> Self {
+        self.times(1.0 / unit.max(f32::MIN_POSITIVE))
+    }
+
+    pub(super) fn times(self, factor: f32) -> Self {
+        Self {
+            observed: self.observed * factor,
+            expected: self.expected * factor,
+            burst: self.burst * factor * factor,
+        }
+    }
+
     fn add(self, other: Self) -> Self {
         Self {
             observed: self.observed + other.observed,
@@ -50,6 +63,15 @@ impl<const N: usize> Ring<N> {
         set(&mut self.observed, sums.observed);
         set(&mut self.expected, sums.expected);
         set(&mut self.burst, sums.burst);
+    }
+
+    /// What is more than expected was as expected.
+    fn forgive(&mut self) {
+        for (observed, expected) in self.observed.iter_mut().zip(&self.expected) {
+            if observed.get() > expected.get() {
+                *observed = *expected;
+            }
+        }
     }
 
     fn sum(&self) -> Sums {
@@ -140,9 +162,25 @@ impl Windows {
         completed
     }
 
+    /// What is more than expected was as expected, in all windows.
+    pub(super) fn forgive(&mut self) {
+        self.shorts.forgive();
+        self.longs.forgive();
+        for sums in [&mut self.short, &mut self.long] {
+            sums.observed = sums.observed.min(sums.expected);
+        }
+    }
+
     /// Of the last ten minutes.
     pub(super) fn ten_minutes(&self) -> Sums {
         self.steps.sum()
+    }
+
+    /// Observed in the short slot that was completed last.
+    pub(super) fn newest_short(&self, grid: &Grid) -> f32 {
+        let slots = usize::from(grid.long).max(1);
+        let newest = (usize::from(self.next[1]) + slots - 1) % slots;
+        self.shorts.last(newest, 1).observed
     }
 
     /// Of the last hour; to be asked for when a short slot is complete.

@@ -91,3 +91,87 @@ fn no_value_is_too_strange() {
     }
     series.skip(&Grid::MINUTES, i64::MAX / 2, u32::MAX);
 }
+
+/// The alerts of 14 days of `usual` and two of `then`, by minute since the change.
+fn alerts(usual: fn(u32) -> f32, then: fn(u32) -> f32) -> Vec<(i64, Finding)> {
+    const CHANGE: u32 = 14 * 1440;
+    let mut series = Series::new(MONDAY, Metric::Calls, &Cohort::new());
+    let mut alerts = Vec::new();
+    for minute in 0..CHANGE + 2 * 1440 {
+        let value = if minute < CHANGE { usual } else { then };
+        let step = Step {
+            at: MONDAY + i64::from(minute) * 60,
+            value: value(minute),
+            hint: false,
+        };
+        let reading = series.update(&Grid::MINUTES, step);
+        if reading.alert && minute > 8 * 1440 {
+            alerts.push((i64::from(minute) - i64::from(CHANGE), reading.finding));
+        }
+    }
+    alerts
+}
+
+/// Noise that repeats only after days, from 0.5 to 1.5.
+fn noise(minute: u32) -> f32 {
+    0.5 + (minute.wrapping_mul(2_654_435_761) >> 16) as f32 / 65_536.0
+}
+
+#[test]
+fn a_rate_that_has_risen_by_a_third_is_told_within_a_day() {
+    let alerts = alerts(
+        |minute| (10.0 * noise(minute)).round(),
+        |minute| (13.5 * noise(minute)).round(),
+    );
+    let (after, finding) = alerts.first().expect("an alert");
+    assert!((1..1440).contains(after), "{after}: {finding}");
+    assert!(alerts.len() <= 2, "{alerts:?}");
+}
+
+#[test]
+fn breaks_that_stay_out_are_told() {
+    // Sessions of half an hour every three hours, then a trickle between them.
+    fn sessions(minute: u32) -> f32 {
+        if minute % 180 < 30 + (minute / 180 * 7 % 20) {
+            (8.0 * noise(minute)).round()
+        } else {
+            0.0
+        }
+    }
+    let alerts = alerts(sessions, |minute| {
+        sessions(minute) + (2.0 * noise(minute)).round()
+    });
+    let (after, finding) = alerts.first().expect("an alert");
+    assert!((1..1440).contains(after), "{after}: {finding}");
+}
+
+#[test]
+fn what_was_told_is_not_told_again_by_longer_windows() {
+    let alerts = alerts(
+        |minute| (10.0 * noise(minute)).round(),
+        |minute| {
+            let is_loop = minute % 1440 < 60;
+            (10.0 * noise(minute)).round() + if is_loop { 300.0 } else { 0.0 }
+        },
+    );
+    let hours: Vec<i64> = alerts.iter().map(|(after, _)| after / 60).collect();
+    assert_eq!(hours, [0, 24], "{alerts:?}");
+}
+
+#[test]
+fn costs_of_a_newcomer_are_measured_by_the_costs_of_others() {
+    let mut cohort = Cohort::new();
+    for _ in 0..10_000 {
+        cohort.learn(20.0);
+    }
+    let mut series = Series::new(MONDAY, Metric::Cost, &cohort);
+    let alerts = (0..10).filter(|minute| {
+        let step = Step {
+            at: MONDAY + minute * 60,
+            value: 500.0,
+            hint: false,
+        };
+        series.update(&Grid::MINUTES, step).alert
+    });
+    assert_eq!(alerts.count(), 1);
+}
