@@ -194,9 +194,9 @@ pub fn cost(count: usize) -> Cost {
 mod tests {
     use super::*;
 
-    /// What was reached with these seeds, 0.741 and 0.017; worse is a mistake.
+    /// What was reached is 0.739 and 0; one fewer found, or two more false, is a mistake.
     const RECALL: f64 = 0.72;
-    const FALSE_ALARMS: f64 = 0.03;
+    const FALSE_ALARMS: f64 = 0.02;
 
     #[test]
     fn no_fewer_anomalies_are_found_and_no_more_alarms_are_false() {
