@@ -5,6 +5,7 @@
 //! with the baseline of its own round.
 
 pub mod agent;
+pub mod anomaly;
 pub mod audit;
 pub mod connect;
 pub mod identities;

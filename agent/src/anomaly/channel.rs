@@ -37,7 +37,7 @@ pub(super) const KINDS: [Kind; 5] = [
         skips_breaks: true,
     },
     Kind {
-        weight: 0.84,
+        weight: 0.82,
         tail: 0.7,
         impact: 20.0,
         ratio: 1.25,
@@ -47,7 +47,7 @@ pub(super) const KINDS: [Kind; 5] = [
         skips_breaks: true,
     },
     Kind {
-        weight: 0.90,
+        weight: 0.85,
         tail: 0.6,
         impact: 40.0,
         ratio: 1.25,
@@ -57,7 +57,7 @@ pub(super) const KINDS: [Kind; 5] = [
         skips_breaks: false,
     },
     Kind {
-        weight: 1.02,
+        weight: 0.97,
         tail: 0.45,
         impact: 120.0,
         ratio: 1.25,
@@ -67,7 +67,7 @@ pub(super) const KINDS: [Kind; 5] = [
         skips_breaks: false,
     },
     Kind {
-        weight: 1.02,
+        weight: 0.97,
         tail: 0.35,
         impact: 240.0,
         ratio: 1.15,

@@ -29,7 +29,7 @@ const MOST_DEVIATION: f32 = 2.5;
 /// Of a squared deviation, what counts at most, in variances.
 const WINSOR: f32 = 6.0;
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(super) struct Drift {
     /// Logarithm of the odds that the rate has risen.
     evidence: f32,

@@ -15,7 +15,7 @@ const KEPT: f32 = 0.97;
 const DAYS: u32 = 6;
 
 /// In hours.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(super) struct Streak {
     /// Since the last slot without a call.
     now: f32,

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use weir_tests::bench::{
-    agent, audit,
+    agent, anomaly, audit,
     connect::{self, Calls, Span},
     identities,
     measure::Comparison,
@@ -42,6 +42,7 @@ enum What {
     Agent,
     Revocation,
     Audit,
+    Anomaly,
 }
 
 #[derive(Serialize)]
@@ -66,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         What::Agent => agent_report(&args),
         What::Revocation => revocation_report(&args),
         What::Audit => audit_report(&args),
+        What::Anomaly => anomaly_report(&args),
     }
 }
 
@@ -191,6 +193,41 @@ fn audit_report(args: &Args) -> anyhow::Result<()> {
     println!(
         "one record                     {:>10.0} octets",
         figures.bytes_a_record
+    );
+    Ok(())
+}
+
+/// Seeds above 10: those below are for tuning.
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+fn anomaly_report(args: &Args) -> anyhow::Result<()> {
+    let figures = anomaly::figures(11..if args.full { 31 } else { 14 }, 60);
+    let cost = anomaly::cost(100_000);
+    if args.json {
+        return print_json(&(figures, cost));
+    }
+    println!("{}", machine());
+    println!(
+        "{:.0} % of anomalies found, {:.3} false alarms for each series and week",
+        100.0 * figures.recall(),
+        figures.false_alarms()
+    );
+    let mut kinds = Table::new();
+    kinds
+        .load_style(NOTHING)
+        .set_header(["KIND", "EVENTS", "ALARMED", "MEDIAN DELAY"]);
+    for (kind, row) in &figures.kinds {
+        let delay = row.median_delay();
+        kinds.add_row([
+            format!("{kind:?}"),
+            row.events.to_string(),
+            row.alarmed.to_string(),
+            delay.map_or_else(String::new, |minutes| format!("{minutes} min")),
+        ]);
+    }
+    println!("{kinds}");
+    println!(
+        "{} series of {} octets: {:.0} ns an update in order, {:.0} ns in random order",
+        cost.series, cost.bytes_a_series, cost.sequential_ns, cost.random_ns
     );
     Ok(())
 }

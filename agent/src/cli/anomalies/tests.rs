@@ -112,6 +112,54 @@ fn a_loop_is_told_in_a_sentence() {
     assert!(tally.ends_with("1 alerts"), "{tally}");
 }
 
+/// The alerts of a rate that rises by 40 % for good after ten days, with or without a hint.
+fn alerts_of_a_raised_rate(hints: &str) -> u64 {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [input, output, hinted] = ["in", "out", "hints"].map(|name| directory.path().join(name));
+    let mut text = String::from("series,timestamp,value\n");
+    for minute in 0..12 * 1440_u32 {
+        let value = (6 + minute * 7919 % 9) * if minute < 14_400 { 5 } else { 7 } / 5;
+        text += &format!("api,{},{value}\n", 1_767_571_200 + minute * 60);
+    }
+    fs::write(&input, text).expect("write");
+    fs::write(&hinted, hints).expect("write");
+    let replay = Replay {
+        input: &input,
+        metric: Metric::Calls,
+        profile: Profile::Default,
+    };
+    let hints = input::hints(&hinted).expect("hints");
+    let mut alerts = 0;
+    let tally = replay.run(&output, hints, &mut |_| alerts += 1);
+    tally.expect("replayed");
+    alerts
+}
+
+#[test]
+fn a_hint_says_that_a_change_is_meant() {
+    // The rate rises 14,400 minutes after the begin.
+    assert_ne!(alerts_of_a_raised_rate("series,timestamp\n"), 0);
+    assert_ne!(
+        alerts_of_a_raised_rate("series,timestamp\nother,1768435200\n"),
+        0
+    );
+    let hint = "series,timestamp,what\napi,2026-01-15T00:00:00Z,deploy\n";
+    assert_eq!(alerts_of_a_raised_rate(hint), 0);
+}
+
+#[test]
+fn hints_without_series_are_refused() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&file, "timestamp\n0\n").expect("write");
+    let error = input::hints(file.path()).expect_err("no series");
+    assert!(
+        error
+            .to_string()
+            .ends_with("no column `series` in the header; add one"),
+        "{error}"
+    );
+}
+
 #[test]
 fn values_may_be_negative_where_novelty_is_asked_for() {
     let text = "timestamp,value\n0,-1\n60,-2\n120,5\n";
