@@ -94,6 +94,12 @@ pub(super) fn metrics(core: &mut Core) -> Result<MetricsSnapshot, ApiError> {
             .iter()
             .map(|hook| (hook.program.to_owned(), hook.attachment.is_ok()))
             .collect(),
+        taken_over_at: core.taken_over_at().map(|at| at.as_second()),
+        grant_ends: core
+            .grant_ends()
+            .into_iter()
+            .map(|(name, end)| (name, end.as_second()))
+            .collect(),
         kubernetes: view.kubernetes.map(|kubernetes| PodsFreshness {
             is_connected: kubernetes.state == State::Connected,
             age_seconds: kubernetes.age.and_then(|age| age.as_secs().try_into().ok()),
