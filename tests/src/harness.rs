@@ -14,6 +14,7 @@ mod host;
 pub mod kube;
 mod machine;
 mod program;
+pub mod prometheus;
 mod receiver;
 mod recorder;
 pub mod resolver;

@@ -19,6 +19,7 @@ mod e2e {
     mod least_privilege;
     mod lifecycle;
     mod limits;
+    mod monitoring;
     mod names;
     mod objects;
     mod policy;

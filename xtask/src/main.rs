@@ -14,6 +14,7 @@ mod machine;
 mod man;
 mod paths;
 mod process;
+mod prometheus;
 mod report;
 mod run;
 mod setup;

@@ -51,6 +51,11 @@ pub(crate) fn machine() -> Result<PathBuf> {
     Ok(cache()?.join("machine-bookworm"))
 }
 
+/// Prometheus, for rules and end-to-end tests.
+pub(crate) fn prometheus() -> Result<PathBuf> {
+    Ok(cache()?.join("prometheus-bookworm"))
+}
+
 /// Downloads and tools that outlive `target/`: the BPF linker, kernel images.
 pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, path::Path, thread};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    build, kube, lint, machine, man, process,
+    build, kube, lint, machine, man, process, prometheus,
     report::{Outcome, Tally},
     setup::{self, Group},
     vm,
@@ -30,10 +30,14 @@ pub(crate) fn run() -> Result<Tally> {
             }
         }
     }
+    if let Err(error) = prometheus::ensure() {
+        eprintln!("warning: {error:#}; tests skip what needs it");
+    }
     let binary = build::run().map_err(|error| {
         total.record("build", Outcome::Fail(format!("{error:#}")));
     });
     total.absorb("lint", lint::run());
+    total.record("alerting rules", prometheus::rules());
     let Ok(binary) = binary else {
         total.absorb("host tests", cargo_test::host());
         total.absorb("fuzz corpus", cargo_test::corpus());

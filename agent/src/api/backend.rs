@@ -359,6 +359,6 @@ impl Backend for DaemonBackend {
     }
 
     async fn metrics(&self) -> Result<MetricsSnapshot, ApiError> {
-        self.ask(metrics::metrics).await
+        metrics::metrics(self).await
     }
 }

@@ -14,6 +14,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Identities that keep their own label: the first that were seen. The rest are [`OTHER`].
 const MAX_IDENTITIES: usize = 500;
 const OTHER: &str = "other";
+/// Grants whose end is told: those that end first.
+const MAX_GRANTS: usize = 500;
 
 /// Everything that is exported, at one instant.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,10 @@ pub struct MetricsSnapshot {
     /// Pairs of identity and endpoint that are watched, and notices that webhooks did not take;
     /// `None`: nobody looks for anomalies.
     pub watching: Option<(u64, u64)>,
+    /// When counts were written to the store last, in seconds since 1970.
+    pub taken_over_at: Option<i64>,
+    /// When each grant that holds ends, in seconds since 1970.
+    pub grant_ends: Vec<(String, i64)>,
     /// `None`: nobody is asked about pods.
     pub kubernetes: Option<PodsFreshness>,
 }
@@ -101,8 +107,18 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         hooks,
         anomalies: _,
         watching: _,
+        taken_over_at,
+        grant_ends,
         kubernetes: _,
     } = snapshot;
+    register_ends(registry, grant_ends);
+    if let Some(at) = taken_over_at {
+        registry.register(
+            "taken_over_timestamp_seconds",
+            "When counts were written to the store last",
+            instant(*at),
+        );
+    }
     let build = Gauges::default();
     build
         .get_or_create(&vec![("version", version.clone())])
@@ -216,6 +232,26 @@ fn register_anomalies(registry: &mut Registry, snapshot: &MetricsSnapshot) {
         "Notices of anomalies that webhooks did not take",
         counter,
     );
+}
+
+fn register_ends(registry: &mut Registry, grant_ends: &[(String, i64)]) {
+    let mut first: Vec<_> = grant_ends.iter().map(|(name, end)| (*end, name)).collect();
+    first.sort_unstable();
+    let ends = Gauges::default();
+    for (end, name) in first.into_iter().take(MAX_GRANTS) {
+        ends.get_or_create(&vec![("grant", name.clone())]).set(end);
+    }
+    registry.register(
+        "grant_end_timestamp_seconds",
+        "When a grant that holds ends: those that end first",
+        ends,
+    );
+}
+
+fn instant(seconds: i64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(seconds);
+    gauge
 }
 
 fn gauge(value: u64) -> Gauge {
@@ -359,6 +395,8 @@ mod tests {
             rows: vec![row("unit:a.service", 7)],
             reasons: vec![("no-sni".to_owned(), 2)],
             losses: vec![("event-ring-full".to_owned(), 3)],
+            taken_over_at: Some(1_750_000_000),
+            grant_ends: vec![("weekly".to_owned(), 1_750_003_600)],
             kubernetes: Some(PodsFreshness {
                 is_connected: false,
                 age_seconds: Some(180),
@@ -374,6 +412,8 @@ mod tests {
             "weir_mode{mode=\"observe\"} 0",
             "weir_decisions_total{reason=\"no-sni\"} 2",
             "weir_lost_total{reason=\"event-ring-full\"} 3",
+            "weir_taken_over_timestamp_seconds 1750000000",
+            "weir_grant_end_timestamp_seconds{grant=\"weekly\"} 1750003600",
             "weir_kubernetes_connected 0",
             "weir_kubernetes_age_seconds 180",
             "weir_kubernetes_pods 12",

@@ -102,6 +102,8 @@ pub struct Core {
     /// The first policy of this agent has been installed.
     pub(super) is_in_force: bool,
     pub(super) started_at: Timestamp,
+    /// When counts were taken over last; `None` before the first time.
+    pub(super) taken_over_at: Option<Timestamp>,
     /// Mistakes in the newest policy files, while an older revision stays.
     pub(super) policy_errors: Vec<String>,
     pub(super) files_seen: FilesSeen,
@@ -232,7 +234,10 @@ impl Core {
                     .map_err(|error| error_chain(&error))
             });
         match result {
-            Ok(added) => self.watch_counts(&added, at.wall),
+            Ok(added) => {
+                self.taken_over_at = Some(at.wall);
+                self.watch_counts(&added, at.wall);
+            }
             // Nothing is lost: the kernel keeps counting and the next drain takes it all.
             Err(error) => tracing::error!(error, "counters not taken over"),
         }

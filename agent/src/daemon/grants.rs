@@ -74,6 +74,20 @@ impl Core {
         Ok(views)
     }
 
+    /// When each grant that holds now ends, if it does by time.
+    #[must_use]
+    pub fn grant_ends(&self) -> Vec<(String, Timestamp)> {
+        let at = now().wall;
+        let standings = self.running.revision.set.standings();
+        let ends = standings.filter_map(|standing| {
+            let life = self.lives.get(standing.name, standing.digest);
+            let holds = stage_at(&standing, life, at) == Stage::Active;
+            let end = standing.span.not_after.filter(|_| holds)?;
+            Some((standing.name.to_owned(), end))
+        });
+        ends.collect()
+    }
+
     /// Running deny rules by name, with their sources.
     #[must_use]
     pub fn denies(&self) -> Vec<(String, EgressDeny, String)> {

@@ -99,6 +99,7 @@ impl Core {
             searching: Searching::new(inputs),
             is_in_force: false,
             started_at: now().wall,
+            taken_over_at: None,
             config,
             host,
             store,

@@ -13,6 +13,12 @@ use crate::{
 };
 
 impl Core {
+    /// When counts were taken over last; `None` before the first time.
+    #[must_use]
+    pub const fn taken_over_at(&self) -> Option<Timestamp> {
+        self.taken_over_at
+    }
+
     /// Usage up to this moment, to be read on another thread: what the kernel has counted is taken over
     /// first, and with `processes` what it has told of them.
     ///

@@ -48,6 +48,9 @@ pub(crate) fn end_to_end(binary: &Path) -> Result<Tally> {
     if let Ok(machine) = paths::machine() {
         cargo.env("WEIR_MACHINE", machine);
     }
+    if let Ok(prometheus) = paths::prometheus() {
+        cargo.env("WEIR_PROMETHEUS", prometheus);
+    }
     count(&mut cargo)
 }
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::random::Random;
 
-pub const HOUR: u32 = 60;
-pub const DAY: u32 = 24 * HOUR;
-pub const WEEK: u32 = 7 * DAY;
+pub(super) const HOUR: u32 = 60;
+pub(super) const DAY: u32 = 24 * HOUR;
+pub(super) const WEEK: u32 = 7 * DAY;
 const WEEKS: u32 = 4;
 const END: u32 = WEEKS * WEEK;
 
@@ -90,7 +90,7 @@ struct Life {
 
 /// Series `number` of a seed.
 #[must_use]
-pub fn labelled(seed: u64, number: u64) -> Labelled {
+pub(super) fn labelled(seed: u64, number: u64) -> Labelled {
     let mut random = Random::new(seed, number);
     let habit = match random.minutes(0, 100) {
         0..30 => Habit::Service,
