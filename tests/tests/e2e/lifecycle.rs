@@ -34,7 +34,7 @@ fn a_stopped_agent_leaves_the_policy_in_force_and_detach_removes_it() {
     let server = closed_server(&host);
     let agent = host.agent().start();
     let pins = agent.json(&["status"])["hooks"].as_array().map(Vec::len);
-    assert_eq!(pins, Some(12));
+    assert_eq!(pins, Some(14));
     agent.stop();
     let workload = host.workload("other");
     assert_eq!(workload.connect(server), Attempts::all_refused(1));
