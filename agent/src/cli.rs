@@ -18,6 +18,7 @@ mod policy;
 mod report;
 mod run;
 mod status;
+mod top;
 mod usage;
 mod who;
 
@@ -56,6 +57,7 @@ enum Command {
     Agent(agent::Args),
     Status(status::Args),
     Usage(usage::Args),
+    Top(top::Args),
     Events(events::Args),
     Grant(grant::Args),
     Deny(deny::Args),
@@ -132,6 +134,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Man(args) => args.run(),
         Command::Status(args) => ask(args.run(&client, out)),
         Command::Usage(args) => ask(args.run(&client, out)),
+        Command::Top(args) => ask(args.run(&client)),
         Command::Events(args) => ask(args.run(&client, out)),
         Command::Grant(args) => ask(args.run(&client, out)),
         Command::Deny(args) => ask(args.run(&client, out)),

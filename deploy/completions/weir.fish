@@ -30,6 +30,7 @@ complete -c weir -n "__fish_weir_needs_command" -s V -l version -d 'Print versio
 complete -c weir -n "__fish_weir_needs_command" -f -a "agent" -d 'Run the agent'
 complete -c weir -n "__fish_weir_needs_command" -f -a "status" -d 'Show whether the agent is in force, with what coverage and losses'
 complete -c weir -n "__fish_weir_needs_command" -f -a "usage" -d 'Show how much each identity has used'
+complete -c weir -n "__fish_weir_needs_command" -f -a "top" -d 'Watch who calls what, live'
 complete -c weir -n "__fish_weir_needs_command" -f -a "events" -d 'Show what happened, one connection at a time'
 complete -c weir -n "__fish_weir_needs_command" -f -a "grant" -d 'Issue, list and revoke grants'
 complete -c weir -n "__fish_weir_needs_command" -f -a "deny" -d 'Add, list and remove deny rules'
@@ -92,6 +93,10 @@ complete -c weir -n "__fish_weir_using_subcommand usage" -l rate -d 'Show connec
 complete -c weir -n "__fish_weir_using_subcommand usage" -l csv -d 'Print CSV'
 complete -c weir -n "__fish_weir_using_subcommand usage" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand usage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand top" -l since -d 'Count since a time, or for a duration up to now' -r
+complete -c weir -n "__fish_weir_using_subcommand top" -l interval -d 'Seconds between two questions' -r
+complete -c weir -n "__fish_weir_using_subcommand top" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand events" -l since -d 'From this time on: RFC 3339, or how long ago' -r
 complete -c weir -n "__fish_weir_using_subcommand events" -l verdict -d 'Only these: allow, deny or would-deny' -r
 complete -c weir -n "__fish_weir_using_subcommand events" -l identity -d 'Only this identity' -r

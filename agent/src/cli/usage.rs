@@ -111,7 +111,7 @@ const fn datagrams(row: &UsageRow) -> u64 {
 }
 
 /// The number of calls with a mark of how it was obtained; a dash if it is not known.
-fn calls(row: &UsageRow) -> String {
+pub(super) fn calls(row: &UsageRow) -> String {
     let Some(calls) = row.calls else {
         return "-".to_owned();
     };
