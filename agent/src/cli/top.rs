@@ -50,7 +50,8 @@ impl Args {
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
             bail!("needs a terminal: use `weir usage` and `weir anomalies list` elsewhere");
         }
-        let span = Timestamp::now().duration_since(moment(&self.since)?);
+        let since = moment(&self.since)?;
+        let span = Timestamp::now().duration_since(since);
         let mut model = Model::new(span);
         // What is wrong at first is told as by any other command, on a terminal as it was.
         model.take(Ok(fetch(client, &model).await?));
