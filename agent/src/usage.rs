@@ -3,6 +3,7 @@
 pub mod adding;
 pub mod measured;
 pub mod period;
+mod quality;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,8 @@ use agent_common::{
 use jiff::Timestamp;
 
 use self::adding::{Sums, Total};
+pub use self::quality::Quality;
+use self::quality::of_calls;
 use crate::identity::{LabelKey, Labels};
 
 /// Whom and what a row counts for that had no place of its own in its minute, hour or day: they are
@@ -94,16 +97,6 @@ pub enum Value {
     User(Option<u32>),
 }
 
-/// How a number was obtained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quality {
-    Exact,
-    Inferred,
-    /// More will come: connections are still open, or not counted.
-    LowerBound,
-    Unknown,
-}
-
 /// Everything that has the same values of the keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -156,29 +149,6 @@ impl Group {
     }
 }
 
-/// How the calls were counted: inferred, but where nothing was let through. What is not metered, or
-/// overlaps, may have had more.
-const fn calls_quality(counts: &Counts) -> Quality {
-    let tcp = counts
-        .connects_allowed
-        .saturating_add(counts.connects_would_deny)
-        .saturating_sub(counts.udp_connects);
-    let datagrams = counts
-        .datagrams_allowed
-        .saturating_add(counts.datagrams_would_deny)
-        .saturating_add(counts.udp_connects);
-    let is_partial = counts.metered < tcp || datagrams > 0;
-    if is_partial && counts.metered == 0 && counts.calls == 0 {
-        Quality::Unknown
-    } else if is_partial || counts.overlaps > 0 {
-        Quality::LowerBound
-    } else if counts.metered == 0 && counts.calls == 0 {
-        Quality::Exact
-    } else {
-        Quality::Inferred
-    }
-}
-
 /// How to add rows up.
 #[derive(Debug)]
 pub struct Grouping<'g> {
@@ -225,7 +195,7 @@ impl<'g> Grouping<'g> {
                 (_, false, true) => Quality::LowerBound,
                 (_, false, false) => Quality::Exact,
             };
-            group.calls_quality = calls_quality(&group.counts);
+            group.calls_quality = of_calls(&group.counts);
         }
         groups
     }

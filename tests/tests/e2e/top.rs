@@ -2,10 +2,21 @@
 
 use std::{
     io::{Read, Write},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use super::{grant, host, model};
+
+/// Ends with the test, whatever becomes of it.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn the_live_view_runs_in_a_terminal_and_nowhere_else() {
@@ -27,15 +38,16 @@ fn the_live_view_runs_in_a_terminal_and_nowhere_else() {
     let line = agent.command_line(&["top", "--interval", "1"]);
     let quoted: Vec<_> = line.iter().map(|word| format!("'{word}'")).collect();
     let inside = format!("stty cols 80 rows 24; exec {}", quoted.join(" "));
-    let mut script = Command::new("script")
+    let script = Command::new("script")
         .args(["-qec", &inside, "/dev/null"])
         .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("script, of util-linux, runs");
-    let mut keys = script.stdin.take().expect("its input");
-    let mut screen = script.stdout.take().expect("its output");
+    let mut script = Ended(script);
+    let mut keys = script.0.stdin.take().expect("its input");
+    let mut screen = script.0.stdout.take().expect("its output");
     let mut terminal = vt100::Parser::new(24, 80, 0);
     let mut wait_for = |text: &str| {
         let mut bytes = [0; 4_096];
@@ -55,5 +67,5 @@ fn the_live_view_runs_in_a_terminal_and_nowhere_else() {
     keys.write_all(b"\r").expect("a key");
     wait_for("newest events of");
     keys.write_all(b"q").expect("a key");
-    assert!(script.wait().expect("it ends").success());
+    assert!(script.0.wait().expect("it ends").success());
 }

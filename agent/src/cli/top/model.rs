@@ -161,6 +161,10 @@ impl Model {
         self.selected
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other keys mean nothing"
+    )]
     pub(super) fn press(&mut self, key: KeyEvent) -> Effect {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Effect::Quit;
@@ -193,6 +197,10 @@ impl Model {
         Effect::None
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all other keys mean nothing"
+    )]
     fn type_filter(&mut self, code: KeyCode) {
         match code {
             KeyCode::Enter => self.is_typing = false,
