@@ -71,15 +71,9 @@ impl Anomalies {
             return Ok(None);
         }
         let (common, watched) = store.watch()?;
-        let filter = AnomalyFilter {
-            open: true,
-            all: true,
-            limit: u32::MAX,
-            ..AnomalyFilter::default()
-        };
         let mut open = BTreeMap::new();
         let mut extents = Vec::new();
-        for (id, anomaly) in store.anomalies(&filter)? {
+        for (id, anomaly) in store.anomalies(&AnomalyFilter::OPEN)? {
             if let Some(subject) = subject(&anomaly) {
                 open.insert(subject, id);
                 extents.push((subject, extent(&anomaly)));
@@ -117,7 +111,7 @@ fn extent(anomaly: &StoredAnomaly) -> Extent {
 impl Core {
     /// Takes what has been counted since the last time.
     pub(super) fn watch_counts(&mut self, added: &[(CounterKey, Counts)], at: Timestamp) {
-        let Some(anomalies) = &mut self.anomalies else {
+        let Some(anomalies) = self.anomalies.as_mut().filter(|_| !added.is_empty()) else {
             return;
         };
         let watched = model_endpoints(&self.running.revision);
@@ -304,10 +298,12 @@ impl Core {
             .collect();
         let last = series.last().map(|(pair, _)| *pair);
         let is_more = series.len() == KEPT_AT_ONCE;
-        let kept = self
-            .store
-            .keep_common(anomalies.watch.common())
-            .and_then(|()| self.store.keep_watched(&series));
+        // Once for all pairs, before the first of them.
+        let common = match after {
+            None => self.store.keep_common(anomalies.watch.common()),
+            Some(_) => Ok(()),
+        };
+        let kept = common.and_then(|()| self.store.keep_watched(&series));
         if let Err(error) = kept {
             tracing::error!(error = error_chain(&error), "what was learnt is not kept");
         }
@@ -329,12 +325,8 @@ impl Core {
 
 /// Where calls call a model, or manage one; what resolves names does neither.
 fn model_endpoints(revision: &Revision) -> BTreeSet<EndpointId> {
-    let endpoints = revision.set.catalogue().iter();
-    endpoints
-        .filter(|endpoint| match endpoint.plane {
-            Plane::Invoke | Plane::Manage => true,
-            Plane::Resolve => false,
-        })
-        .filter_map(|endpoint| revision.numbers.endpoints.get(&endpoint.name).copied())
-        .collect()
+    revision.numbers_of(|endpoint| match endpoint.plane {
+        Plane::Invoke | Plane::Manage => true,
+        Plane::Resolve => false,
+    })
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     bpf::policy::{Narrowed, PolicyTables},
-    endpoint::{Catalogue, HostPattern, NameTable, NameUse, build_name_tree},
+    endpoint::{Catalogue, Endpoint, HostPattern, NameTable, NameUse, build_name_tree},
     host::clock::Now,
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
@@ -98,6 +98,15 @@ impl Revision {
             set: &self.set,
             numbers: &self.numbers,
         }
+    }
+
+    /// Numbers of the endpoints that are meant.
+    pub(super) fn numbers_of(&self, is_meant: impl Fn(&Endpoint) -> bool) -> BTreeSet<EndpointId> {
+        let endpoints = self.set.catalogue().iter();
+        endpoints
+            .filter(|endpoint| is_meant(endpoint))
+            .filter_map(|endpoint| self.numbers.endpoints.get(&endpoint.name).copied())
+            .collect()
     }
 
     /// Checks `objects` together and gives every name its number.

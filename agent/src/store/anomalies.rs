@@ -59,6 +59,19 @@ pub struct AnomalyFilter {
     pub limit: u32,
 }
 
+impl AnomalyFilter {
+    /// All that go on, whoever has taken note of them.
+    pub const OPEN: Self = Self {
+        since: None,
+        all: true,
+        open: true,
+        kind: None,
+        identity: None,
+        endpoint: None,
+        limit: u32::MAX,
+    };
+}
+
 const COLUMNS: &str = "id, kind, identity, endpoint, grant_name, began, last, ended, score, excess, \
                        told, summary, facts, is_muted, response, acked, acked_by, ack_why";
 

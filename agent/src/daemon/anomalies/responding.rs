@@ -13,7 +13,7 @@ use crate::{
     anomaly::{Fact, Kind as AnomalyKind, Pair, Sighting},
     error_chain,
     identity::Labels,
-    policy::{Kind, Response, refuse},
+    policy::{Kind, Object, Response, refuse},
     store::{Names, StoredAnomaly},
 };
 
@@ -79,8 +79,14 @@ impl Core {
     /// What was refused for a time may call again when that is over, unless it is as bad as before.
     pub(super) fn lift_throttles(&mut self, at: Timestamp) {
         let now_s = at.as_second();
-        let rules = self.denies().into_iter().map(|(name, ..)| name);
-        let rules: Vec<_> = rules.filter(|name| name.starts_with(THROTTLED)).collect();
+        let objects = self.running.revision.set.objects();
+        let is_ours = |object: &&Object| {
+            object.kind() == Kind::EgressDeny && object.name().starts_with(THROTTLED)
+        };
+        let rules = objects
+            .filter(is_ours)
+            .map(|object| object.name().to_owned());
+        let rules: Vec<_> = rules.collect();
         let throttled_s = self.config.anomalies.throttle.as_secs();
         let Some(anomalies) = &mut self.anomalies else {
             return;

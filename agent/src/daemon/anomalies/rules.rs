@@ -76,11 +76,8 @@ impl Core {
             .map(|review| review.view.name.clone())
             .collect();
         let open = self.store.anomalies(&AnomalyFilter {
-            open: true,
-            all: true,
             kind: Some(Kind::UnusedGrant),
-            limit: u32::MAX,
-            ..AnomalyFilter::default()
+            ..AnomalyFilter::OPEN
         })?;
         let names = self.names()?;
         for (id, mut anomaly) in open.iter().cloned() {

@@ -159,12 +159,7 @@ impl Core {
     }
 
     fn try_tell_again(&mut self) -> Result<(), StoreError> {
-        let open = self.store.anomalies(&AnomalyFilter {
-            open: true,
-            all: true,
-            limit: u32::MAX,
-            ..AnomalyFilter::default()
-        })?;
+        let open = self.store.anomalies(&AnomalyFilter::OPEN)?;
         let names = self.names()?;
         for (id, anomaly) in open.iter().filter(|(_, anomaly)| !anomaly.is_muted) {
             self.tell_those(*id, anomaly, &names, |form| form == Form::Alertmanager)?;

@@ -36,14 +36,10 @@ impl Core {
 
 /// Endpoints of which every invocation is told.
 pub(in crate::daemon) fn risky_endpoints(revision: &Revision) -> BTreeSet<EndpointId> {
-    let endpoints = revision.set.catalogue().iter();
-    endpoints
-        .filter(|endpoint| match endpoint.risk {
-            Risk::High | Risk::Critical => true,
-            Risk::Low => false,
-        })
-        .filter_map(|endpoint| revision.numbers.endpoints.get(&endpoint.name).copied())
-        .collect()
+    revision.numbers_of(|endpoint| match endpoint.risk {
+        Risk::High | Risk::Critical => true,
+        Risk::Low => false,
+    })
 }
 
 fn entry(tally: &Tally, names: &Names) -> Entry {
