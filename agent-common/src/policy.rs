@@ -3,7 +3,13 @@
 //! The agent flattens all grants, deny rules and postures into entries, so that the most specific
 //! entry says everything and the kernel needs no second opinion.
 
-use crate::{abi::layout, destination::EndpointId, identity::IdentityId, settings::Slot};
+use crate::{
+    abi::layout,
+    destination::EndpointId,
+    identity::IdentityId,
+    settings::Slot,
+    verdict::{Decision, Reason},
+};
 
 /// Key of `RULES`.
 #[repr(C)]
@@ -171,6 +177,16 @@ impl RuleEntry {
     /// Of an entry for [`EndpointId::UNNAMED`]: calls on a socket that another workload has made
     /// are refused.
     pub const REFUSE_FOREIGN: u32 = 0x400;
+    /// The posture is in shadow mode: what it denies goes through and is counted as `would-deny`.
+    /// Deny rules refuse all the same.
+    pub const SHADOW: u32 = 0x800;
+    /// Of an entry for [`EndpointId::UNNAMED`]: as [`RuleEntry::SHADOW`], for
+    /// [`RuleEntry::REFUSE_UNDECIDABLE`].
+    pub const SHADOW_UNDECIDABLE: u32 = 0x1000;
+    /// Likewise for [`RuleEntry::REFUSE_QUIC`].
+    pub const SHADOW_QUIC: u32 = 0x2000;
+    /// Likewise for [`RuleEntry::REFUSE_FOREIGN`].
+    pub const SHADOW_FOREIGN: u32 = 0x4000;
 
     #[inline(always)]
     #[must_use]
@@ -182,6 +198,27 @@ impl RuleEntry {
     #[must_use]
     pub const fn has(&self, flag: u32) -> bool {
         self.posture & flag != 0
+    }
+
+    /// Which flag of an entry for [`EndpointId::UNNAMED`] tells whether a refusal that lies in the
+    /// connection, and not in an entry, goes through in shadow mode.
+    #[inline(always)]
+    #[must_use]
+    pub const fn shadow_of(decision: &Decision) -> u32 {
+        const SHARED_ADDRESS: u8 = Reason::SharedAddress as u8;
+        const UNDECIDABLE: u8 = Reason::Undecidable as u8;
+        const NO_SNI: u8 = Reason::NoSni as u8;
+        const ECH: u8 = Reason::Ech as u8;
+        const QUIC: u8 = Reason::Quic as u8;
+        const FOREIGN_SOCKET: u8 = Reason::ForeignSocket as u8;
+        const LIMIT_REACHED: u8 = Reason::LimitReached as u8;
+        match decision.reason_raw() {
+            SHARED_ADDRESS | NO_SNI | ECH | UNDECIDABLE => Self::SHADOW_UNDECIDABLE,
+            QUIC => Self::SHADOW_QUIC,
+            FOREIGN_SOCKET => Self::SHADOW_FOREIGN,
+            LIMIT_REACHED => Self::SHADOW,
+            _ => 0,
+        }
     }
 
     #[must_use]

@@ -21,7 +21,8 @@ use crate::{
 pub enum Verdict {
     Allow = 1,
     Deny = 2,
-    /// Allowed, because the mode is [`Mode::Shadow`]; in [`Mode::Enforce`] it would be refused.
+    /// Allowed, because the mode of the host or of the posture is [`Mode::Shadow`]; in
+    /// [`Mode::Enforce`] it would be refused.
     WouldDeny = 3,
 }
 
@@ -59,8 +60,19 @@ pub struct Decision {
     endpoint: EndpointId,
 }
 
-/// `0` ungoverned, `1` entitled, `2` refused for want of a grant, `3` refused by a rule.
-const STRICTNESS_SHIFT: u32 = 62;
+/// Which of two decisions counts: the upper bits of a packed one.
+mod strictness {
+    pub(super) const UNGOVERNED: u64 = 0;
+    pub(super) const ENTITLED: u64 = 2;
+    /// For want of a grant, where the posture is in shadow mode.
+    pub(super) const REFUSED_IN_SHADOW: u64 = 3;
+    /// For want of a grant.
+    pub(super) const REFUSED: u64 = 4;
+    pub(super) const DENIED_BY_RULE: u64 = 6;
+    pub(super) const MASK: u64 = 7;
+}
+
+const STRICTNESS_SHIFT: u32 = 61;
 const REASON_SHIFT: u32 = 32;
 
 impl Decision {
@@ -73,14 +85,14 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub const fn new(reason: Reason, rule: RuleId, endpoint: EndpointId) -> Self {
-        let strictness: u64 = if matches!(reason, Reason::Ungoverned) {
-            0
+        let strictness = if matches!(reason, Reason::Ungoverned) {
+            strictness::UNGOVERNED
         } else if reason.is_entitled() {
-            1
+            strictness::ENTITLED
         } else if matches!(reason, Reason::DeniedByRule) {
-            3
+            strictness::DENIED_BY_RULE
         } else {
-            2
+            strictness::REFUSED
         };
         let packed =
             strictness << STRICTNESS_SHIFT | (reason as u64) << REASON_SHIFT | rule.to_raw() as u64;
@@ -103,14 +115,41 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub const fn is_governed(&self) -> bool {
-        self.packed >> STRICTNESS_SHIFT != 0
+        self.packed >> STRICTNESS_SHIFT != strictness::UNGOVERNED
     }
 
-    /// Whether policy lets the connection through, before the mode is asked.
+    /// Whether policy lets the connection through, before the host's mode is asked.
     #[inline(always)]
     #[must_use]
     pub const fn is_entitled(&self) -> bool {
-        self.packed >> STRICTNESS_SHIFT < 2
+        self.packed >> STRICTNESS_SHIFT < strictness::REFUSED
+    }
+
+    /// Whether the posture lets through what it would refuse in [`Mode::Enforce`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_in_shadow(&self) -> bool {
+        self.packed >> STRICTNESS_SHIFT == strictness::REFUSED_IN_SHADOW
+    }
+
+    /// As [`Decision::is_entitled`], if every posture were enforced.
+    #[must_use]
+    pub const fn is_entitled_when_enforced(&self) -> bool {
+        self.is_entitled() && !self.is_in_shadow()
+    }
+
+    /// The same, but let through if it was refused for want of a grant.
+    #[inline(always)]
+    #[must_use]
+    pub const fn in_shadow(self) -> Self {
+        if self.packed >> STRICTNESS_SHIFT != strictness::REFUSED {
+            return self;
+        }
+        let rest = self.packed & !(strictness::MASK << STRICTNESS_SHIFT);
+        Self {
+            packed: rest | strictness::REFUSED_IN_SHADOW << STRICTNESS_SHIFT,
+            endpoint: self.endpoint,
+        }
     }
 
     /// [`Reason`] as a number.
@@ -204,7 +243,11 @@ pub fn decide_endpoint(
         return Decision::new(Reason::NoPolicy, RuleId::NONE, endpoint);
     };
     let (reason, rule) = judge(entry, now_ns);
-    Decision::new(reason, rule, endpoint)
+    let decision = Decision::new(reason, rule, endpoint);
+    if entry.has(RuleEntry::SHADOW) {
+        return decision.in_shadow();
+    }
+    decision
 }
 
 /// Until when [`decide_endpoint`] says that the identity may reach the endpoint: an instant at which
@@ -226,7 +269,7 @@ pub fn holds_until(
     if !entry.deny_rule.is_none() {
         return 0;
     }
-    if matches!(entry.posture(), Posture::Allow) {
+    if matches!(entry.posture(), Posture::Allow) || entry.has(RuleEntry::SHADOW) {
         return Window::FOREVER;
     }
     for window in &entry.windows {
@@ -287,15 +330,15 @@ fn judge(entry: &RuleEntry, now_ns: u64) -> (Reason, RuleId) {
     }
 }
 
-/// What `mode` makes of a decision. The only place where a denial can come from.
+/// What the host's `mode` makes of a decision. The only place where a denial can come from.
 #[inline(always)]
 #[must_use]
-pub const fn settle(mode: Mode, is_entitled: bool) -> Verdict {
+pub const fn settle(mode: Mode, decision: &Decision) -> Verdict {
     match mode {
         Mode::Observe => Verdict::Allow,
-        Mode::Shadow if is_entitled => Verdict::Allow,
+        Mode::Shadow | Mode::Enforce if decision.is_in_shadow() => Verdict::WouldDeny,
+        Mode::Shadow | Mode::Enforce if decision.is_entitled() => Verdict::Allow,
         Mode::Shadow => Verdict::WouldDeny,
-        Mode::Enforce if is_entitled => Verdict::Allow,
         Mode::Enforce => Verdict::Deny,
     }
 }

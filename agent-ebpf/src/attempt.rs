@@ -19,6 +19,7 @@ use crate::{
     caller::{self, Caller},
     calls,
     context::{self, Target},
+    decide::in_shadow,
     events,
     found::{Judgement, Known},
     inspection,
@@ -120,7 +121,7 @@ fn conclude(
     }
     let verdict = account(attempt, decision);
     if maps::ends_connections()
-        && verdict as u32 == Verdict::Allow as u32
+        && verdict as u32 != Verdict::Deny as u32
         && matches!(attempt.kind, EventKind::Connect)
         && let Some(live) = context::socket(ctx).and_then(maps::watch)
     {
@@ -147,8 +148,9 @@ fn is_metered(kind: EventKind, verdict: Verdict, is_udp: bool) -> bool {
 /// again when others need theirs.
 #[inline(never)]
 pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
-    let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
     let caller = &attempt.caller;
+    let decision = in_shadow(decision, caller.identity, maps::active_policy().slot);
+    let verdict = settle(Mode::from_raw(maps::mode()), &decision);
     let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);
     let tells = match attempt.kind {

@@ -9,7 +9,7 @@ use agent_common::{
     destination::{ANY_PORT, Destination, EndpointId},
     identity::IdentityId,
     learned::{Learned, LearnedKey, MAX_PER_ADDRESS},
-    policy::Posture,
+    policy::{Posture, RuleEntry},
     settings::Slot,
     verdict::{self, Decision, Judge, decide, decide_endpoint},
 };
@@ -142,6 +142,20 @@ pub extern "C" fn holds_until(identity: u32, endpoint: u32, slot: u32, now_ns: u
 #[inline(always)]
 pub fn unnamed(identity: IdentityId, slot: Slot) -> Unnamed {
     Unnamed(posture_of_unnamed(identity.to_raw(), slot as u32))
+}
+
+/// The same, but let through if it was refused for what lies in the connection and the posture of
+/// `identity` is in shadow mode there.
+#[inline(always)]
+pub fn in_shadow(decision: Decision, identity: IdentityId, slot: Slot) -> Decision {
+    if decision.is_entitled() {
+        return decision;
+    }
+    let flag = RuleEntry::shadow_of(&decision);
+    if flag != 0 && unnamed(identity, slot).has(flag) {
+        return decision.in_shadow();
+    }
+    decision
 }
 
 #[derive(Clone, Copy)]

@@ -81,7 +81,9 @@ pub fn judge(skb: *mut __sk_buff, inspected: &mut Inspected, header: u32) -> Ver
 /// A packet that cannot be judged does not leave, if anything may be refused at all.
 #[inline(always)]
 pub fn unreadable() -> Verdict {
-    agent_common::verdict::settle(Mode::from_raw(maps::mode()), false)
+    const UNREADABLE: Decision =
+        Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
+    agent_common::verdict::settle(Mode::from_raw(maps::mode()), &UNREADABLE)
 }
 
 /// Reads the octets `from..to` of the packet, until the flight is decided.

@@ -130,10 +130,7 @@ fn judge(sock: *mut bpf_sock, cgroups: Cgroups, always: bool) -> Verdict {
 
 #[inline(always)]
 fn settled(judgement: &Judgement) -> Verdict {
-    settle(
-        Mode::from_raw(maps::mode()),
-        judgement.decision.is_entitled(),
-    )
+    settle(Mode::from_raw(maps::mode()), &judgement.decision)
 }
 
 /// Tells peers of one socket apart.

@@ -18,7 +18,7 @@ use crate::{
     context::Target,
     decide::{
         ALONE, DECISION, INDEX_SHIFT, OTHERS, SEVERAL, decide_learned, decide_one, decide_set,
-        unnamed,
+        in_shadow, unnamed,
     },
     maps,
 };
@@ -125,7 +125,8 @@ impl Judgement {
                 EndpointId::ANY => own.decision.endpoint(),
                 endpoint => endpoint,
             };
-            own.decision = Decision::new(Reason::ForeignSocket, RuleId::NONE, endpoint);
+            let refused = Decision::new(Reason::ForeignSocket, RuleId::NONE, endpoint);
+            own.decision = in_shadow(refused, caller.identity, slot);
         }
         own
     }

@@ -157,7 +157,7 @@ extern "C" fn entitled_until(skb: *mut __sk_buff, active: u64, now_ns: u64) -> u
     let active = ActivePolicy::from_raw(active);
     let identity = live.identity_now.to_raw();
     live.grant = RuleId::NONE;
-    if active.has_limits {
+    if active.has_limits && !unnamed(live.identity_now, active.slot).has(RuleEntry::SHADOW) {
         let endpoint = live.endpoint;
         let packed = decide_one(identity, endpoint.to_raw(), active.slot as u32, now_ns);
         live.grant = limited_grant(&Decision::from_packed(packed, endpoint));
@@ -265,11 +265,11 @@ extern "C" fn maker_now(skb: *mut __sk_buff, caller: u64) -> u32 {
 #[inline(never)]
 extern "C" fn named_until(endpoint: u32, identity: u32, maker: u32, slot: u32, now_ns: u64) -> u64 {
     let own = holds_until(identity, endpoint, slot, now_ns);
-    if maker == identity {
+    let stance = unnamed(IdentityId::from_raw(identity), Slot::from_raw(slot));
+    if maker == identity || stance.has(RuleEntry::SHADOW_FOREIGN) {
         return own;
     }
-    let caller = IdentityId::from_raw(identity);
-    if unnamed(caller, Slot::from_raw(slot)).has(RuleEntry::REFUSE_FOREIGN) {
+    if stance.has(RuleEntry::REFUSE_FOREIGN) {
         return 0;
     }
     let makers = holds_until(maker, endpoint, slot, now_ns);

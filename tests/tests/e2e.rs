@@ -24,6 +24,7 @@ mod e2e {
     mod objects;
     mod policy;
     mod revocation;
+    mod shadow;
     mod tasks;
     mod top;
     mod usage;

@@ -111,7 +111,7 @@ fn a_shared_address_is_as_strict_as_its_strictest_endpoint() {
 fn observe_allows_every_reason_and_shadow_never_denies() {
     for reason in Reason::ALL {
         let decision = Decision::new(reason, RuleId::from_raw(7), EndpointId::from_raw(9));
-        let verdict = |mode| settle(mode, decision.is_entitled());
+        let verdict = |mode| settle(mode, &decision);
         assert_eq!(verdict(Mode::Observe), Verdict::Allow, "{reason:?}");
         assert_ne!(verdict(Mode::Shadow), Verdict::Deny, "{reason:?}");
         let is_denied = verdict(Mode::Enforce) == Verdict::Deny;
@@ -248,8 +248,41 @@ proptest! {
         let table: Table = rows.iter().map(|(i, e, entry)| ((*i, *e), *entry)).collect();
         let destination = Destination::one(EndpointId::from_raw(endpoint));
         let decision = decide(&table, IdentityId::from_raw(identity), &destination, now);
-        prop_assert_eq!(settle(Mode::Observe, decision.is_entitled()), Verdict::Allow);
+        prop_assert_eq!(settle(Mode::Observe, &decision), Verdict::Allow);
     }
+}
+
+#[test]
+fn a_posture_in_shadow_mode_refuses_nothing_but_what_a_rule_denies() {
+    let mut shadowed = entry(0, Posture::Deny, &[window(5, 2, 4)]);
+    shadowed.posture |= RuleEntry::SHADOW;
+    let mut denied = entry(8, Posture::Deny, &[]);
+    denied.posture |= RuleEntry::SHADOW;
+    let table = Table::from([
+        ((IDENTITY, 2), shadowed),
+        ((IDENTITY, 3), denied),
+        ((IDENTITY, 4), entry(0, Posture::Deny, &[])),
+    ]);
+    let at = |endpoints: &[u32], now| {
+        let endpoints = endpoints.iter().copied().map(EndpointId::from_raw);
+        let destination = Destination::of(endpoints);
+        let decision = decide(&table, IdentityId::from_raw(IDENTITY), &destination, now);
+        let verdicts = Mode::ALL.map(|mode| settle(mode, &decision));
+        (decision.reason(), decision.is_in_shadow(), verdicts)
+    };
+    let (allow, would_deny, deny) = (Verdict::Allow, Verdict::WouldDeny, Verdict::Deny);
+    let shadow = [allow, would_deny, would_deny];
+    assert_eq!(at(&[2], 1), (Reason::NotYetValid, true, shadow));
+    assert_eq!(at(&[2], 2), (Reason::Granted, false, [allow; 3]));
+    assert_eq!(at(&[2], 4), (Reason::Expired, true, shadow));
+    let enforced = [allow, would_deny, deny];
+    assert_eq!(at(&[3], 1), (Reason::DeniedByRule, false, enforced));
+    assert_eq!(at(&[2, 4], 1), (Reason::NoGrant, false, enforced));
+    let until = |endpoint| {
+        let endpoint = EndpointId::from_raw(endpoint);
+        holds_until(&table, IdentityId::from_raw(IDENTITY), endpoint, 3)
+    };
+    assert_eq!([until(2), until(3), until(4)], [Window::FOREVER, 0, 0]);
 }
 
 #[test]

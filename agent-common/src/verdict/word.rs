@@ -1,6 +1,6 @@
 //! A decision as one word, for functions that have no room for two.
 
-use super::{Decision, REASON_SHIFT, STRICTNESS_SHIFT};
+use super::{Decision, REASON_SHIFT, STRICTNESS_SHIFT, strictness};
 use crate::{destination::EndpointId, policy::RuleId};
 
 impl Decision {
@@ -14,7 +14,7 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub const fn to_word(&self) -> u64 {
-        let strictness = self.packed & 3 << STRICTNESS_SHIFT;
+        let strictness = self.packed & strictness::MASK << STRICTNESS_SHIFT;
         let rule = self.packed & (RuleId::LIMIT as u64 - 1);
         let reason = self.packed >> REASON_SHIFT & 0x1f;
         let endpoint = self.endpoint.to_raw() as u64;
@@ -24,7 +24,7 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
-        let strictness = word & 3 << STRICTNESS_SHIFT;
+        let strictness = word & strictness::MASK << STRICTNESS_SHIFT;
         let rule = word & (RuleId::LIMIT as u64 - 1);
         let reason = word >> Self::WORD_REASON & 0x1f;
         Self {
@@ -33,3 +33,5 @@ impl Decision {
         }
     }
 }
+
+const _: () = assert!(Decision::WORD_MARKS + Decision::MARK_BITS <= STRICTNESS_SHIFT);

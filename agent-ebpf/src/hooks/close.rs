@@ -110,7 +110,7 @@ fn by_address(sock: *const u8, target: &Target) -> Option<Decided> {
     if !decision.is_governed() || maps::inspects() && judgement.is_ambiguous() {
         return None;
     }
-    let verdict = settle(Mode::from_raw(maps::mode()), decision.is_entitled());
+    let verdict = settle(Mode::from_raw(maps::mode()), &decision);
     Some(Decided {
         key: CounterKey::new(identity, &decision),
         verdict: verdict as u8,

@@ -116,6 +116,7 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         revision,
         rule,
         posture,
+        posture_mode,
         posture_name,
         considered,
         note,
@@ -152,10 +153,8 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
     if target.endpoints.is_empty() {
         return Ok(());
     }
-    let posture_name = posture_name.as_deref().unwrap_or("the built-in default");
-    out.line(format!(
-        "posture   {posture} without a grant ({posture_name})"
-    ))?;
+    let source = rights::posture_source(posture_name.as_deref(), posture_mode);
+    out.line(format!("posture   {posture} without a grant ({source})"))?;
     if !considered.is_empty() {
         out.blank()?;
         out.line("considered")?;

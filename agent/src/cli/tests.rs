@@ -409,6 +409,7 @@ limits of this version
             revision: 2,
             rule: Some("nightly".to_owned()),
             posture: "deny".to_owned(),
+            posture_mode: "enforce".to_owned(),
             posture_name: None,
             considered: vec![ConsideredObject {
                 kind: "InvocationGrant".to_owned(),
@@ -516,6 +517,7 @@ nightly  active  unit batch.service  openai     summaries  in 8h  api
         let may_call = |endpoint: &str, reason: &str, rule: Option<&str>| CallableEndpoint {
             endpoint: endpoint.to_owned(),
             reason: reason.to_owned(),
+            in_shadow: reason == "no-grant",
             rule: rule.map(ToOwned::to_owned),
         };
         let mut rights = Rights {
@@ -548,6 +550,7 @@ nightly  active  unit batch.service  openai     summaries  in 8h  api
             mode: "enforce".to_owned(),
             revision: 2,
             posture: "allow".to_owned(),
+            posture_mode: "enforce".to_owned(),
             posture_name: None,
             grants: vec![nightly()],
             denies: vec![Rule {
@@ -581,6 +584,15 @@ may call  2 endpoints for which it has no grant (default-allow)
             printed(|out| explain::rights::print(&rights, out)),
             expected
         );
+        rights.posture_name = Some("closed".to_owned());
+        "deny".clone_into(&mut rights.posture);
+        "shadow".clone_into(&mut rights.posture_mode);
+        rights.may_call = vec![may_call("xai", "no-grant", None)];
+        let text = printed(|out| explain::rights::print(&rights, out));
+        let posture = "deny without a grant (closed, in shadow mode), in mode enforce";
+        assert!(text.contains(posture), "{text}");
+        let told = "\nmay call  xai (in shadow mode, else no-grant)\n";
+        assert!(text.ends_with(told), "{text}");
         rights.may_call.clear();
         let text = printed(|out| explain::rights::print(&rights, out));
         assert!(text.ends_with("\nmay call  no model endpoint\n"), "{text}");

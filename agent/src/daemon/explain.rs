@@ -138,7 +138,7 @@ impl Core {
                 if is_about_names(event.reason) {
                     explained.decision =
                         Decision::new(event.reason, RuleId::NONE, explained.decision.endpoint());
-                    explained.verdict = settle(self.config.mode, false);
+                    explained.verdict = settle(self.config.mode, &explained.decision);
                     explained.rule = None;
                 }
                 Ok(explained)
@@ -250,7 +250,7 @@ impl Core {
             lineage: caller.lineage,
             asked,
             targets,
-            verdict: settle(self.config.mode, decision.is_entitled()),
+            verdict: settle(self.config.mode, &decision),
             decision,
             rule,
             posture,

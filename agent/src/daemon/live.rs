@@ -65,7 +65,7 @@ impl LiveFlows {
                 self.flows.remove(&event.cookie);
                 None
             }
-            (EventKind::Connect, Verdict::Allow)
+            (EventKind::Connect, Verdict::Allow | Verdict::WouldDeny)
                 if event.cookie != 0 && self.flows.len() < MOST_FLOWS =>
             {
                 let flow = LiveFlow {

@@ -166,6 +166,7 @@ fn of_deny(old: &EgressDeny, new: &EgressDeny) -> Differences {
 fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
     let PostureRule {
         scope,
+        mode,
         ungranted,
         undecidable,
         quic,
@@ -174,6 +175,7 @@ fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
     } = old;
     vec![
         ("spec.subjects or default", *scope != new.scope),
+        ("spec.mode", *mode != new.mode),
         ("spec.ungranted", *ungranted != new.ungranted),
         ("spec.undecidable", *undecidable != new.undecidable),
         ("spec.quic", *quic != new.quic),

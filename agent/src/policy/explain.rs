@@ -5,10 +5,13 @@
 
 mod rights;
 
+use std::cmp::Reverse;
+
 use agent_common::{
     destination::Destination,
     identity::IdentityId,
     policy::Posture,
+    settings::Mode,
     verdict::{Decision, decide},
 };
 use jiff::Timestamp;
@@ -59,6 +62,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostureSource {
     pub ungranted: Posture,
+    pub mode: Mode,
     /// `None` for the built-in default.
     pub name: Option<String>,
 }
@@ -112,13 +116,11 @@ pub fn explain(
             PostureScope::Default => None,
             PostureScope::Subjects(subjects) => {
                 let is_selected = select(subjects, labels);
-                Some(considered(
-                    Kind::Posture,
-                    name,
-                    is_selected,
-                    true,
-                    State::Live,
-                ))
+                let mut one = considered(Kind::Posture, name, is_selected, true, State::Live);
+                if is_selected && rule.mode != Mode::Enforce {
+                    one.text = format!("{}, in {} mode", one.text, rule.mode.name());
+                }
+                Some(one)
             }
         });
     let all = denies.chain(grants).chain(held).chain(postures);
@@ -257,7 +259,7 @@ fn state(span: Span, now: Timestamp) -> State {
     }
 }
 
-/// Of several that select the identity, one that denies; else the default.
+/// Of several that select the identity, the strictest; else the default.
 fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
     let selecting = set.postures.iter().filter(|(_, rule)| match &rule.scope {
         PostureScope::Default => false,
@@ -265,7 +267,11 @@ fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
     });
     let is_unresolved = labels.is_some_and(|labels| labels.is_unresolved);
     let ungranted = |rule: &PostureRule| rule.without_grant(is_unresolved);
-    let strictest = selecting.min_by_key(|(_, rule)| ungranted(rule) == Posture::Allow);
+    let severity = |rule: &PostureRule| match ungranted(rule) {
+        Posture::Allow => 0,
+        Posture::Deny => rule.mode as u32,
+    };
+    let strictest = selecting.min_by_key(|(_, rule)| Reverse(severity(rule)));
     let default = || {
         set.postures
             .iter()
@@ -274,6 +280,7 @@ fn posture(set: &PolicySet, labels: Option<&Labels>) -> PostureSource {
     let found = strictest.or_else(default);
     PostureSource {
         ungranted: found.map(|(_, rule)| ungranted(rule)).unwrap_or_default(),
+        mode: found.map_or(Mode::Enforce, |(_, rule)| rule.mode),
         name: found.map(|(name, _)| name.clone()),
     }
 }

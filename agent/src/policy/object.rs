@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_common::policy::Posture;
+use agent_common::{policy::Posture, settings::Mode};
 use ipnet::IpNet;
 
 use super::{Limits, PolicyError, Position, Subject, Validity};
@@ -91,6 +91,8 @@ pub struct EgressDeny {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostureRule {
     pub scope: PostureScope,
+    /// How far this posture goes; the mode of the host goes before it.
+    pub mode: Mode,
     pub ungranted: Posture,
     /// What happens to a connection whose name cannot be found out, where the name would matter.
     /// `None`: as `ungranted`.

@@ -67,10 +67,10 @@ pub fn rehearse(
         }
         let destination = Destination::one(row.endpoint);
         let mut decision = decide(&compiled, row.identity, &destination, anchor.boot_ns);
-        if decision.is_entitled() && lies_in_the_connection(row.reason) {
+        if decision.is_entitled_when_enforced() && lies_in_the_connection(row.reason) {
             decision = Decision::new(row.reason, row.rule, row.endpoint);
         }
-        if !decision.is_entitled() {
+        if !decision.is_entitled_when_enforced() {
             let key = (row.identity, row.endpoint, decision.packed());
             let known = refusable.entry(key).or_insert(Refusable {
                 identity: row.identity,

@@ -4,7 +4,7 @@ mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_common::policy::Posture;
+use agent_common::{policy::Posture, settings::Mode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -123,6 +123,8 @@ struct SpecWire<'o> {
     on_anomaly: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'o str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ungranted: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,6 +271,7 @@ fn deny_wire(deny: &EgressDeny) -> SpecWire<'_> {
 fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
     let PostureRule {
         scope,
+        mode,
         ungranted,
         undecidable,
         quic,
@@ -284,6 +287,7 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
     SpecWire {
         default,
         subjects,
+        mode: (*mode != Mode::Enforce).then_some(mode.name()),
         ungranted: Some(ungranted.name()),
         undecidable: undecidable.map(Posture::name),
         quic: quic.map(Posture::name),

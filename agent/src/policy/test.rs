@@ -45,7 +45,7 @@ impl Expected {
     #[must_use]
     pub fn fits(&self, decision: Decision) -> bool {
         let reason_fits = self.reason.is_none_or(|reason| reason == decision.reason());
-        self.is_allowed == decision.is_entitled() && reason_fits
+        self.is_allowed == decision.is_entitled_when_enforced() && reason_fits
     }
 }
 

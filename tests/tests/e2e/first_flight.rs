@@ -121,6 +121,16 @@ fn a_workload_that_may_call_anything_sends_anything() {
     }
 }
 
+#[test]
+fn a_workload_in_shadow_mode_sends_anything_and_is_told_what_would_be_refused() {
+    // Without questions nothing is known of the address, so that the name alone decides.
+    let mut range = Range::new().without_questions().with_agent(0);
+    for case in all() {
+        range.expect_through("trial", &case);
+    }
+    range.expect_told("trial", &["no-grant", "no-sni", "undecidable", "quic"]);
+}
+
 /// Else a refusal would prove nothing.
 #[test]
 fn every_flight_arrives_without_an_agent() {

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use agent_common::verdict::{Reason, Verdict};
+use agent_common::{
+    settings::Mode,
+    verdict::{Reason, Verdict},
+};
 
 use super::{bad, internal, rights, subject};
 use crate::{
@@ -14,10 +17,14 @@ use crate::{
     policy::{Considered, Stage, State},
 };
 
+const IN_SHADOW: &str =
+    "the posture is in shadow mode: this goes through, and is counted as would-deny";
+
 pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, ApiError> {
     let explained = core.explain(question).map_err(question_error)?;
     let suggestion = suggestion(&explained);
-    let is_refused = !explained.decision.is_entitled();
+    let is_in_shadow = explained.decision.is_in_shadow();
+    let is_refused = !explained.decision.is_entitled_when_enforced();
     let is_waiting = is_refused && waiting(&explained).is_some();
     let Explained {
         identity,
@@ -66,6 +73,11 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             .as_ref()
             .map_or("allow", |posture| posture.ungranted.name())
             .to_owned(),
+        posture_mode: posture
+            .as_ref()
+            .map_or(Mode::Enforce, |posture| posture.mode)
+            .name()
+            .to_owned(),
         posture_name: posture.and_then(|posture| posture.name),
         considered: considered
             .into_iter()
@@ -78,6 +90,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
             .collect(),
         note: is_waiting
             .then(|| "a grant that waits for approval would allow this".to_owned())
+            .or_else(|| is_in_shadow.then(|| IN_SHADOW.to_owned()))
             .or(note),
         suggestion,
     })

@@ -65,6 +65,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         .map(|(endpoint, decision, rule)| CallableEndpoint {
             endpoint,
             reason: decision.reason().name().to_owned(),
+            in_shadow: decision.is_in_shadow(),
             rule,
         });
     Ok(Rights {
@@ -79,6 +80,7 @@ pub(super) fn rights(core: &Core, subject: Subject) -> Result<Rights, ApiError> 
         mode: core.mode().name().to_owned(),
         revision: core.policy().0,
         posture: posture.ungranted.name().to_owned(),
+        posture_mode: posture.mode.name().to_owned(),
         posture_name: posture.name,
         grants: granted.into_iter().map(grants::grant).collect(),
         denies: denies.into_iter().map(policy::rule).collect(),

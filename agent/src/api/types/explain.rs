@@ -44,6 +44,8 @@ pub struct Explanation {
     pub rule: Option<String>,
     /// `allow` or `deny`: what happens without a grant.
     pub posture: String,
+    /// `observe`, `shadow` or `enforce`: how far the posture goes.
+    pub posture_mode: String,
     /// Name of the posture object; `null` for the built-in default.
     pub posture_name: Option<String>,
     pub considered: Vec<ConsideredObject>,

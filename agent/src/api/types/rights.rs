@@ -26,6 +26,8 @@ pub struct Rights {
     pub revision: u64,
     /// `allow` or `deny`: what happens without a grant.
     pub posture: String,
+    /// `observe`, `shadow` or `enforce`: how far the posture goes.
+    pub posture_mode: String,
     /// Name of the posture object; `null` for the built-in default.
     pub posture_name: Option<String>,
     /// Grants that select it, in force or to come.
@@ -39,8 +41,10 @@ pub struct Rights {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CallableEndpoint {
     pub endpoint: String,
-    /// `granted` or `default-allow`.
+    /// `granted` or `default-allow`; with `in_shadow`, why it would be refused.
     pub reason: String,
+    /// It may, because the posture is in shadow mode.
+    pub in_shadow: bool,
     /// Grant that decides.
     pub rule: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! `weir explain` without a place: who is it, and what may it call?
 
+use agent_common::settings::Mode;
+
 use super::Out;
 use crate::api::types::{CallableEndpoint, Label, ProcessInfo, Rights, Who};
 
@@ -9,15 +11,16 @@ pub(in crate::cli) fn print(rights: &Rights, out: &mut Out<'_>) -> anyhow::Resul
         mode,
         revision,
         posture,
+        posture_mode,
         posture_name,
         grants,
         denies,
         may_call,
     } = rights;
     print_who(who, out)?;
-    let posture_name = posture_name.as_deref().unwrap_or("the built-in default");
+    let source = posture_source(posture_name.as_deref(), posture_mode);
     out.line(format!(
-        "posture   {posture} without a grant ({posture_name}), in mode {mode}, revision {revision}"
+        "posture   {posture} without a grant ({source}), in mode {mode}, revision {revision}"
     ))?;
     for grant in grants {
         let end = grant
@@ -69,21 +72,45 @@ fn print_endpoints(may_call: &[CallableEndpoint], out: &mut Out<'_>) -> anyhow::
     for CallableEndpoint {
         endpoint,
         reason,
+        in_shadow,
         rule,
     } in granted
     {
         let rule = rule.as_deref().unwrap_or_default();
+        let reason = told(reason, *in_shadow);
         out.line(format!("may call  {endpoint} ({reason}, by {rule})"))?;
     }
     match others.as_slice() {
         [] if may_call.is_empty() => out.line("may call  no model endpoint"),
         [] => Ok(()),
-        [one] => out.line(format!("may call  {} ({})", one.endpoint, one.reason)),
+        [one] => out.line(format!(
+            "may call  {} ({})",
+            one.endpoint,
+            told(&one.reason, one.in_shadow)
+        )),
         [first, ..] => out.line(format!(
             "may call  {} endpoints for which it has no grant ({})",
             others.len(),
-            first.reason
+            told(&first.reason, first.in_shadow)
         )),
+    }
+}
+
+fn told(reason: &str, in_shadow: bool) -> String {
+    if in_shadow {
+        format!("in shadow mode, else {reason}")
+    } else {
+        reason.to_owned()
+    }
+}
+
+/// Name of a posture, with its mode where that is not the ordinary one.
+pub(super) fn posture_source(name: Option<&str>, mode: &str) -> String {
+    let name = name.unwrap_or("the built-in default");
+    if mode == Mode::Enforce.name() {
+        name.to_owned()
+    } else {
+        format!("{name}, in {mode} mode")
     }
 }
 

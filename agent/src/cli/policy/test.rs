@@ -104,7 +104,7 @@ fn outcome(outcome: &CaseOutcome) -> Outcome {
     let found = match &outcome.found {
         Ok((decision, rule)) => {
             let reason = decision.reason().name();
-            let found = said(decision.is_entitled(), Some(reason));
+            let found = said(decision.is_entitled_when_enforced(), Some(reason));
             match rule {
                 Some(rule) => format!("{found} by {rule}"),
                 None => found,

@@ -7,7 +7,7 @@ use agent_common::{
     policy::{Posture, RuleEntry, RuleId, WINDOWS, Window},
 };
 
-use super::rules::{Rules, Selected, Stance};
+use super::rules::{Effect, Rules, Selected, Stance};
 use crate::{
     endpoint::Plane,
     identity::Labels,
@@ -81,21 +81,25 @@ impl Profile {
             return RuleEntry::posture_only(Posture::Allow);
         }
         let mut entry = RuleEntry::posture_only(Posture::Deny);
-        if stance.undecidable == Posture::Deny {
-            entry.posture |= RuleEntry::REFUSE_UNDECIDABLE;
+        if stance.ungranted == Effect::WouldDeny {
+            entry.posture |= RuleEntry::SHADOW;
         }
-        if stance.quic == Posture::Deny {
-            entry.posture |= RuleEntry::REFUSE_QUIC;
-        }
-        if stance.foreign_sockets == Posture::Deny {
-            entry.posture |= RuleEntry::REFUSE_FOREIGN;
-        }
+        entry.posture |= stance
+            .undecidable
+            .flags(RuleEntry::REFUSE_UNDECIDABLE, RuleEntry::SHADOW_UNDECIDABLE);
+        entry.posture |= stance
+            .quic
+            .flags(RuleEntry::REFUSE_QUIC, RuleEntry::SHADOW_QUIC);
+        entry.posture |= stance
+            .foreign_sockets
+            .flags(RuleEntry::REFUSE_FOREIGN, RuleEntry::SHADOW_FOREIGN);
         entry
     }
 
     /// An entry that allows only what the entries of all endpoints allow.
     fn strictest(&self, rules: &Rules, selected: &Selected<'_>, now_ns: u64) -> RuleEntry {
-        let mut entry = RuleEntry::posture_only(selected.stance.ungranted);
+        let mut entry = RuleEntry::posture_only(Posture::Deny);
+        entry.posture = selected.stance.ungranted.to_posture();
         let deny = selected
             .denies
             .iter()
@@ -144,7 +148,7 @@ impl Builder<'_> {
         let windows = grants.map(|rule| rule.window).collect::<Vec<_>>();
         RuleEntry {
             deny_rule: deny.map_or(RuleId::NONE, |rule| rule.id),
-            posture: stance.ungranted as u32,
+            posture: stance.ungranted.to_posture(),
             windows: self.trim(&merge(&windows)),
         }
     }

@@ -7,7 +7,8 @@ use std::{
 
 use agent_common::{
     destination::EndpointId,
-    policy::{Posture, RuleId, Window},
+    policy::{Posture, RuleEntry, RuleId, Window},
+    settings::Mode,
 };
 
 use super::{
@@ -69,10 +70,48 @@ pub(super) struct Selected<'r> {
 /// What happens to an identity without a grant, and where its endpoint cannot be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stance {
-    pub ungranted: Posture,
-    pub undecidable: Posture,
-    pub quic: Posture,
-    pub foreign_sockets: Posture,
+    pub ungranted: Effect,
+    pub undecidable: Effect,
+    pub quic: Effect,
+    pub foreign_sockets: Effect,
+}
+
+/// What a posture comes to in its mode, the mildest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    #[default]
+    Allow,
+    /// Let through, and counted as refused.
+    WouldDeny,
+    Deny,
+}
+
+impl Effect {
+    const fn new(posture: Posture, mode: Mode) -> Self {
+        match (posture, mode) {
+            (Posture::Allow, _) | (Posture::Deny, Mode::Observe) => Self::Allow,
+            (Posture::Deny, Mode::Shadow) => Self::WouldDeny,
+            (Posture::Deny, Mode::Enforce) => Self::Deny,
+        }
+    }
+
+    /// [`RuleEntry::posture`] without further flags.
+    pub(super) const fn to_posture(self) -> u32 {
+        match self {
+            Self::Allow => Posture::Allow as u32,
+            Self::WouldDeny => Posture::Deny as u32 | RuleEntry::SHADOW,
+            Self::Deny => Posture::Deny as u32,
+        }
+    }
+
+    /// `refuse`, with `shadow` if it only would be.
+    pub(super) const fn flags(self, refuse: u32, shadow: u32) -> u32 {
+        match self {
+            Self::Allow => 0,
+            Self::WouldDeny => refuse | shadow,
+            Self::Deny => refuse,
+        }
+    }
 }
 
 /// What one posture means.
@@ -86,11 +125,13 @@ struct Stances {
 impl Stance {
     fn new(rule: &PostureRule, is_unresolved: bool) -> Self {
         let ungranted = rule.without_grant(is_unresolved);
+        let effect =
+            |posture: Option<Posture>| Effect::new(posture.unwrap_or(ungranted), rule.mode);
         Self {
-            ungranted,
-            undecidable: rule.undecidable.unwrap_or(ungranted),
-            quic: rule.quic.unwrap_or(ungranted),
-            foreign_sockets: rule.foreign_sockets.unwrap_or(ungranted),
+            ungranted: effect(None),
+            undecidable: effect(rule.undecidable),
+            quic: effect(rule.quic),
+            foreign_sockets: effect(rule.foreign_sockets),
         }
     }
 }
@@ -200,17 +241,13 @@ impl Rules {
     }
 }
 
-/// Among postures that select the same identity, one that denies counts.
+/// Among postures that select the same identity, the strictest counts, in each respect.
 fn strictest(stances: impl IntoIterator<Item = Stance>) -> Option<Stance> {
-    let stricter = |first, second| match (first, second) {
-        (Posture::Allow, Posture::Allow) => Posture::Allow,
-        (Posture::Deny, _) | (_, Posture::Deny) => Posture::Deny,
-    };
     stances.into_iter().reduce(|first, second| Stance {
-        ungranted: stricter(first.ungranted, second.ungranted),
-        undecidable: stricter(first.undecidable, second.undecidable),
-        quic: stricter(first.quic, second.quic),
-        foreign_sockets: stricter(first.foreign_sockets, second.foreign_sockets),
+        ungranted: first.ungranted.max(second.ungranted),
+        undecidable: first.undecidable.max(second.undecidable),
+        quic: first.quic.max(second.quic),
+        foreign_sockets: first.foreign_sockets.max(second.foreign_sockets),
     })
 }
 

@@ -10,7 +10,7 @@ use agent_common::{
 };
 use ipnet::{IpNet, Ipv6Net};
 use proptest::prelude::*;
-use reference::{Said, at_address, at_endpoint};
+use reference::{Said, at_address, at_endpoint, is_entitled};
 use world::{ENDPOINTS, World, world};
 
 use super::*;
@@ -53,7 +53,7 @@ fn decide_address(
 fn agree(decision: Decision, said: &[Said]) -> bool {
     let refusals = said
         .iter()
-        .filter(|said| !said.0.is_entitled())
+        .filter(|said| !is_entitled(said))
         .collect::<Vec<_>>();
     let candidates = if refusals.is_empty() {
         said.iter().collect()
@@ -61,7 +61,7 @@ fn agree(decision: Decision, said: &[Said]) -> bool {
         refusals
     };
     if decision.is_governed() {
-        candidates.contains(&&(decision.reason(), decision.rule()))
+        candidates.contains(&&(decision.reason(), decision.rule(), decision.is_in_shadow()))
     } else {
         said.is_empty()
     }
@@ -113,7 +113,7 @@ proptest! {
         for identity in world.all_identities() {
             let overflow = Destination::one(EndpointId::OVERFLOW);
             let decision = decide(&policy, identity.id, &overflow, now);
-            let all = ENDPOINTS.iter().all(|name| at_endpoint(&world, &identity, name, later).0.is_entitled());
+            let all = ENDPOINTS.iter().all(|name| is_entitled(&at_endpoint(&world, &identity, name, later)));
             prop_assert_eq!(decision.is_entitled(), all, "{:?}", identity);
         }
     }
@@ -130,8 +130,8 @@ proptest! {
                 let decision = decide(&policy, identity.id, &Destination::one(id), now);
                 let said = at_endpoint(&world, &identity, name, later);
                 let entitled = decision.is_governed() && decision.is_entitled();
-                prop_assert!(!entitled || said.0.is_entitled(), "{decision:?}, {said:?}");
-                prop_assert!(!is_before_refill || entitled == said.0.is_entitled());
+                prop_assert!(!entitled || is_entitled(&said), "{decision:?}, {said:?}");
+                prop_assert!(!is_before_refill || entitled == is_entitled(&said));
             }
         }
     }

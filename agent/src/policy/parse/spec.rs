@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agent_common::{destination::ANY_PORT, policy::Posture};
+use agent_common::{destination::ANY_PORT, policy::Posture, settings::Mode};
 
 use super::{
     Place, limits,
@@ -58,6 +58,7 @@ const POSTURE: Allowed = Allowed {
     fields: &[
         "subjects",
         "default",
+        "mode",
         "ungranted",
         "undecidable",
         "quic",
@@ -291,11 +292,15 @@ fn posture(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PostureRule> {
     let ungranted = reader
         .required(&fields, "ungranted", "write allow or deny")
         .and_then(|field| allow_or_deny(reader, field));
+    let mode = fields.get("mode");
+    let mode = mode.and_then(|field| reader.word(field, &Mode::ALL, Mode::name));
+    let mode = mode.unwrap_or(Mode::Enforce);
     let mut optional = |name| {
         let field = fields.get(name);
         field.and_then(|field| allow_or_deny(reader, field))
     };
     Some(PostureRule {
+        mode,
         undecidable: optional("undecidable"),
         quic: optional("quic"),
         foreign_sockets: optional("foreignSockets"),

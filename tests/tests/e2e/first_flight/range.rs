@@ -67,7 +67,8 @@ impl Range {
         }
     }
 
-    /// Only `granted` may call the endpoint; `free` may call anything. Each of so many cases is
+    /// Only `granted` may call the endpoint; `free` may call anything, and so may `trial`, whose
+    /// posture is in shadow mode. Each of so many cases is
     /// judged with workloads of its own, so that the event of a refusal is known by its identity.
     pub(super) fn with_agent(mut self, n_cases: usize) -> Self {
         for number in 0..n_cases {
@@ -81,8 +82,14 @@ apiVersion: weir.dev/v1alpha1
 kind: Posture
 metadata: {{name: free}}
 spec: {{subjects: [{{cgroup: {}}}], ungranted: allow}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: Posture
+metadata: {{name: trial}}
+spec: {{subjects: [{{cgroup: {}}}], ungranted: deny, mode: shadow}}
 ",
-            self.host.make_cgroup("free")
+            self.host.make_cgroup("free"),
+            self.host.make_cgroup("trial")
         );
         let granted = grant("a", &self.host.cgroup_path("granted"), "ttl: 1h");
         let policy = named_model(&[MODEL]) + &free + &granted;
@@ -103,6 +110,21 @@ spec: {{subjects: [{{cgroup: {}}}], ungranted: allow}}
                 assert_ne!(self.arrived(), before, "{form}, {name}: nothing arrived");
             }
         }
+    }
+
+    /// Waits until all of these are told as what enforcing would refuse to `workload`, and nothing
+    /// was refused.
+    pub(super) fn expect_told(&self, workload: &str, reasons: &[&str]) {
+        let agent = self.agent.as_ref().expect("an agent");
+        let identity = format!("cgroup:{}", self.host.cgroup_path(workload));
+        let told = |verdict| agent.events(&[("verdict", verdict), ("identity", &identity)]);
+        for reason in reasons {
+            eventually(reason, || {
+                let mut told = told("would-deny").into_iter();
+                told.find(|event| event["reason"] == *reason)
+            });
+        }
+        assert!(told("deny").is_empty());
     }
 
     /// What is wrong with what a workload without a grant gets.

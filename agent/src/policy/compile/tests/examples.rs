@@ -238,6 +238,34 @@ fn check_unnamed(text: &str, u1: Option<[bool; 3]>, others: Option<[bool; 3]>) {
 }
 
 #[test]
+fn of_several_postures_the_strictest_counts_in_each_respect() {
+    let shadow = "{subjects: [{any: true}], mode: shadow, ungranted: deny}";
+    let text = object("Posture", "p", shadow)
+        + &object(
+            "Posture",
+            "q",
+            "{subjects: [{any: true}], ungranted: allow, quic: deny}",
+        )
+        + &object(
+            "Posture",
+            "r",
+            "{subjects: [{any: true}], mode: observe, ungranted: deny}",
+        );
+    let world = World::new(build(&catalogue(), &text));
+    let policy = compiled(&world).expect("compiles");
+    let unnamed = policy.rules[&(IdentityId::UNKNOWN, EndpointId::UNNAMED)];
+    let shadowed = RuleEntry::SHADOW
+        | RuleEntry::REFUSE_UNDECIDABLE
+        | RuleEntry::SHADOW_UNDECIDABLE
+        | RuleEntry::REFUSE_FOREIGN
+        | RuleEntry::SHADOW_FOREIGN;
+    let expected = Posture::Deny as u32 | shadowed | RuleEntry::REFUSE_QUIC;
+    assert_eq!(unnamed.posture, expected);
+    let plain = policy.rules[&(IdentityId::UNKNOWN, EndpointId::ANY)];
+    assert_eq!(plain.posture, Posture::Deny as u32 | RuleEntry::SHADOW);
+}
+
+#[test]
 fn names_matter_to_whom_something_can_be_refused() {
     let posture = |spec: &str| object("Posture", "p", spec);
     let all = Some([true; 3]);

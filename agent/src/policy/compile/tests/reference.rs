@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use agent_common::{
     identity::IdentityId,
     policy::{Posture, RuleId},
+    settings::Mode,
     verdict::Reason,
 };
 use jiff::Timestamp;
@@ -16,7 +17,12 @@ use crate::{
     policy::{Parts, PostureScope, Span, Subject, UserSelector},
 };
 
-pub(super) type Said = (Reason, RuleId);
+/// Why, by which rule, and whether it goes through nevertheless, because of shadow mode.
+pub(super) type Said = (Reason, RuleId, bool);
+
+pub(super) const fn is_entitled((reason, _, in_shadow): &Said) -> bool {
+    reason.is_entitled() || *in_shadow
+}
 
 pub(super) fn at_endpoint(world: &World, who: &Identity, name: &str, later: u64) -> Said {
     let endpoint = world.set.catalogue.get(name).expect("an endpoint");
@@ -25,7 +31,7 @@ pub(super) fn at_endpoint(world: &World, who: &Identity, name: &str, later: u64)
             && anything(&deny.endpoints, endpoint)
             && deny.planes.contains(&endpoint.plane)
         {
-            return (Reason::DeniedByRule, world.numbers.denies[deny_name]);
+            return (Reason::DeniedByRule, world.numbers.denies[deny_name], false);
         }
     }
     let now = instant(i64::try_from(later).expect("small"));
@@ -40,19 +46,26 @@ pub(super) fn at_endpoint(world: &World, who: &Identity, name: &str, later: u64)
         }
     }
     if let Some(rule) = longest(matching.iter().filter(|(span, _)| live(span, now))) {
-        return (Reason::Granted, rule);
+        return (Reason::Granted, rule, false);
     }
-    if posture(world, who) == Posture::Allow {
-        return (Reason::DefaultAllow, RuleId::NONE);
-    }
+    let in_shadow = match posture(world, who) {
+        (Posture::Allow, _) | (Posture::Deny, Mode::Observe) => {
+            return (Reason::DefaultAllow, RuleId::NONE, false);
+        }
+        (Posture::Deny, mode) => mode == Mode::Shadow,
+    };
     if let Some(rule) = longest(matching.iter().filter(|(span, _)| end(span) <= now)) {
-        return (Reason::Expired, rule);
+        return (Reason::Expired, rule, in_shadow);
     }
     if let Some(first) = matching.iter().map(|(span, _)| span.not_before).min() {
         let soonest = matching.iter().filter(|(span, _)| span.not_before == first);
-        return (Reason::NotYetValid, longest(soonest).expect("one at least"));
+        return (
+            Reason::NotYetValid,
+            longest(soonest).expect("one at least"),
+            in_shadow,
+        );
     }
-    (Reason::NoGrant, RuleId::NONE)
+    (Reason::NoGrant, RuleId::NONE, in_shadow)
 }
 
 /// What each endpoint and each denied prefix at this address says.
@@ -76,7 +89,7 @@ pub(super) fn at_address(
             && anyone(&deny.subjects, who)
             && deny.cidrs.iter().any(|net| net.contains(&address))
         {
-            said.push((Reason::DeniedByRule, world.numbers.denies[name]));
+            said.push((Reason::DeniedByRule, world.numbers.denies[name], false));
         }
     }
     said
@@ -101,19 +114,24 @@ fn longest<'s>(spans: impl Iterator<Item = &'s (Span, RuleId)>) -> Option<RuleId
     best.map(|(_, rule)| *rule)
 }
 
-fn posture(world: &World, who: &Identity) -> Posture {
+fn posture(world: &World, who: &Identity) -> (Posture, Mode) {
     let mut selected = None;
-    let mut default = Posture::Allow;
+    let mut default = (Posture::Allow, Mode::Enforce);
     for rule in world.set.postures.values() {
         let mut says = rule.ungranted;
         if who.labels.is_unresolved && rule.unresolved == Some(Posture::Deny) {
             says = Posture::Deny;
         }
         match &rule.scope {
-            PostureScope::Default => default = says,
+            PostureScope::Default => default = (says, rule.mode),
             PostureScope::Subjects(subjects) if anyone(subjects, who) => {
-                if selected != Some(Posture::Deny) {
-                    selected = Some(says);
+                let is_stricter = match selected {
+                    None => true,
+                    Some((Posture::Allow, _)) => says == Posture::Deny,
+                    Some((Posture::Deny, mode)) => says == Posture::Deny && rule.mode > mode,
+                };
+                if is_stricter {
+                    selected = Some((says, rule.mode));
                 }
             }
             PostureScope::Subjects(_) => {}

@@ -10,6 +10,7 @@ use agent_common::{
     destination::EndpointId,
     identity::IdentityId,
     policy::{Posture, RuleId},
+    settings::Mode,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -375,15 +376,16 @@ fn deny() -> impl Strategy<Value = EgressDeny> {
 fn posture() -> impl Strategy<Value = PostureRule> {
     let ungranted = select(vec![Posture::Allow, Posture::Deny]);
     let unresolved = option::of(select(vec![Posture::Allow, Posture::Deny]));
-    (vec(subject(), 1..3), ungranted, unresolved).prop_map(|(subjects, ungranted, unresolved)| {
-        PostureRule {
-            scope: PostureScope::Subjects(subjects),
-            ungranted,
-            undecidable: None,
-            quic: None,
-            foreign_sockets: None,
-            unresolved,
-        }
+    let mode = select(Mode::ALL.to_vec());
+    let parts = (vec(subject(), 1..3), mode, ungranted, unresolved);
+    parts.prop_map(|(subjects, mode, ungranted, unresolved)| PostureRule {
+        scope: PostureScope::Subjects(subjects),
+        mode,
+        ungranted,
+        undecidable: None,
+        quic: None,
+        foreign_sockets: None,
+        unresolved,
     })
 }
 
@@ -404,6 +406,7 @@ pub(super) fn world(max_grants: usize) -> impl Strategy<Value = World> {
             if let Some(ungranted) = default {
                 let rule = PostureRule {
                     scope: PostureScope::Default,
+                    mode: Mode::Enforce,
                     ungranted,
                     undecidable: None,
                     quic: None,
