@@ -83,6 +83,8 @@ pub mod program {
     pub const CONNECT6: &str = "connect6";
     pub const SENDMSG4: &str = "sendmsg4";
     pub const SENDMSG6: &str = "sendmsg6";
+    pub const SOCK_CREATE: &str = "sock_create";
+    pub const SOCKET_CREATE: &str = "socket_create";
     pub const INGRESS: &str = "ingress";
     pub const EGRESS: &str = "egress";
     pub const CALLS_SENT: &str = "calls_sent";

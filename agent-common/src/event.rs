@@ -21,6 +21,8 @@ pub enum EventKind {
     Send = 5,
     /// A connection that had been let through was ended: its right is gone.
     Cut = 6,
+    /// A socket that is neither TCP nor UDP was asked for: see [`Event::pack_socket`].
+    Socket = 7,
 }
 
 impl EventKind {
@@ -33,6 +35,7 @@ impl EventKind {
             4 => Some(Self::Foreign),
             5 => Some(Self::Send),
             6 => Some(Self::Cut),
+            7 => Some(Self::Socket),
             _ => None,
         }
     }
@@ -46,6 +49,7 @@ impl EventKind {
             Self::Foreign => "foreign",
             Self::Send => "send",
             Self::Cut => "cut",
+            Self::Socket => "socket",
         }
     }
 }
@@ -85,6 +89,28 @@ impl Event {
     #[must_use]
     pub const fn pack_kind(kind: EventKind, verdict: u8) -> u8 {
         kind as u8 | (verdict << 4)
+    }
+
+    /// For [`Event::port`]: address family and protocol of a socket, and whether it is raw.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack_socket(family: u32, is_raw: bool, protocol: u32) -> u16 {
+        (family << Self::FAMILY_SHIFT | (is_raw as u32) << Self::RAW_SHIFT | protocol & 0x1ff)
+            as u16
+    }
+
+    const RAW_SHIFT: u32 = 9;
+    const FAMILY_SHIFT: u32 = 10;
+
+    /// What [`Event::pack_socket`] was given.
+    #[must_use]
+    pub const fn socket(&self) -> (u32, bool, u32) {
+        let packed = self.port as u32;
+        (
+            packed >> Self::FAMILY_SHIFT,
+            packed >> Self::RAW_SHIFT & 1 != 0,
+            packed & 0x1ff,
+        )
     }
 
     /// Process id, and the user that it acts as.
@@ -157,5 +183,9 @@ mod tests {
         assert_eq!(event.reason(), Some(Reason::NoGrant));
         assert!(event.has(Event::SHARED) && !event.has(Event::UDP));
         assert_eq!(Event::from_bytes(&bytes[..63]), None);
+        event.port = Event::pack_socket(10, true, 255);
+        assert_eq!(event.socket(), (10, true, 255));
+        event.port = Event::pack_socket(2, false, 262);
+        assert_eq!(event.socket(), (2, false, 262));
     }
 }

@@ -177,6 +177,8 @@ impl RuleEntry {
     /// Of an entry for [`EndpointId::UNNAMED`]: calls on a socket that another workload has made
     /// are refused.
     pub const REFUSE_FOREIGN: u32 = 0x400;
+    /// Of an entry for [`EndpointId::UNNAMED`]: sockets other than TCP and UDP are refused.
+    pub const REFUSE_RAW: u32 = 0x8000;
     /// The posture is in shadow mode: what it denies goes through and is counted as `would-deny`.
     /// Deny rules refuse all the same.
     pub const SHADOW: u32 = 0x800;
@@ -187,6 +189,8 @@ impl RuleEntry {
     pub const SHADOW_QUIC: u32 = 0x2000;
     /// Likewise for [`RuleEntry::REFUSE_FOREIGN`].
     pub const SHADOW_FOREIGN: u32 = 0x4000;
+    /// Likewise for [`RuleEntry::REFUSE_RAW`].
+    pub const SHADOW_RAW: u32 = 0x1_0000;
 
     #[inline(always)]
     #[must_use]
@@ -212,11 +216,13 @@ impl RuleEntry {
         const QUIC: u8 = Reason::Quic as u8;
         const FOREIGN_SOCKET: u8 = Reason::ForeignSocket as u8;
         const LIMIT_REACHED: u8 = Reason::LimitReached as u8;
+        const RAW_SOCKET: u8 = Reason::RawSocket as u8;
         match decision.reason_raw() {
             SHARED_ADDRESS | NO_SNI | ECH | UNDECIDABLE => Self::SHADOW_UNDECIDABLE,
             QUIC => Self::SHADOW_QUIC,
             FOREIGN_SOCKET => Self::SHADOW_FOREIGN,
             LIMIT_REACHED => Self::SHADOW,
+            RAW_SOCKET => Self::SHADOW_RAW,
             _ => 0,
         }
     }

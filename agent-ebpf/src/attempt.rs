@@ -158,7 +158,8 @@ pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
         | EventKind::Close
         | EventKind::Foreign
         | EventKind::Send
-        | EventKind::Cut => true,
+        | EventKind::Cut
+        | EventKind::Socket => true,
         EventKind::Datagram => is_new || verdict as u8 != Verdict::Allow as u8,
     };
     if tells {

@@ -81,8 +81,7 @@ pub fn judge(skb: *mut __sk_buff, inspected: &mut Inspected, header: u32) -> Ver
 /// A packet that cannot be judged does not leave, if anything may be refused at all.
 #[inline(always)]
 pub fn unreadable() -> Verdict {
-    const UNREADABLE: Decision =
-        Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
+    const UNREADABLE: Decision = Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
     agent_common::verdict::settle(Mode::from_raw(maps::mode()), &UNREADABLE)
 }
 

@@ -9,4 +9,5 @@ mod foreign_send;
 mod ingress;
 mod process;
 mod sendmsg;
+mod sock_create;
 mod sock_ops;

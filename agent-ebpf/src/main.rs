@@ -33,6 +33,7 @@ mod process;
 mod quic;
 mod refusal;
 mod sharing;
+mod socket;
 mod task;
 
 #[cfg(not(test))]

@@ -29,7 +29,7 @@ use thiserror::Error;
 
 pub use self::{
     attach::{Attached, Attachment, Coverage, detach_all, detach_programs},
-    load::{FOREIGN_HOOKS, Loaded},
+    load::{Loaded, OPTIONAL_HOOKS},
 };
 
 /// What to load and where to attach it.

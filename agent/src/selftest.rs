@@ -10,6 +10,7 @@ mod foreign;
 mod live;
 mod names;
 mod sandbox;
+mod sockets;
 mod wire;
 
 use std::{
@@ -53,7 +54,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 30] = [
+const CHECKS: [Check; 33] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -202,6 +203,21 @@ const CHECKS: [Check; 30] = [
         sources: &[CloseSource::SockOps],
         run: foreign::sent_is_refused,
     },
+    check(
+        "observe mode lets raw sockets be made",
+        Mode::Observe,
+        sockets::observe_lets_raw_be,
+    ),
+    check(
+        "a raw socket is refused",
+        Mode::Enforce,
+        sockets::raw_is_refused,
+    ),
+    check(
+        "a packet socket is refused",
+        Mode::Enforce,
+        sockets::packet_is_refused,
+    ),
     check(
         "a new load adopts links, policy and counters",
         Mode::Enforce,

@@ -25,6 +25,7 @@ mod e2e {
     mod policy;
     mod revocation;
     mod shadow;
+    mod sockets;
     mod tasks;
     mod top;
     mod usage;

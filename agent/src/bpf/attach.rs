@@ -20,12 +20,13 @@ use aya::programs::{
 };
 
 mod packets;
+mod sockets;
 mod workloads;
 
 use super::{
     KernelError, close_source_name,
     load::{
-        CALL_HOOKS, DECISION_HOOKS, FOREIGN_HOOKS, Loaded, NAME_HOOKS, WORKLOAD_HOOKS, map_dir,
+        CALL_HOOKS, DECISION_HOOKS, Loaded, NAME_HOOKS, OPTIONAL_HOOKS, WORKLOAD_HOOKS, map_dir,
         typed,
     },
     sys,
@@ -112,6 +113,7 @@ impl Loaded {
                 purpose: "decide before the connection is made or the datagram is sent",
             });
         }
+        self.attach_sock_create(place, &mut coverage, &mut links)?;
         self.remove_unused_packet_hooks()?;
         let close = self.attach_close(&cgroup, &cgroup_path, &mut links);
         coverage.push(Coverage {
@@ -272,9 +274,9 @@ pub fn detach_programs(pin_dir: &Path) -> Result<Vec<PathBuf>, KernelError> {
         .chain(NAME_HOOKS)
         .chain(CALL_HOOKS);
     let workload_hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
-    let others = [program::SOCK_STATE, program::SOCK_OPS];
+    let others = [program::SOCK_CREATE, program::SOCK_STATE, program::SOCK_OPS];
     let mut removed = Vec::new();
-    let global_hooks = workload_hooks.into_iter().chain(FOREIGN_HOOKS);
+    let global_hooks = workload_hooks.into_iter().chain(OPTIONAL_HOOKS);
     for hook in hooks.chain(others).chain(global_hooks) {
         removed.extend(remove_pin(&link_pin(pin_dir, hook))?);
     }

@@ -14,14 +14,14 @@ use agent_common::{
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, MapData, MapInfo},
-    programs::{BtfTracePoint, CgroupSockAddr, SockOps},
+    programs::{BtfTracePoint, CgroupSock, CgroupSockAddr, SockOps},
 };
 
 mod packet_hooks;
 mod tracing_hooks;
 
 pub(super) use self::packet_hooks::{CALL_HOOKS, NAME_HOOKS};
-pub use self::tracing_hooks::FOREIGN_HOOKS;
+pub use self::tracing_hooks::OPTIONAL_HOOKS;
 pub(super) use self::tracing_hooks::WORKLOAD_HOOKS;
 
 use super::{
@@ -66,7 +66,9 @@ pub struct Loaded {
     pub inspection: Result<(), String>,
     /// Whether calls are counted in the kernel; else why not.
     pub counting: Result<(), String>,
-    /// Which of [`WORKLOAD_HOOKS`] and [`FOREIGN_HOOKS`] are loaded; else why not.
+    /// Whether sockets that nothing else can judge are refused; else why not.
+    pub raw_sockets: Result<(), String>,
+    /// Which of [`WORKLOAD_HOOKS`] and [`OPTIONAL_HOOKS`] are loaded; else why not.
     pub tracing_hooks: BTreeMap<&'static str, Result<(), String>>,
 }
 
@@ -135,8 +137,9 @@ impl Loaded {
                 .load()
                 .map_err(|source| program_error(hook, source))?;
         }
+        let raw_sockets = load_sock_create(&mut ebpf);
         let mut tracing_hooks = tracing_hooks::load_workload_hooks(&mut ebpf, &types);
-        tracing_hooks.extend(tracing_hooks::load_foreign_hooks(
+        tracing_hooks.extend(tracing_hooks::load_optional_hooks(
             &mut ebpf,
             &types,
             options.foreign_sends,
@@ -166,6 +169,7 @@ impl Loaded {
             close_fallback,
             inspection,
             counting,
+            raw_sockets,
             tracing_hooks,
         };
         Ok((loaded, maps))
@@ -212,6 +216,17 @@ fn load_with_sock_ops(
         .load()
         .map_err(|source| program_error(program::SOCK_OPS, source))?;
     Ok(ebpf)
+}
+
+/// What cannot be judged is a gap in coverage.
+fn load_sock_create(ebpf: &mut Ebpf) -> Result<(), String> {
+    let hook = program::SOCK_CREATE;
+    let program: &mut CgroupSock = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
+    program.load().map_err(|source| {
+        let reason = error_chain(&program_error(hook, source));
+        tracing::warn!(reason, "raw sockets are not judged");
+        reason
+    })
 }
 
 fn load_object(

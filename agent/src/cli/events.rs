@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agent_common::event::EventKind;
+
 use super::{
     Answer, args,
     output::{Out, instant, is_terminal, or_dash, size},
@@ -118,7 +120,9 @@ pub(super) fn print(
 }
 
 fn row(event: &Event) -> Vec<String> {
-    let address = if event.address.contains(':') {
+    let address = if event.kind == EventKind::Socket.name() {
+        event.address.clone()
+    } else if event.address.contains(':') {
         format!("[{}]:{}", event.address, event.port)
     } else {
         format!("{}:{}", event.address, event.port)

@@ -328,6 +328,7 @@ const fn is_about_names(reason: Reason) -> bool {
         | Reason::NotYetValid
         | Reason::NoPolicy
         | Reason::ForeignSocket
+        | Reason::RawSocket
         | Reason::LimitReached => false,
     }
 }
@@ -355,5 +356,9 @@ pub const fn sentence(reason: Reason) -> &'static str {
         }
         Reason::LimitReached => "a limit of the grant is reached",
         Reason::ForeignSocket => "the socket was made by another workload",
+        Reason::RawSocket => {
+            "the socket is neither TCP nor UDP, so nothing can judge what it sends, and the posture \
+             refuses that"
+        }
     }
 }

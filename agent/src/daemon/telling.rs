@@ -98,8 +98,12 @@ impl Telling {
             identity: event.identity,
             endpoint: event.endpoint,
             rule: event.rule,
-            address: event.address.to_ip().to_string(),
-            port: event.port(),
+            address: address(kind, event),
+            port: if kind == EventKind::Socket {
+                0
+            } else {
+                event.port()
+            },
             is_udp: event.has(Event::UDP),
             is_shared: event.has(Event::SHARED),
             pid: open.map(|open| open.pid),
@@ -137,6 +141,30 @@ impl Telling {
         };
         self.names.insert(open.pid, (now_ns, process.clone()));
         process
+    }
+}
+
+/// The peer's address, or which socket was asked for.
+fn address(kind: EventKind, event: &Event) -> String {
+    if kind != EventKind::Socket {
+        return event.address.to_ip().to_string();
+    }
+    let (family, is_raw, protocol) = event.socket();
+    let family = match family as i32 {
+        libc::AF_INET => "ipv4",
+        libc::AF_INET6 => "ipv6",
+        libc::AF_PACKET => "packet",
+        libc::AF_VSOCK => "vsock",
+        libc::AF_TIPC => "tipc",
+        libc::AF_XDP => "xdp",
+        libc::AF_RDS => "rds",
+        other => return format!("family {other}"),
+    };
+    match (is_raw, protocol) {
+        (true, 1..) => format!("{family} raw, protocol {protocol}"),
+        (true, 0) => format!("{family} raw"),
+        (false, 1..) => format!("{family}, protocol {protocol}"),
+        (false, 0) => family.to_owned(),
     }
 }
 

@@ -171,6 +171,7 @@ fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
         undecidable,
         quic,
         foreign_sockets,
+        raw_sockets,
         unresolved,
     } = old;
     vec![
@@ -183,6 +184,7 @@ fn of_posture(old: &PostureRule, new: &PostureRule) -> Differences {
             "spec.foreignSockets",
             *foreign_sockets != new.foreign_sockets,
         ),
+        ("spec.rawSockets", *raw_sockets != new.raw_sockets),
         ("spec.unresolved", *unresolved != new.unresolved),
     ]
 }

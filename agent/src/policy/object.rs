@@ -101,6 +101,8 @@ pub struct PostureRule {
     pub quic: Option<Posture>,
     /// What happens on a socket that another workload has made. `None`: as `ungranted`.
     pub foreign_sockets: Option<Posture>,
+    /// What happens to sockets that are neither TCP nor UDP. `None`: as `ungranted`.
+    pub raw_sockets: Option<Posture>,
     /// What happens without a grant to pods whose metadata is not known, where it is stricter than
     /// `ungranted`. `None`: as `ungranted`.
     pub unresolved: Option<Posture>,

@@ -98,6 +98,7 @@ const fn lies_in_the_connection(reason: Reason) -> bool {
         | Reason::Quic
         | Reason::Undecidable
         | Reason::ForeignSocket
+        | Reason::RawSocket
         | Reason::LimitReached => true,
         Reason::Ungoverned
         | Reason::Granted

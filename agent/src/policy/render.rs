@@ -134,6 +134,8 @@ struct SpecWire<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     foreign_sockets: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    raw_sockets: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     unresolved: Option<&'static str>,
 }
 
@@ -276,6 +278,7 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
         undecidable,
         quic,
         foreign_sockets,
+        raw_sockets,
         unresolved,
     } = posture;
     let (default, subjects) = match scope {
@@ -292,6 +295,7 @@ fn posture_wire(posture: &PostureRule) -> SpecWire<'_> {
         undecidable: undecidable.map(Posture::name),
         quic: quic.map(Posture::name),
         foreign_sockets: foreign_sockets.map(Posture::name),
+        raw_sockets: raw_sockets.map(Posture::name),
         unresolved: unresolved.map(Posture::name),
         ..SpecWire::default()
     }

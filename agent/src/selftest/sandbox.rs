@@ -13,7 +13,7 @@ use std::{
 
 use super::Failure;
 use crate::bpf::{
-    Attached, Attachment, FOREIGN_HOOKS, ForeignSends, KernelError, Loaded, Maps, Options,
+    Attached, Attachment, ForeignSends, KernelError, Loaded, Maps, OPTIONAL_HOOKS, Options,
     detach_all,
     policy::PolicyTables,
     probe::{Host, prepare_pin_dir},
@@ -134,7 +134,7 @@ impl Sandbox {
         let loaded = self.loaded.as_mut().ok_or("nothing is loaded")?;
         let attached = loaded.attach()?;
         for hook in &attached.coverage {
-            let is_optional = FOREIGN_HOOKS.contains(&hook.program);
+            let is_optional = OPTIONAL_HOOKS.contains(&hook.program);
             if let Err(why) = &hook.attachment
                 && !is_optional
             {
@@ -157,7 +157,7 @@ impl Sandbox {
             attached
                 .coverage
                 .iter()
-                .filter(|hook| hook.attachment.is_ok() || !FOREIGN_HOOKS.contains(&hook.program))
+                .filter(|hook| hook.attachment.is_ok() || !OPTIONAL_HOOKS.contains(&hook.program))
                 .all(|hook| hook.attachment == Ok(Attachment::Adopted))
         })
     }

@@ -50,9 +50,15 @@ pub(super) fn add(
             event.user,
         );
         let counts: [u64; 6] = match (event.kind, event.verdict) {
-            (EventKind::Connect | EventKind::Send, Verdict::Allow) => [1, 0, 0, 0, 0, 0],
-            (EventKind::Connect | EventKind::Send, Verdict::Deny) => [0, 1, 0, 0, 0, 0],
-            (EventKind::Connect | EventKind::Send, Verdict::WouldDeny) => [0, 0, 1, 0, 0, 0],
+            (EventKind::Connect | EventKind::Send | EventKind::Socket, Verdict::Allow) => {
+                [1, 0, 0, 0, 0, 0]
+            }
+            (EventKind::Connect | EventKind::Send | EventKind::Socket, Verdict::Deny) => {
+                [0, 1, 0, 0, 0, 0]
+            }
+            (EventKind::Connect | EventKind::Send | EventKind::Socket, Verdict::WouldDeny) => {
+                [0, 0, 1, 0, 0, 0]
+            }
             (EventKind::Close, _) => [
                 0,
                 0,

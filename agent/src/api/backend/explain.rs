@@ -134,6 +134,7 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::Quic
         | Reason::Undecidable
         | Reason::ForeignSocket
+        | Reason::RawSocket
         | Reason::LimitReached => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {

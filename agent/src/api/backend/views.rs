@@ -23,16 +23,16 @@ use crate::{
 };
 
 /// What this version does not see or stop, for `weir status`.
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 8] = [
     "names are read in TLS, HTTP/1, CONNECT and SOCKS requests; a caller that fronts one name with \
      another, behind a shared address, is judged by the name that it shows first",
     "names inside encrypted DNS, and in answers over TCP that come in parts, are not seen; the \
      connection is then judged by its first packets",
     "in observe mode, a connection to an address that no answer of the DNS told is not attributed",
-    "a connection that exists when a grant ends goes on until it closes",
     "data on a connection that another workload has made is seen only with `watch_sends` or `lsm` in \
      the configuration",
-    "raw and packet sockets and SCTP are not seen",
+    "packet sockets are refused only with `lsm` in the configuration, and raw sockets that are older \
+     than the agent are not seen",
     "a forward proxy or helper in another workload calls with that workload's rights",
     "bytes of UDP and QUIC are not counted",
     "root can detach the programs",

@@ -11,7 +11,7 @@ use aya::programs::{
 };
 
 use super::{
-    Attachment, Coverage, FOREIGN_HOOKS, KernelError, Loaded, WORKLOAD_HOOKS, link_pin, pin_link,
+    Attachment, Coverage, KernelError, Loaded, OPTIONAL_HOOKS, WORKLOAD_HOOKS, link_pin, pin_link,
     remove_pin, typed,
 };
 
@@ -22,7 +22,7 @@ impl Loaded {
         links: &mut Vec<PinnedLink>,
     ) -> Result<(), KernelError> {
         let hooks = WORKLOAD_HOOKS.map(|(hook, _)| hook);
-        for hook in hooks.into_iter().chain(FOREIGN_HOOKS) {
+        for hook in hooks.into_iter().chain(OPTIONAL_HOOKS) {
             let Some(loaded) = self.tracing_hooks.get(hook).cloned() else {
                 // Not wanted (any more).
                 remove_pin(&link_pin(&self.options.pin_dir, hook))?;
@@ -53,7 +53,7 @@ impl Loaded {
     ) -> Result<Attachment, KernelError> {
         let pin = link_pin(&self.options.pin_dir, hook);
         let failed = super::boxed(hook, &self.options.cgroup);
-        let link = if hook == program::FOREIGN_SENDMSG {
+        let link = if matches!(hook, program::FOREIGN_SENDMSG | program::SOCKET_CREATE) {
             let program: &mut Lsm = typed(&mut self.ebpf, hook)?;
             let id = program.attach().map_err(&failed)?;
             FdLink::from(program.take_link(id).map_err(&failed)?)
@@ -79,6 +79,7 @@ fn purpose(hook: &str) -> &'static str {
         program::EXECUTED => "know what a process runs",
         program::FOREIGN_SEND => "end connections of others after the first data",
         program::FOREIGN_SENDMSG => "refuse data on connections of others",
+        program::SOCKET_CREATE => "refuse packet, vsock and other sockets past IP",
         _ => "remember a process that has ended",
     }
 }

@@ -24,8 +24,18 @@ pub(in crate::bpf) const WORKLOAD_HOOKS: [(&str, &str); 5] = [
     (program::EXITED, "sched_process_exit"),
 ];
 
-/// Programs that see data on connections that another workload has made.
-pub const FOREIGN_HOOKS: [&str; 2] = [program::FOREIGN_SEND, program::FOREIGN_SENDMSG];
+/// Programs that are only loaded if the configuration asks for them.
+pub const OPTIONAL_HOOKS: [&str; 3] = [
+    program::FOREIGN_SEND,
+    program::FOREIGN_SENDMSG,
+    program::SOCKET_CREATE,
+];
+
+/// Those of them that stand at a hook of the security modules, with its name.
+const LSM_HOOKS: [(&str, &str); 2] = [
+    (program::FOREIGN_SENDMSG, "socket_sendmsg"),
+    (program::SOCKET_CREATE, "socket_create"),
+];
 
 /// Where the kernel lists its security modules.
 const MODULES: &str = "/sys/kernel/security/lsm";
@@ -57,7 +67,7 @@ pub(super) fn load_workload_hooks(
 }
 
 /// Only those that are wanted.
-pub(super) fn load_foreign_hooks(
+pub(super) fn load_optional_hooks(
     ebpf: &mut Ebpf,
     types: &Result<KernelTypes, String>,
     wanted: ForeignSends,
@@ -80,13 +90,12 @@ pub(super) fn load_foreign_hooks(
         });
         loaded.insert(hook, result);
     }
-    if lsm {
-        let hook = program::FOREIGN_SENDMSG;
-        let result = btf.and_then(|btf| {
+    for (hook, place) in LSM_HOOKS.into_iter().filter(|_| lsm) {
+        let result = btf.as_ref().map_err(Clone::clone).and_then(|btf| {
             check_modules()?;
             let program: &mut Lsm = typed(ebpf, hook).map_err(|error| error_chain(&error))?;
             program
-                .load("socket_sendmsg", &btf)
+                .load(place, btf)
                 .map_err(|source| error_chain(&program_error(hook, source)))
         });
         loaded.insert(hook, result);

@@ -93,6 +93,9 @@ impl Profile {
         entry.posture |= stance
             .foreign_sockets
             .flags(RuleEntry::REFUSE_FOREIGN, RuleEntry::SHADOW_FOREIGN);
+        entry.posture |= stance
+            .raw_sockets
+            .flags(RuleEntry::REFUSE_RAW, RuleEntry::SHADOW_RAW);
         entry
     }
 

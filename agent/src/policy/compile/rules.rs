@@ -74,6 +74,7 @@ pub(super) struct Stance {
     pub undecidable: Effect,
     pub quic: Effect,
     pub foreign_sockets: Effect,
+    pub raw_sockets: Effect,
 }
 
 /// What a posture comes to in its mode, the mildest first.
@@ -132,6 +133,7 @@ impl Stance {
             undecidable: effect(rule.undecidable),
             quic: effect(rule.quic),
             foreign_sockets: effect(rule.foreign_sockets),
+            raw_sockets: effect(rule.raw_sockets),
         }
     }
 }
@@ -248,6 +250,7 @@ fn strictest(stances: impl IntoIterator<Item = Stance>) -> Option<Stance> {
         undecidable: first.undecidable.max(second.undecidable),
         quic: first.quic.max(second.quic),
         foreign_sockets: first.foreign_sockets.max(second.foreign_sockets),
+        raw_sockets: first.raw_sockets.max(second.raw_sockets),
     })
 }
 

@@ -63,9 +63,10 @@ const POSTURE: Allowed = Allowed {
         "undecidable",
         "quic",
         "foreignSockets",
+        "rawSockets",
         "unresolved",
     ],
-    unenforceable: &["rawSockets"],
+    unenforceable: &[],
 };
 
 /// `None` if anything in `field` is wrong.
@@ -304,6 +305,7 @@ fn posture(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PostureRule> {
         undecidable: optional("undecidable"),
         quic: optional("quic"),
         foreign_sockets: optional("foreignSockets"),
+        raw_sockets: optional("rawSockets"),
         unresolved: optional("unresolved"),
         scope: scope?,
         ungranted: ungranted?,

@@ -273,11 +273,6 @@ fn what_this_version_cannot_enforce_is_refused() {
         "limits: {tokens: 5}\n  purpose:",
         &format!("p.yaml:9:12: spec.limits.tokens: {cannot}"),
     );
-    check_kind(
-        "Posture",
-        "{default: true, ungranted: deny, rawSockets: deny}",
-        &[&format!("p.yaml:4:40: spec.rawSockets: {cannot}")],
-    );
 }
 
 #[test]

@@ -258,7 +258,9 @@ fn of_several_postures_the_strictest_counts_in_each_respect() {
         | RuleEntry::REFUSE_UNDECIDABLE
         | RuleEntry::SHADOW_UNDECIDABLE
         | RuleEntry::REFUSE_FOREIGN
-        | RuleEntry::SHADOW_FOREIGN;
+        | RuleEntry::SHADOW_FOREIGN
+        | RuleEntry::REFUSE_RAW
+        | RuleEntry::SHADOW_RAW;
     let expected = Posture::Deny as u32 | shadowed | RuleEntry::REFUSE_QUIC;
     assert_eq!(unnamed.posture, expected);
     let plain = policy.rules[&(IdentityId::UNKNOWN, EndpointId::ANY)];

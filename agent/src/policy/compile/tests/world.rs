@@ -385,6 +385,7 @@ fn posture() -> impl Strategy<Value = PostureRule> {
         undecidable: None,
         quic: None,
         foreign_sockets: None,
+        raw_sockets: None,
         unresolved,
     })
 }
@@ -411,6 +412,7 @@ pub(super) fn world(max_grants: usize) -> impl Strategy<Value = World> {
                     undecidable: None,
                     quic: None,
                     foreign_sockets: None,
+                    raw_sockets: None,
                     unresolved: None,
                 };
                 set.postures.insert("default".to_owned(), rule);
