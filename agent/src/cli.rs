@@ -6,6 +6,7 @@ mod agent;
 mod anomalies;
 mod args;
 mod audit;
+mod connections;
 mod deny;
 mod endpoints;
 mod events;
@@ -66,6 +67,7 @@ enum Command {
     Identities(identities::Args),
     Explain(explain::Args),
     Who(who::Args),
+    Connections(connections::Args),
     Audit(audit::Args),
     Report(report::Args),
     Anomalies(anomalies::Args),
@@ -143,6 +145,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Identities(args) => ask(args.run(&client, out)),
         Command::Explain(args) => ask(args.run(&client, out)),
         Command::Who(args) => ask(args.run(&client, out)),
+        Command::Connections(args) => ask(args.run(&client, out)),
         Command::Audit(args) => ask(args.run(&client, out)),
         Command::Report(args) => ask(args.run(&client, out)),
         Command::Anomalies(args) => args.run(&client, out),

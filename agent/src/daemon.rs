@@ -27,6 +27,7 @@ mod live;
 mod lives;
 mod naming;
 mod narrowing;
+mod open;
 mod pods;
 mod policy;
 mod processes;
@@ -69,6 +70,7 @@ pub use self::{
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,
     latency::LatencyView,
+    open::{Attribution, OpenConnection},
     pods::KubernetesView,
     policy::check_files,
     processes::ProcessView,

@@ -28,6 +28,9 @@ _weir() {
             weir,completions)
                 cmd="weir__subcmd__completions"
                 ;;
+            weir,connections)
+                cmd="weir__subcmd__connections"
+                ;;
             weir,deny)
                 cmd="weir__subcmd__deny"
                 ;;
@@ -167,7 +170,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-h -V --socket --help --version agent status usage top events grant deny policy endpoints identities explain who audit report anomalies run selftest detach completions man"
+            opts="-h -V --socket --help --version agent status usage top events grant deny policy endpoints identities explain who connections audit report anomalies run selftest detach completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -525,6 +528,36 @@ _weir() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__connections)
+            opts="-h --identity --endpoint --top --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --top)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

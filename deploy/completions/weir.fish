@@ -39,6 +39,7 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "endpoints" -d 'List model
 complete -c weir -n "__fish_weir_needs_command" -f -a "identities" -d 'List every identity that has been seen'
 complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whether an identity would reach an endpoint, and why'
 complete -c weir -n "__fish_weir_needs_command" -f -a "who" -d 'Show who talks to an address or an endpoint, now and recently'
+complete -c weir -n "__fish_weir_needs_command" -f -a "connections" -d 'Show which connections to model endpoints live, and how much has gone through them'
 complete -c weir -n "__fish_weir_needs_command" -f -a "audit" -d 'Read, verify and hand over the records of who decided what'
 complete -c weir -n "__fish_weir_needs_command" -f -a "report" -d 'Print a review for an auditor'
 complete -c weir -n "__fish_weir_needs_command" -f -a "anomalies" -d 'Find calls that are unusual for whoever makes them'
@@ -268,6 +269,12 @@ complete -c weir -n "__fish_weir_using_subcommand explain" -s h -l help -d 'Prin
 complete -c weir -n "__fish_weir_using_subcommand who" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand who" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand who" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand connections" -l identity -d 'Only this identity\'s' -r
+complete -c weir -n "__fish_weir_using_subcommand connections" -l endpoint -d 'Only those to this endpoint' -r
+complete -c weir -n "__fish_weir_using_subcommand connections" -l top -d 'At most so many, those with the most bytes' -r
+complete -c weir -n "__fish_weir_using_subcommand connections" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand connections" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand connections" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand audit; and not __fish_seen_subcommand_from list verify export" -f -a "list" -d 'List the newest records'

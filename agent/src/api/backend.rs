@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod audit;
+mod connections;
 mod events;
 mod explain;
 mod grants;
@@ -32,12 +33,12 @@ use super::{
     server::{Backend, Peer},
     types::{
         ApplyResult, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditVerification,
-        AuditVerifyQuery, CheckReport, DenyRequest, EndpointList, EndpointMatches, EventList,
-        EventQuery, ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList,
-        GrantRequest, GrantReviewList, IdentityList, IdentityRevocation, PolicyDiff,
-        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
-        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
-        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
+        AuditVerifyQuery, CheckReport, ConnectionList, ConnectionQuery, DenyRequest, EndpointList,
+        EndpointMatches, EventList, EventQuery, ExplainQuery, Explanation, Grant, GrantDecision,
+        GrantHistory, GrantList, GrantRequest, GrantReviewList, IdentityList, IdentityRevocation,
+        PolicyDiff, PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report,
+        ReviewQuery, Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery,
+        TaskEnded, TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 use crate::{
@@ -319,6 +320,10 @@ impl Backend for DaemonBackend {
 
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError> {
         self.ask(move |core| tasks::end(core, id, &peer)).await
+    }
+
+    async fn connections(&self, query: ConnectionQuery) -> Result<ConnectionList, ApiError> {
+        connections::connections(self, query).await
     }
 
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError> {

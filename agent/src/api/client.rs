@@ -17,13 +17,13 @@ use super::{
     error::{ApiError, ErrorBody},
     types::{
         Anomaly, AnomalyAck, AnomalyList, AnomalyQuery, ApplyResult, AuditExport, AuditExportQuery,
-        AuditList, AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, DenyRequest,
-        EndpointList, EndpointMatches, EventList, EventQuery, ExplainQuery, Explanation, Grant,
-        GrantDecision, GrantHistory, GrantList, GrantRequest, GrantReviewList, IdentityList,
-        IdentityRevocation, Mute, MuteList, MuteRequest, PolicyDiff, PolicyDocuments, PolicyView,
-        Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule,
-        RuleList, Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest,
-        TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
+        AuditList, AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, ConnectionList,
+        ConnectionQuery, DenyRequest, EndpointList, EndpointMatches, EventList, EventQuery,
+        ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList, GrantRequest,
+        GrantReviewList, IdentityList, IdentityRevocation, Mute, MuteList, MuteRequest, PolicyDiff,
+        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoQuery, WhoTalks,
     },
 };
 
@@ -175,6 +175,10 @@ impl Client {
     ) -> Answer<ApplyResult> {
         let path = format!("/v1/policy/{}/{}", escaped(kind), escaped(name));
         self.send(Method::DELETE, &path, removal).await
+    }
+
+    pub async fn connections(&self, query: &ConnectionQuery) -> Answer<ConnectionList> {
+        self.get("/v1/connections", query).await
     }
 
     pub async fn who(&self, query: &WhoQuery) -> Answer<WhoTalks> {

@@ -7,6 +7,7 @@
 
 mod anomalies;
 mod audit;
+mod connections;
 mod grants;
 mod review;
 mod tasks;
@@ -91,6 +92,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .merge(review::documented())
         .merge(grants::documented())
         .merge(tasks::documented())
+        .merge(connections::documented())
         .merge(who::documented())
 }
 

@@ -31,13 +31,13 @@ use super::{
     routes,
     types::{
         Anomaly, AnomalyList, AnomalyQuery, ApplyResult, AuditExport, AuditExportQuery, AuditList,
-        AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, DenyRequest, EndpointList,
-        EndpointMatches, EventList, EventQuery, ExplainQuery, Explanation, Grant, GrantDecision,
-        GrantHistory, GrantList, GrantRequest, GrantReviewList, IdentityList, IdentityRevocation,
-        Mute, MuteList, MuteRequest, PolicyDiff, PolicyDocuments, PolicyView, Rehearsal,
-        RehearsalRequest, Removal, Report, ReviewQuery, Rights, RightsQuery, Rule, RuleList,
-        Status, Suggestion, SuggestionQuery, TaskEnded, TaskList, TaskRequest, TaskStarted,
-        UsageQuery, UsageReport, WhoTalks,
+        AuditQuery, AuditVerification, AuditVerifyQuery, CheckReport, ConnectionList,
+        ConnectionQuery, DenyRequest, EndpointList, EndpointMatches, EventList, EventQuery,
+        ExplainQuery, Explanation, Grant, GrantDecision, GrantHistory, GrantList, GrantRequest,
+        GrantReviewList, IdentityList, IdentityRevocation, Mute, MuteList, MuteRequest, PolicyDiff,
+        PolicyDocuments, PolicyView, Rehearsal, RehearsalRequest, Removal, Report, ReviewQuery,
+        Rights, RightsQuery, Rule, RuleList, Status, Suggestion, SuggestionQuery, TaskEnded,
+        TaskList, TaskRequest, TaskStarted, UsageQuery, UsageReport, WhoTalks,
     },
 };
 
@@ -170,6 +170,7 @@ pub trait Backend: AnomalyBackend + Send + Sync + 'static {
     async fn tasks(&self) -> Result<TaskList, ApiError>;
     async fn start_task(&self, request: TaskRequest, peer: Peer) -> Result<TaskStarted, ApiError>;
     async fn end_task(&self, id: String, peer: Peer) -> Result<TaskEnded, ApiError>;
+    async fn connections(&self, query: ConnectionQuery) -> Result<ConnectionList, ApiError>;
     async fn who(&self, address: String) -> Result<WhoTalks, ApiError>;
     async fn rights(&self, query: RightsQuery) -> Result<Rights, ApiError>;
     async fn audit(&self, query: AuditQuery) -> Result<AuditList, ApiError>;

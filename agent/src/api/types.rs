@@ -5,6 +5,7 @@
 
 mod anomaly;
 mod audit;
+mod connection;
 mod event;
 mod explain;
 mod life;
@@ -24,6 +25,7 @@ pub use self::{
         AuditActor, AuditExport, AuditExportQuery, AuditList, AuditQuery, AuditRecord,
         AuditVerification, AuditVerifyQuery,
     },
+    connection::{ConnectionList, ConnectionQuery, LiveConnection},
     event::{Event, EventList, EventQuery},
     explain::{
         ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,

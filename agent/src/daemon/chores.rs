@@ -45,6 +45,7 @@ enum Chore {
     Rename,
     ForgetCgroups,
     ForgetWindows,
+    ForgetFlows,
     NotePods,
     RecordAudit,
     ForgetNames,
@@ -56,11 +57,12 @@ enum Chore {
     ForgetProcesses(Vec<u32>),
 }
 
-const SWEEP: [Chore; 12] = [
+const SWEEP: [Chore; 13] = [
     Chore::SearchInstead,
     Chore::Rename,
     Chore::ForgetCgroups,
     Chore::ForgetWindows,
+    Chore::ForgetFlows,
     Chore::NotePods,
     Chore::RecordAudit,
     Chore::ForgetNames,
@@ -148,6 +150,7 @@ impl Core {
             Chore::SearchInstead => self.search(),
             Chore::Rename => self.rename(&at),
             Chore::ForgetCgroups => self.forget_cgroups(at.boot_ns),
+            Chore::ForgetFlows => self.forget_flows(),
             Chore::ForgetWindows => {
                 if let Err(error) = self.maps.policy.forget_past_windows(at.boot_ns) {
                     tracing::warn!(error = error_chain(&error), "used limits not forgotten");

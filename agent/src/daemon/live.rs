@@ -14,7 +14,7 @@ use agent_common::{
     destination::{Destination, EndpointId},
     event::{Event, EventKind},
     identity::IdentityId,
-    policy::Window,
+    policy::{RuleId, Window},
     settings::Mode,
     verdict::Verdict,
 };
@@ -29,12 +29,13 @@ const GONE_NS: u64 = 5_000_000_000;
 
 /// What a connection was when it was let through.
 #[derive(Clone, Copy, Debug)]
-struct LiveFlow {
-    at_ns: u64,
-    identity: IdentityId,
-    endpoint: EndpointId,
+pub(super) struct LiveFlow {
+    pub at_ns: u64,
+    pub identity: IdentityId,
+    pub endpoint: EndpointId,
+    pub rule: RuleId,
     cgroup: u64,
-    pid: u32,
+    pub pid: u32,
 }
 
 /// Connections by socket cookie, as far as the kernel has told of them.
@@ -72,6 +73,7 @@ impl LiveFlows {
                     at_ns: event.at_ns,
                     identity: event.identity,
                     endpoint: event.endpoint,
+                    rule: event.rule,
                     cgroup: event.detail[0],
                     pid: event.caller().0,
                 };
@@ -80,6 +82,17 @@ impl LiveFlows {
             }
             _ => None,
         }
+    }
+
+    /// Forgets connections that are not among these any more: their end was not heard of.
+    pub(super) fn keep(&mut self, connections: &[Connection], now_ns: u64) {
+        let there: BTreeSet<u64> = connections.iter().map(|one| one.flow.cookie).collect();
+        self.flows
+            .retain(|cookie, flow| there.contains(cookie) || flow.at_ns + GONE_NS > now_ns);
+    }
+
+    pub(super) fn get(&self, cookie: u64) -> Option<&LiveFlow> {
+        self.flows.get(&cookie)
     }
 
     fn ask(&self, job: Job) {
@@ -91,15 +104,21 @@ impl LiveFlows {
 impl Core {
     /// Takes over what the kernel has told of connections.
     pub(super) fn note_flows(&mut self, events: &[Event]) {
-        if self.config.mode != Mode::Enforce {
-            return;
-        }
         let now_ns = now().boot_ns;
         for event in events {
-            if let Some(flow) = self.live.note(event) {
+            if let Some(flow) = self.live.note(event)
+                && self.config.mode == Mode::Enforce
+            {
                 let until_ns = self.flow_until(&flow, now_ns);
                 self.live.next_end_ns = self.live.next_end_ns.min(until_ns);
             }
+        }
+    }
+
+    /// Makes room where many ends were not heard of.
+    pub(super) fn forget_flows(&mut self) {
+        if self.live.flows.len() > MOST_FLOWS / 2 {
+            self.live.ask(Job::Look);
         }
     }
 
@@ -123,10 +142,10 @@ impl Core {
         // The newest are not known otherwise.
         self.take_all_events();
         let now_ns = now().boot_ns;
-        let there: BTreeSet<u64> = connections.iter().map(|one| one.flow.cookie).collect();
-        self.live
-            .flows
-            .retain(|cookie, flow| there.contains(cookie) || flow.at_ns + GONE_NS > now_ns);
+        self.live.keep(connections, now_ns);
+        if self.config.mode != Mode::Enforce {
+            return;
+        }
         let ended: Vec<Flow> = connections
             .iter()
             .filter(|one| !self.may_go_on(one, now_ns))
@@ -154,7 +173,7 @@ impl Core {
         until.unwrap_or(0)
     }
 
-    fn identity_of_flow(&self, flow: &LiveFlow) -> IdentityId {
+    pub(super) fn identity_of_flow(&self, flow: &LiveFlow) -> IdentityId {
         let Some(of_cgroup) = self.workloads.of_cgroup(flow.cgroup) else {
             return flow.identity;
         };
@@ -197,7 +216,7 @@ impl Core {
     }
 
     /// What the address of a connection stands for, where it leaves nothing to the name.
-    fn certain_destinations(&self, connection: &Connection) -> Vec<Destination> {
+    pub(super) fn certain_destinations(&self, connection: &Connection) -> Vec<Destination> {
         let remote = connection.flow.remote;
         let address = Address::from_ip(remote.ip());
         let mut found = self.maps.policy.prefix_matches(address, remote.port());

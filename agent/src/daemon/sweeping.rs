@@ -51,7 +51,7 @@ fn run(jobs: &mpsc::Receiver<Job>, inputs: &mpsc::Sender<Input>, counts: &EndedC
             }
         }
         if looks {
-            match sockets::connections() {
+            match sockets::connections(sockets::Detail::Ends) {
                 Ok(found) => {
                     if inputs.send(Input::Connections(found)).is_err() {
                         return;

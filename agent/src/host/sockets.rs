@@ -34,6 +34,16 @@ pub struct LiveSocket {
     cookie: u64,
     is_v6: bool,
     interface: u32,
+    /// `None` unless asked for, and where it is not TCP.
+    traffic: Option<Traffic>,
+}
+
+/// Payload bytes of a TCP connection that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Acknowledged by the peer.
+    pub bytes_out: u64,
+    pub bytes_in: u64,
 }
 
 /// A connection that was made here, not accepted, and what tells who made it.
@@ -42,6 +52,16 @@ pub struct Connection {
     pub flow: Flow,
     /// As in [`LiveSocket`].
     pub cgroup: Option<u64>,
+    /// As in [`LiveSocket`].
+    pub traffic: Option<Traffic>,
+}
+
+/// What is told of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Ends,
+    /// Its traffic, too, for which the kernel locks the socket.
+    Traffic,
 }
 
 /// Which sockets to look for.
@@ -79,7 +99,7 @@ impl Wanted {
 /// When the agent's own cannot be looked into.
 pub fn look(wanted: &Wanted) -> io::Result<Look> {
     let mut found = Look {
-        sockets: dump::all(wanted)?,
+        sockets: dump::all(wanted, Detail::Ends)?,
         unvisited: 0,
     };
     let own = net_namespace::own()?;
@@ -107,8 +127,8 @@ pub fn look(wanted: &Wanted) -> io::Result<Look> {
 /// # Errors
 ///
 /// When the agent's own cannot be looked into.
-pub fn connections() -> io::Result<Vec<Connection>> {
-    let mut found = outgoing(std::process::id())?;
+pub fn connections(detail: Detail) -> io::Result<Vec<Connection>> {
+    let mut found = outgoing(std::process::id(), detail)?;
     let own = net_namespace::own()?;
     for (namespace, pid) in net_namespace::inhabited().into_iter().take(MOST_NAMESPACES) {
         if namespace == own {
@@ -118,7 +138,7 @@ pub fn connections() -> io::Result<Vec<Connection>> {
         let Ok(file) = File::open(format!("/proc/{pid}/ns/net")) else {
             continue;
         };
-        if let Ok(Ok(sockets)) = net_namespace::visit(&file, || outgoing(pid)) {
+        if let Ok(Ok(sockets)) = net_namespace::visit(&file, || outgoing(pid, detail)) {
             found.extend(sockets);
         }
     }
@@ -126,9 +146,9 @@ pub fn connections() -> io::Result<Vec<Connection>> {
 }
 
 /// Those of the calling thread's namespace, in which process `pid` is.
-fn outgoing(pid: u32) -> io::Result<Vec<Connection>> {
+fn outgoing(pid: u32, detail: Detail) -> io::Result<Vec<Connection>> {
     let listeners = dump::listeners()?;
-    let sockets = dump::all(&Wanted::All)?.into_iter();
+    let sockets = dump::all(&Wanted::All, detail)?.into_iter();
     let made = sockets.filter(|socket| {
         socket.protocol == Protocol::Udp || !listeners.contains(&socket.local.port())
     });
@@ -144,13 +164,14 @@ fn outgoing(pid: u32) -> io::Result<Vec<Connection>> {
                 bound_interface: socket.interface,
             },
             cgroup: socket.cgroup,
+            traffic: socket.traffic,
         })
         .collect())
 }
 
 fn visit(pid: u32, wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {
     let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
-    net_namespace::visit(&namespace, || dump::all(wanted))?
+    net_namespace::visit(&namespace, || dump::all(wanted, Detail::Ends))?
 }
 
 /// A process for each of these sockets.
@@ -184,7 +205,10 @@ fn socket_inode(target: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::{
+        io::{Read as _, Write as _},
+        net::{TcpListener, TcpStream, UdpSocket},
+    };
 
     use super::*;
 
@@ -203,6 +227,40 @@ mod tests {
         assert_eq!(out.local, client.local_addr().expect("an address"));
         assert_eq!(out.pid, Some(std::process::id()));
         assert!(found.iter().any(|socket| socket.local == address));
+    }
+
+    #[test]
+    fn the_traffic_of_a_living_connection_is_its_payload() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).expect("connected");
+        let (mut server, _) = listener.accept().expect("accepted");
+        let wanted = Wanted::At(address.ip(), Some(address.port()));
+        let traffic = |detail| {
+            let found = dump::all(&wanted, detail).expect("a dump").into_iter();
+            let mut ends = found.map(|socket| (socket.remote == address, socket.traffic));
+            ends.find(|(is_client, _)| *is_client)
+                .expect("the client's end")
+                .1
+        };
+        assert_eq!(traffic(Detail::Ends), None);
+        let expect = |bytes_out, bytes_in| {
+            let expected = Some(Traffic {
+                bytes_out,
+                bytes_in,
+            });
+            assert_eq!(traffic(Detail::Traffic), expected);
+        };
+        expect(0, 0);
+        client.write_all(&[1; 1000]).expect("sent");
+        server.read_exact(&mut [0; 1000]).expect("received");
+        server.write_all(&[1; 50]).expect("sent");
+        client.read_exact(&mut [0; 50]).expect("received");
+        expect(1000, 50);
+        // The end of the peer's stream is no payload.
+        drop(server);
+        assert_eq!(client.read(&mut [0]).expect("the end"), 0);
+        expect(1000, 50);
     }
 
     #[test]

@@ -17,13 +17,13 @@ use weir_tests::harness::{Agent, Attempts, Host, eventually};
 use super::{grant, host, model, named_model};
 
 /// A model that streams: an octet each few milliseconds to each of its callers, whose own it counts.
-struct Stream {
-    address: SocketAddr,
+pub(super) struct Stream {
+    pub(super) address: SocketAddr,
     received: Arc<AtomicU64>,
 }
 
 impl Stream {
-    fn serve(address: &str) -> Self {
+    pub(super) fn serve(address: &str) -> Self {
         let listener = TcpListener::bind(address).expect("a listener");
         let address = listener.local_addr().expect("its address");
         let received = Arc::new(AtomicU64::new(0));

@@ -169,6 +169,9 @@ impl Backend for Fake {
             processes_left: 2,
         })
     }
+    async fn connections(&self, _: ConnectionQuery) -> Result<ConnectionList, ApiError> {
+        refuse()
+    }
     async fn who(&self, _: String) -> Result<WhoTalks, ApiError> {
         refuse()
     }

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
+use agent_common::tcp::{Final, state};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
 };
@@ -19,7 +20,7 @@ use nix::{
     sys::socket::{MsgFlags, recv, send},
 };
 
-use super::{LiveSocket, Wanted};
+use super::{Detail, LiveSocket, Traffic, Wanted};
 use crate::host::sock_destroy::{Protocol, open_diag};
 
 /// `INET_DIAG_CGROUP_ID` of `linux/inet_diag.h`, since Linux 5.9.
@@ -42,12 +43,16 @@ fn connected() -> StateFlags {
 /// # Errors
 ///
 /// When the kernel has no diagnostics for TCP. Those for UDP may be missing.
-pub(super) fn all(wanted: &Wanted) -> io::Result<Vec<LiveSocket>> {
+pub(super) fn all(wanted: &Wanted, detail: Detail) -> io::Result<Vec<LiveSocket>> {
     let socket = open_diag()?;
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let request = request(family as u8, protocol, connected());
+            let mut request = request(family as u8, protocol, connected());
+            if detail == Detail::Traffic && protocol == Protocol::Tcp {
+                request.extensions = ExtensionFlags::INFO;
+            }
+            let request = serialized(request);
             let listed = list(&socket, &request, &mut |response| {
                 let one = live(response, protocol).into_iter();
                 found.extend(
@@ -72,7 +77,7 @@ pub(super) fn listeners() -> io::Result<BTreeSet<u16>> {
     let socket = open_diag()?;
     let mut ports = BTreeSet::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let request = request(family as u8, Protocol::Tcp, StateFlags::LISTEN);
+        let request = serialized(request(family as u8, Protocol::Tcp, StateFlags::LISTEN));
         list(&socket, &request, &mut |response| {
             ports.insert(response.header.socket_id.source_port);
         })?;
@@ -110,13 +115,13 @@ fn list(socket: &OwnedFd, request: &[u8], take: &mut dyn FnMut(&InetResponse)) -
 }
 
 /// A `struct inet_diag_req_v2` for all sockets (`linux/inet_diag.h`).
-fn request(family: u8, protocol: Protocol, states: StateFlags) -> Vec<u8> {
+fn request(family: u8, protocol: Protocol, states: StateFlags) -> InetRequest {
     let any: IpAddr = if family == libc::AF_INET as u8 {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let request = InetRequest {
+    InetRequest {
         family,
         protocol: match protocol {
             Protocol::Tcp => libc::IPPROTO_TCP as u8,
@@ -132,7 +137,10 @@ fn request(family: u8, protocol: Protocol, states: StateFlags) -> Vec<u8> {
             interface_id: 0,
             cookie: [0; 8],
         },
-    };
+    }
+}
+
+fn serialized(request: InetRequest) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let request = SockDiagMessage::InetRequest(request);
@@ -157,6 +165,37 @@ fn live(response: &InetResponse, protocol: Protocol) -> Option<LiveSocket> {
         cookie: u64::from_le_bytes(id.cookie),
         is_v6: i32::from(response.header.family) == libc::AF_INET6,
         interface: id.interface_id,
+        traffic: traffic(response),
+    })
+}
+
+/// Offsets in `struct tcp_info` (`linux/tcp.h`), since Linux 4.1.
+const BYTES_ACKED: usize = 120;
+const BYTES_RECEIVED: usize = 128;
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let (word, _) = bytes.get(at..)?.split_first_chunk()?;
+    Some(u64::from_ne_bytes(*word))
+}
+
+fn traffic(response: &InetResponse) -> Option<Traffic> {
+    let state = u32::from(response.header.state);
+    let info = response.nlas.iter().find_map(|attribute| {
+        if let Nla::TcpInfo(info) = attribute {
+            return Some(info);
+        }
+        None
+    })?;
+    let so_far = Final {
+        old_state: state,
+        bytes_acked: word(info, BYTES_ACKED)?,
+        bytes_received: word(info, BYTES_RECEIVED)?,
+        all_acked: state == state::FIN_WAIT2,
+        peer_finished: matches!(state, state::CLOSE_WAIT | state::LAST_ACK | state::CLOSING),
+    };
+    Some(Traffic {
+        bytes_out: so_far.bytes_out(),
+        bytes_in: so_far.bytes_in(),
     })
 }
 

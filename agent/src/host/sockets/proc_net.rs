@@ -57,6 +57,7 @@ fn socket(line: &str, protocol: Protocol) -> Option<LiveSocket> {
         cookie: 0,
         is_v6: false,
         interface: 0,
+        traffic: None,
     })
 }
 
