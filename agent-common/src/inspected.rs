@@ -1,6 +1,9 @@
 //! What the kernel keeps with a socket until its first flight has told a name.
 
-use crate::{abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet};
+use crate::{
+    abi::layout, address::Address, flight::Flight, identity::IdentityId, name::NameSet,
+    policy::RuleEntry,
+};
 
 /// Octets that are taken from a packet at once.
 pub const CHUNK: usize = 32;
@@ -70,6 +73,8 @@ impl Inspected {
     pub const SYNCHRONISED: u32 = 8;
     /// The socket is another identity's, and posture refuses that.
     pub const REFUSE_FOREIGN: u32 = 16;
+    /// The caller's [`RuleEntry::SHADOWS`].
+    pub const SHADOWS: u32 = RuleEntry::SHADOWS;
 }
 
 /// Record in `REFUSALS`: a connection that was refused after it had been made, for the agent to end.

@@ -204,11 +204,23 @@ impl RuleEntry {
         self.posture & flag != 0
     }
 
-    /// Which flag of an entry for [`EndpointId::UNNAMED`] tells whether a refusal that lies in the
-    /// connection, and not in an entry, goes through in shadow mode.
+    /// Flags of shadow mode that concern connections.
+    pub const SHADOWS: u32 =
+        Self::SHADOW | Self::SHADOW_UNDECIDABLE | Self::SHADOW_QUIC | Self::SHADOW_FOREIGN;
+
+    /// `decision`, let through if it was refused for what lies in the connection, and not in an
+    /// entry, and `flags` of the entry for [`EndpointId::UNNAMED`] say that this is in shadow mode.
     #[inline(always)]
     #[must_use]
-    pub const fn shadow_of(decision: &Decision) -> u32 {
+    pub const fn in_shadow(flags: u32, decision: Decision) -> Decision {
+        if !decision.is_entitled() && flags & Self::shadow_of(&decision) != 0 {
+            return decision.in_shadow();
+        }
+        decision
+    }
+
+    #[inline(always)]
+    const fn shadow_of(decision: &Decision) -> u32 {
         const SHARED_ADDRESS: u8 = Reason::SharedAddress as u8;
         const UNDECIDABLE: u8 = Reason::Undecidable as u8;
         const NO_SNI: u8 = Reason::NoSni as u8;

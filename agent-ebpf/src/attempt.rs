@@ -115,6 +115,7 @@ fn conclude(
         }
     }
     decision = limit::admit(decision, attempt.caller.identity, attempt.now_ns);
+    decision = in_shadow(decision, attempt.caller.identity, active.slot);
     attempt.cookie = context::socket_cookie(ctx);
     if judgement.is_ambiguous() {
         attempt.flags = Event::SHARED;
@@ -149,7 +150,6 @@ fn is_metered(kind: EventKind, verdict: Verdict, is_udp: bool) -> bool {
 #[inline(never)]
 pub fn account(attempt: &Attempt, decision: Decision) -> Verdict {
     let caller = &attempt.caller;
-    let decision = in_shadow(decision, caller.identity, maps::active_policy().slot);
     let verdict = settle(Mode::from_raw(maps::mode()), &decision);
     let key = CounterKey::new(caller.identity, &decision);
     let is_new = count(&key, attempt.kind, verdict, attempt.is_udp, attempt.now_ns);

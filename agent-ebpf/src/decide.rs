@@ -151,11 +151,7 @@ pub fn in_shadow(decision: Decision, identity: IdentityId, slot: Slot) -> Decisi
     if decision.is_entitled() {
         return decision;
     }
-    let flag = RuleEntry::shadow_of(&decision);
-    if flag != 0 && unnamed(identity, slot).has(flag) {
-        return decision.in_shadow();
-    }
-    decision
+    RuleEntry::in_shadow(unnamed(identity, slot).0, decision)
 }
 
 #[derive(Clone, Copy)]
@@ -166,6 +162,18 @@ impl Unnamed {
     #[inline(always)]
     pub fn matters(self) -> bool {
         matches!(Posture::from_raw(self.0 & 0xff), Posture::Deny)
+    }
+
+    /// Those of [`RuleEntry::SHADOWS`].
+    #[inline(always)]
+    pub fn shadows(self) -> u32 {
+        self.0 & RuleEntry::SHADOWS
+    }
+
+    /// As [`RuleEntry::in_shadow`].
+    #[inline(always)]
+    pub fn in_shadow(self, decision: Decision) -> Decision {
+        RuleEntry::in_shadow(self.0, decision)
     }
 
     /// `flag` is one of [`RuleEntry`].

@@ -8,7 +8,7 @@ use agent_common::{
     destination::EndpointId,
     event::{Event, EventKind},
     inspected::{Inspected, State},
-    policy::RuleId,
+    policy::{RuleEntry, RuleId},
     verdict::{Decision, Reason, Verdict},
 };
 use aya_ebpf::bindings::__sk_buff;
@@ -102,6 +102,7 @@ extern "C" fn end(skb: *mut __sk_buff, unreadable: u32) -> u32 {
     }
     inspected.counted = decision.packed();
     decision = limit::admit(decision, inspected.identity, attempt.now_ns);
+    decision = RuleEntry::in_shadow(inspected.flags, decision);
     let verdict = account(&attempt, decision);
     if verdict as u32 == Verdict::Deny as u32 {
         inspected.state = State::Refused as u32;
@@ -216,8 +217,6 @@ extern "C" fn end_quic(skb: *mut __sk_buff) -> u32 {
         now_ns: now_ns(),
     };
     let endpoint = by_address(inspected).endpoint();
-    account(
-        &attempt,
-        Decision::new(Reason::Quic, RuleId::NONE, endpoint),
-    ) as u32
+    let refused = Decision::new(Reason::Quic, RuleId::NONE, endpoint);
+    account(&attempt, RuleEntry::in_shadow(inspected.flags, refused)) as u32
 }

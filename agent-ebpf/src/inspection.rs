@@ -41,7 +41,7 @@ pub fn of_unknown(ctx: &SockAddrContext, attempt: &mut Attempt, slot: Slot) -> V
     }
     let decision = Decision::new(Reason::Undecidable, RuleId::NONE, EndpointId::ANY);
     attempt.cookie = context::socket_cookie(ctx);
-    account(attempt, decision)
+    account(attempt, RuleEntry::in_shadow(flags, decision))
 }
 
 /// An address that several services share. False if the socket cannot be marked: then the strictest
@@ -60,10 +60,12 @@ pub fn of_shared(ctx: &SockAddrContext, attempt: &Attempt, is_shared: bool, slot
 /// be and the socket cannot be marked.
 #[inline(always)]
 pub fn of_datagrams(ctx: &SockAddrContext, attempt: &Attempt, slot: Slot) -> bool {
-    if Stance::of(&attempt.caller, slot).has(Stance::REFUSES_QUIC) {
-        return mark(ctx, attempt, State::Datagrams, Inspected::KNOWN);
+    let stance = Stance::of(&attempt.caller, slot);
+    if !stance.has(Stance::REFUSES_QUIC) {
+        return true;
     }
-    true
+    let flags = Inspected::KNOWN | stance.flags();
+    mark(ctx, attempt, State::Datagrams, flags)
 }
 
 /// A socket that is connected again starts anew.
@@ -83,7 +85,8 @@ impl Stance {
     const MATTERS: u32 = 1 << 16;
     const REFUSES_QUIC: u32 = 1 << 17;
     /// Flags of [`Inspected`].
-    const FLAGS: u32 = Inspected::REFUSE_UNDECIDABLE | Inspected::REFUSE_FOREIGN;
+    const FLAGS: u32 =
+        Inspected::REFUSE_UNDECIDABLE | Inspected::REFUSE_FOREIGN | Inspected::SHADOWS;
 
     #[inline(always)]
     fn of(caller: &Caller, slot: Slot) -> Self {
@@ -108,7 +111,8 @@ impl Stance {
 extern "C" fn stance(identity: u32, maker: u32, slot: u32) -> u32 {
     let slot = Slot::from_raw(slot);
     let own = unnamed(IdentityId::from_raw(identity), slot);
-    let mut stance = of_entry(own);
+    // What is refused for the maker's sake, too, is in shadow mode if the caller is.
+    let mut stance = of_entry(own) | own.shadows();
     if maker != identity {
         stance |= of_entry(unnamed(IdentityId::from_raw(maker), slot));
         if own.has(RuleEntry::REFUSE_FOREIGN) {

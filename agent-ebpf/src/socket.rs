@@ -81,7 +81,8 @@ pub fn judge(kind: &Kind) -> Verdict {
     caller::identify_both(cgroup, cgroup, active.to_raw(), &mut told);
     // SAFETY: `identify_both` has written all of it.
     let caller = unsafe { told.assume_init() };
-    if !unnamed(caller.identity, active.slot).has(RuleEntry::REFUSE_RAW) {
+    let stance = unnamed(caller.identity, active.slot);
+    if !stance.has(RuleEntry::REFUSE_RAW) {
         return Verdict::Allow;
     }
     let attempt = Attempt {
@@ -96,8 +97,6 @@ pub fn judge(kind: &Kind) -> Verdict {
         cookie: 0,
         now_ns: now_ns(),
     };
-    account(
-        &attempt,
-        Decision::new(Reason::RawSocket, RuleId::NONE, EndpointId::ANY),
-    )
+    let refused = Decision::new(Reason::RawSocket, RuleId::NONE, EndpointId::ANY);
+    account(&attempt, stance.in_shadow(refused))
 }

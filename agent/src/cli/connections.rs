@@ -9,7 +9,7 @@ use crate::api::{
     types::{ConnectionList, ConnectionQuery, LiveConnection, Quality},
 };
 
-/// Show which connections to model endpoints live, and how much has gone through them
+/// Show connections to model endpoints that live, and their bytes so far
 ///
 /// Bytes are what the kernel counts for the connection itself, up to this moment; `weir usage` adds
 /// them when it ends. Of connections that are older than the agent, identity and endpoint are told

@@ -374,6 +374,7 @@ async fn every_route_is_in_the_served_document() {
         "/v1/audit",
         "/v1/audit/export",
         "/v1/audit/verify",
+        "/v1/connections",
         "/v1/review/enforcement",
         "/v1/review/grants",
         "/v1/report",
