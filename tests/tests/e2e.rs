@@ -10,6 +10,7 @@ mod e2e {
     mod bad_input;
     mod calls;
     mod clients;
+    mod costs;
     mod enforcement;
     mod first_flight;
     mod foreign;
