@@ -34,10 +34,12 @@ pub enum Reason {
     ForeignSocket = 13,
     /// A limit of the grant is reached.
     LimitReached = 14,
+    /// The calls or the cost that the grant allows are used up.
+    BudgetSpent = 15,
 }
 
 impl Reason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Ungoverned,
         Self::Granted,
         Self::DefaultAllow,
@@ -53,6 +55,7 @@ impl Reason {
         Self::Undecidable,
         Self::ForeignSocket,
         Self::LimitReached,
+        Self::BudgetSpent,
     ];
 
     #[must_use]
@@ -73,6 +76,7 @@ impl Reason {
             12 => Some(Self::Undecidable),
             13 => Some(Self::ForeignSocket),
             14 => Some(Self::LimitReached),
+            15 => Some(Self::BudgetSpent),
             _ => None,
         }
     }
@@ -95,6 +99,7 @@ impl Reason {
             Self::Undecidable => "undecidable",
             Self::ForeignSocket => "foreign-socket",
             Self::LimitReached => "limit-reached",
+            Self::BudgetSpent => "budget-spent",
         }
     }
 
@@ -115,7 +120,8 @@ impl Reason {
             | Self::Quic
             | Self::Undecidable
             | Self::ForeignSocket
-            | Self::LimitReached => false,
+            | Self::LimitReached
+            | Self::BudgetSpent => false,
         }
     }
 }

@@ -328,7 +328,8 @@ const fn is_about_names(reason: Reason) -> bool {
         | Reason::NotYetValid
         | Reason::NoPolicy
         | Reason::ForeignSocket
-        | Reason::LimitReached => false,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => false,
     }
 }
 
@@ -354,6 +355,7 @@ pub const fn sentence(reason: Reason) -> &'static str {
             "the first packets do not tell what is asked for, and the posture refuses that"
         }
         Reason::LimitReached => "a limit of the grant is reached",
+        Reason::BudgetSpent => "the calls or the cost that the grant allows are used up",
         Reason::ForeignSocket => "the socket was made by another workload",
     }
 }

@@ -98,7 +98,8 @@ const fn lies_in_the_connection(reason: Reason) -> bool {
         | Reason::Quic
         | Reason::Undecidable
         | Reason::ForeignSocket
-        | Reason::LimitReached => true,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => true,
         Reason::Ungoverned
         | Reason::Granted
         | Reason::DefaultAllow

@@ -121,7 +121,8 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::Quic
         | Reason::Undecidable
         | Reason::ForeignSocket
-        | Reason::LimitReached => false,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;
