@@ -41,7 +41,7 @@ pub struct UsedKey {
     pub grant: RuleId,
     /// As [`Limit::window`] counts them.
     pub window: u64,
-    /// [`UsedKey::CONNECTIONS`] or [`UsedKey::BYTES`].
+    /// [`UsedKey::CONNECTIONS`], [`UsedKey::BYTES`] or [`UsedKey::SPENT`].
     pub what: u32,
     pub _pad: u32,
 }
@@ -51,6 +51,22 @@ layout!(UsedKey, size = 24, align = 8);
 impl UsedKey {
     pub const CONNECTIONS: u32 = 0;
     pub const BYTES: u32 = 1;
+    /// What the agent reckons: the value is no count, but until when on the boot clock connections are
+    /// refused.
+    pub const SPENT: u32 = 2;
+
+    /// Of what the agent says about the budget of a grant; in no window.
+    #[inline(always)]
+    #[must_use]
+    pub const fn spent(identity: IdentityId, grant: RuleId) -> Self {
+        Self {
+            identity,
+            grant,
+            window: 0,
+            what: Self::SPENT,
+            _pad: 0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -228,12 +228,13 @@ impl RuleEntry {
         const QUIC: u8 = Reason::Quic as u8;
         const FOREIGN_SOCKET: u8 = Reason::ForeignSocket as u8;
         const LIMIT_REACHED: u8 = Reason::LimitReached as u8;
+        const BUDGET_SPENT: u8 = Reason::BudgetSpent as u8;
         const RAW_SOCKET: u8 = Reason::RawSocket as u8;
         match decision.reason_raw() {
             SHARED_ADDRESS | NO_SNI | ECH | UNDECIDABLE => Self::SHADOW_UNDECIDABLE,
             QUIC => Self::SHADOW_QUIC,
             FOREIGN_SOCKET => Self::SHADOW_FOREIGN,
-            LIMIT_REACHED => Self::SHADOW,
+            LIMIT_REACHED | BUDGET_SPENT => Self::SHADOW,
             RAW_SOCKET => Self::SHADOW_RAW,
             _ => 0,
         }

@@ -14,6 +14,8 @@ use agent_common::{
 use crate::{kernel::atomic_add, maps};
 
 const ADMITTED: u32 = 1;
+/// What the agent reckons is used up.
+const SPENT: u32 = 2;
 
 /// One connection more on a grant: the decision, or that a limit is reached.
 #[inline(always)]
@@ -22,10 +24,12 @@ pub fn admit(decision: Decision, identity: IdentityId, now_ns: u64) -> Decision 
         return decision;
     }
     let grant = decision.rule();
-    if admit_connection(identity.to_raw(), grant.to_raw(), now_ns) == ADMITTED {
-        return decision;
-    }
-    Decision::new(Reason::LimitReached, grant, decision.endpoint())
+    let reason = match admit_connection(identity.to_raw(), grant.to_raw(), now_ns) {
+        ADMITTED => return decision,
+        SPENT => Reason::BudgetSpent,
+        _ => Reason::LimitReached,
+    };
+    Decision::new(reason, grant, decision.endpoint())
 }
 
 /// A global function: see `decide`.
@@ -35,6 +39,9 @@ extern "C" fn admit_connection(identity: u32, grant: u32, now_ns: u64) -> u32 {
     let Some(limit) = maps::limit(RuleId::from_raw(grant)) else {
         return ADMITTED;
     };
+    if maps::spent_until(IdentityId::from_raw(identity), RuleId::from_raw(grant)) > now_ns {
+        return SPENT;
+    }
     if limit.bytes != Limit::NONE && take(identity, grant, 0, now_ns) != ADMITTED {
         return 0;
     }

@@ -16,6 +16,7 @@ mod host;
 mod identities;
 mod output;
 mod policy;
+mod prices;
 mod report;
 mod run;
 mod status;
@@ -64,6 +65,7 @@ enum Command {
     Deny(deny::Args),
     Policy(policy::Args),
     Endpoints(endpoints::Args),
+    Prices(prices::Args),
     Identities(identities::Args),
     Explain(explain::Args),
     Who(who::Args),
@@ -134,6 +136,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> anyhow::Result<Answer> {
         Command::Detach(args) => args.run(socket, out),
         Command::Completions(args) => args.run(out),
         Command::Man(args) => args.run(),
+        Command::Prices(args) => args.run(out),
         Command::Status(args) => ask(args.run(&client, out)),
         Command::Usage(args) => ask(args.run(&client, out)),
         Command::Top(args) => ask(args.run(&client)),

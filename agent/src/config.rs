@@ -4,12 +4,13 @@
 
 mod anomalies;
 mod approval;
+mod costs;
 mod kubernetes;
 mod roles;
 mod usage;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -27,6 +28,7 @@ use crate::{
 
 pub use self::{
     anomalies::Anomalies,
+    costs::Costs,
     kubernetes::{Kubernetes, PodSource},
 };
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub kept_events: u64,
     /// How long usage is kept, and how much of it.
     pub usage: Retention,
+    /// What usage is estimated to cost.
+    pub costs: Costs,
     /// What is unusual, and who is told.
     pub anomalies: Anomalies,
     /// Where metadata of pods comes from; `None` for nowhere.
@@ -125,6 +129,7 @@ impl Default for Config {
             detach_on_exit: false,
             kept_events: 100_000,
             usage: Retention::default(),
+            costs: Costs::default(),
             anomalies: Anomalies::default(),
             kubernetes: None,
             arguments: false,
@@ -187,6 +192,11 @@ struct File {
     detach_on_exit: Option<bool>,
     kept_events: Option<u64>,
     usage: usage::Table,
+    prices: BTreeMap<String, costs::PriceTable>,
+    costs: Vec<costs::RuleTable>,
+    /// What these two say.
+    #[serde(skip)]
+    money: Costs,
     anomalies: anomalies::Table,
     kubernetes: kubernetes::Table,
     arguments: Option<bool>,
@@ -286,6 +296,9 @@ impl Config {
             detach_on_exit,
             kept_events,
             usage: _,
+            prices: _,
+            costs: _,
+            money,
             anomalies: _,
             kubernetes: _,
             arguments,
@@ -323,6 +336,7 @@ impl Config {
                 || detach_on_exit.unwrap_or(defaults.detach_on_exit),
             kept_events: kept_events.unwrap_or(defaults.kept_events),
             usage: defaults.usage,
+            costs: money,
             anomalies: defaults.anomalies,
             kubernetes: None,
             arguments: arguments.unwrap_or(defaults.arguments),
@@ -348,21 +362,28 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 fn parse(path: &str, text: &str) -> Result<File, ConfigError> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
+    let invalid = |start: usize, message: String| {
         let before = text.get(..start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
         ConfigError::Invalid {
             path: format!("{path}:{line}:{column}"),
-            message: error.message().to_owned(),
+            message,
         }
-    })
+    };
+    let mut file: File = toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        invalid(start, error.message().to_owned())
+    })?;
+    file.money = costs::resolve(&file.prices, &file.costs)
+        .map_err(|mistake| invalid(mistake.at.start, mistake.message))?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::cost::{Dollars, Rate};
 
     fn error(text: &str) -> String {
         parse("weir.toml", text).expect_err("a mistake").to_string()
@@ -383,6 +404,55 @@ mod tests {
             error("[kubernetes]\nsource = \"kube\"").starts_with("weir.toml:2:10: unknown variant"),
         );
         assert!(error("metrics_listen = \"9464\"").starts_with("weir.toml:1:18: "));
+    }
+
+    #[test]
+    fn prices_and_costs_are_read_and_mistakes_have_a_place() {
+        let text = "[prices.mine]\ninput = 2\noutput = 10.5\n\
+                    [[costs]]\nendpoint = \"openai\"\nper_call = 0.25\n\
+                    [[costs]]\nendpoint = \"*\"\nmodel = \"mine\"\nper_megabyte = 1\n\
+                    tokens_per_call = {input = 1000, output = 200}\n";
+        let costs = parse("weir.toml", text).expect("a valid file").money;
+        let rates: Vec<_> = costs.rules.iter().map(|rule| rule.rate).collect();
+        let price = Dollars::price;
+        assert_eq!(
+            rates,
+            [
+                Rate {
+                    per_call: price(0.25),
+                    per_megabyte: None
+                },
+                Rate {
+                    per_call: price(0.0041),
+                    per_megabyte: price(1.0)
+                },
+            ]
+        );
+        let check = |text: &str, start: &str| {
+            let error = error(text);
+            assert!(error.starts_with(start), "{error}");
+        };
+        let rule = "[[costs]]\nendpoint = \"openai\"\n";
+        check(
+            rule,
+            "weir.toml:2:12: costs.endpoint: nothing says what it costs",
+        );
+        check(
+            &format!("{rule}per_call = -1.0"),
+            "weir.toml:3:12: costs.per_call: -1 is no price",
+        );
+        check(
+            &format!("{rule}model = \"gpt-0\"\ntokens_per_call = {{input = 1, output = 1}}"),
+            "weir.toml:3:9: costs.model: no price of `gpt-0` is known",
+        );
+        check(
+            &format!("{rule}model = \"gpt-4o\""),
+            "weir.toml:3:9: costs.model: give tokens_per_call",
+        );
+        check(
+            "[prices.mine]\ninput = 1\noutput = nan",
+            "weir.toml:3:10: prices.mine.output: NaN is no price",
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct Check {
     run: fn(&mut Sandbox) -> Result<Outcome, Failure>,
 }
 
-const CHECKS: [Check; 33] = [
+const CHECKS: [Check; 34] = [
     check(
         "observe mode allows what policy refuses",
         Mode::Observe,
@@ -104,6 +104,11 @@ const CHECKS: [Check; 33] = [
         "a limit of connections holds",
         Mode::Enforce,
         addresses::limit_holds,
+    ),
+    check(
+        "a spent budget refuses, and opens by itself",
+        Mode::Enforce,
+        addresses::spent_budget_closes,
     ),
     check(
         "a live connection ends with its grant",

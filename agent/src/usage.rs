@@ -1,9 +1,12 @@
 //! Usage: counts per identity, endpoint and grant, and how they add up. Pure.
 
 pub mod adding;
+pub mod cost;
 pub mod measured;
 pub mod period;
+pub mod prices;
 mod quality;
+mod untold;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +16,9 @@ use agent_common::{
 use jiff::Timestamp;
 
 use self::adding::{Sums, Total};
-pub use self::quality::Quality;
+use self::cost::{Estimate, Rate};
 use self::quality::of_calls;
+pub use self::{quality::Quality, untold::Untold};
 use crate::identity::{LabelKey, Labels};
 
 /// Whom and what a row counts for that had no place of its own in its minute, hour or day: they are
@@ -105,6 +109,8 @@ pub struct Group {
     pub connections_quality: Quality,
     pub bytes_quality: Quality,
     pub calls_quality: Quality,
+    /// `None`: no rule tells what it costs, or what the rule needs was not counted.
+    pub cost: Option<Estimate>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
 }
@@ -118,6 +124,7 @@ impl Group {
             connections_quality: Quality::Exact,
             bytes_quality: Quality::Unknown,
             calls_quality: Quality::Unknown,
+            cost: None,
             first_seen: total.first_seen,
             last_seen: total.last_seen,
         }
@@ -155,6 +162,8 @@ pub struct Grouping<'g> {
     by: &'g [Key],
     /// Asked if a key is a label.
     labels: &'g BTreeMap<IdentityId, Labels>,
+    /// What usage of an endpoint is estimated to cost.
+    rates: Option<&'g BTreeMap<EndpointId, Rate>>,
     /// Whatever else there is becomes one group without values.
     own: Option<BTreeSet<Vec<Value>>>,
 }
@@ -165,7 +174,17 @@ impl<'g> Grouping<'g> {
         Self {
             by,
             labels,
+            rates: None,
             own: None,
+        }
+    }
+
+    /// As this one, with estimates of what each group costs.
+    #[must_use]
+    pub fn priced(self, rates: &'g BTreeMap<EndpointId, Rate>) -> Self {
+        Self {
+            rates: (!rates.is_empty()).then_some(rates),
+            ..self
         }
     }
 
@@ -186,7 +205,7 @@ impl<'g> Grouping<'g> {
     pub fn group<'r>(&self, rows: impl IntoIterator<Item = &'r UsageRow>) -> Vec<Group> {
         let is_inferred = |key: &Key| matches!(key, Key::Rule | Key::Reason);
         let is_inferred = self.by.iter().any(is_inferred);
-        let mut groups = groups(self.sums(rows));
+        let mut groups = self.groups(rows, None);
         for group in &mut groups {
             let is_partial = group.connections_without_bytes() > 0;
             group.bytes_quality = match (group.counts.closed, is_inferred, is_partial) {
@@ -208,13 +227,13 @@ impl<'g> Grouping<'g> {
         rows: impl IntoIterator<Item = &'r ProcessRow>,
         untold: Untold,
     ) -> Vec<Group> {
-        let mut sums = self.sums(rows);
         let unknown = self.place(self.by.iter().map(|key| key.unknown()).collect());
-        if let Untold::Shown(missing) = untold {
-            sums.add(unknown.clone(), missing);
-        }
+        let missing = match untold {
+            Untold::Shown(missing) => Some((unknown.clone(), missing)),
+            Untold::Nothing | Untold::Hidden => None,
+        };
         let is_complete = untold == Untold::Nothing;
-        let mut groups = groups(sums);
+        let mut groups = self.groups(rows, missing);
         for group in &mut groups {
             if !is_complete && (group.values.is_empty() || group.values != unknown) {
                 group.connections_quality = Quality::LowerBound;
@@ -228,13 +247,33 @@ impl<'g> Grouping<'g> {
         groups
     }
 
-    fn sums<'r, R: Row + 'r>(&self, rows: impl IntoIterator<Item = &'r R>) -> Sums<Vec<Value>> {
-        let mut sums = Sums::new();
+    /// Most connections first. `more` belongs to no endpoint.
+    fn groups<'r, R: Row + 'r>(
+        &self,
+        rows: impl IntoIterator<Item = &'r R>,
+        more: Option<(Vec<Value>, Total)>,
+    ) -> Vec<Group> {
+        let (mut sums, mut by_endpoint) = (Sums::new(), Sums::new());
         for row in rows {
             let values = self.by.iter().map(|key| row.value(*key, self.labels));
-            sums.add(self.place(values.collect()), row.total());
+            let values = self.place(values.collect());
+            if self.rates.is_some() {
+                by_endpoint.add((values.clone(), Some(row.endpoint())), row.total());
+            }
+            sums.add(values, row.total());
         }
-        sums
+        if let Some((values, total)) = more {
+            by_endpoint.add((values.clone(), None), total);
+            sums.add(values, total);
+        }
+        let mut groups = sorted(sums);
+        if let Some(rates) = self.rates {
+            let mut costs = costs(by_endpoint, rates);
+            for group in &mut groups {
+                group.cost = costs.remove(&group.values).flatten();
+            }
+        }
+        groups
     }
 
     fn place(&self, values: Vec<Value>) -> Vec<Value> {
@@ -245,8 +284,27 @@ impl<'g> Grouping<'g> {
     }
 }
 
+/// What each group is estimated to cost, of what it has at each endpoint.
+fn costs(
+    sums: Sums<(Vec<Value>, Option<EndpointId>)>,
+    rates: &BTreeMap<EndpointId, Rate>,
+) -> BTreeMap<Vec<Value>, Option<Estimate>> {
+    let mut parts = BTreeMap::<_, Vec<_>>::new();
+    for ((values, endpoint), total) in sums {
+        let rate = endpoint.and_then(|endpoint| rates.get(&endpoint));
+        let parts = parts.entry(values).or_default();
+        parts.push((rate, total.counts));
+    }
+    let parts = parts.into_iter();
+    let costs = parts.map(|(values, parts)| {
+        let parts = parts.iter().map(|(rate, counts)| (*rate, counts));
+        (values, cost::total(parts))
+    });
+    costs.collect()
+}
+
 /// Most connections first.
-fn groups(sums: Sums<Vec<Value>>) -> Vec<Group> {
+fn sorted(sums: Sums<Vec<Value>>) -> Vec<Group> {
     let groups = sums.into_iter();
     let groups = groups.map(|(values, total)| Group::new(values, total));
     let mut groups: Vec<_> = groups.collect();
@@ -255,65 +313,6 @@ fn groups(sums: Sums<Vec<Value>>) -> Vec<Group> {
         most.then_with(|| a.values.cmp(&b.values))
     });
     groups
-}
-
-/// What was counted and no event told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untold {
-    Nothing,
-    /// It stands by itself.
-    Shown(Total),
-    /// Some of it may belong to what is asked for, and nobody knows how much.
-    Hidden,
-}
-
-impl Untold {
-    /// `told` and `counted` are of the same time, identities and endpoints.
-    #[must_use]
-    pub fn of<'r>(
-        told: impl IntoIterator<Item = &'r ProcessRow>,
-        counted: impl IntoIterator<Item = &'r UsageRow>,
-    ) -> Self {
-        let Some(all) = sum(counted.into_iter().map(Row::total)) else {
-            return Self::Nothing;
-        };
-        let told = sum(told.into_iter().map(Row::total));
-        let told = told.map(|told| told.counts).unwrap_or_default();
-        let all_counts = all.counts;
-        let counts = Counts {
-            connects_allowed: all_counts
-                .connects_allowed
-                .saturating_sub(told.connects_allowed),
-            connects_denied: all_counts
-                .connects_denied
-                .saturating_sub(told.connects_denied),
-            connects_would_deny: all_counts
-                .connects_would_deny
-                .saturating_sub(told.connects_would_deny),
-            ..Counts::default()
-        };
-        if connects(&counts) == 0 {
-            return Self::Nothing;
-        }
-        Self::Shown(Total { counts, ..all })
-    }
-
-    /// As it is where only some processes are asked for.
-    #[must_use]
-    pub const fn hidden(self) -> Self {
-        match self {
-            Self::Nothing => Self::Nothing,
-            Self::Shown(_) | Self::Hidden => Self::Hidden,
-        }
-    }
-}
-
-/// All of it together; `None` if there is nothing.
-fn sum(totals: impl Iterator<Item = Total>) -> Option<Total> {
-    totals.reduce(|mut sum, total| {
-        sum.absorb(&total);
-        sum
-    })
 }
 
 const fn connects(counts: &Counts) -> u64 {
@@ -326,6 +325,8 @@ const fn connects(counts: &Counts) -> u64 {
 /// What has a value of each [`Key`].
 pub trait Row {
     fn value(&self, key: Key, labels: &BTreeMap<IdentityId, Labels>) -> Value;
+
+    fn endpoint(&self) -> EndpointId;
 
     fn total(&self) -> Total;
 }
@@ -346,6 +347,10 @@ impl Row for UsageRow {
             Key::Exe => Value::Exe(None),
             Key::User => Value::User(None),
         }
+    }
+
+    fn endpoint(&self) -> EndpointId {
+        self.endpoint
     }
 
     fn total(&self) -> Total {
@@ -371,6 +376,10 @@ impl Row for ProcessRow {
             }),
             Key::User => Value::User(self.user),
         }
+    }
+
+    fn endpoint(&self) -> EndpointId {
+        self.endpoint
     }
 
     fn total(&self) -> Total {

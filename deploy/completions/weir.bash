@@ -58,6 +58,9 @@ _weir() {
             weir,policy)
                 cmd="weir__subcmd__policy"
                 ;;
+            weir,prices)
+                cmd="weir__subcmd__prices"
+                ;;
             weir,report)
                 cmd="weir__subcmd__report"
                 ;;
@@ -170,7 +173,7 @@ _weir() {
 
     case "${cmd}" in
         weir)
-            opts="-h -V --socket --help --version agent status usage top events grant deny policy endpoints identities explain who connections audit report anomalies run selftest detach completions man"
+            opts="-h -V --socket --help --version agent status usage top events grant deny policy endpoints prices identities explain who connections audit report anomalies run selftest detach completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1340,6 +1343,32 @@ _weir() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        weir__subcmd__prices)
+            opts="-h --model --config --json --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -36,10 +36,11 @@ complete -c weir -n "__fish_weir_needs_command" -f -a "grant" -d 'Issue, list an
 complete -c weir -n "__fish_weir_needs_command" -f -a "deny" -d 'Add, list and remove deny rules'
 complete -c weir -n "__fish_weir_needs_command" -f -a "policy" -d 'Check, compare and install policy files'
 complete -c weir -n "__fish_weir_needs_command" -f -a "endpoints" -d 'List model endpoints and find those behind a host name'
+complete -c weir -n "__fish_weir_needs_command" -f -a "prices" -d 'Show what tokens of models cost'
 complete -c weir -n "__fish_weir_needs_command" -f -a "identities" -d 'List every identity that has been seen'
 complete -c weir -n "__fish_weir_needs_command" -f -a "explain" -d 'Explain whether an identity would reach an endpoint, and why'
 complete -c weir -n "__fish_weir_needs_command" -f -a "who" -d 'Show who talks to an address or an endpoint, now and recently'
-complete -c weir -n "__fish_weir_needs_command" -f -a "connections" -d 'Show which connections to model endpoints live, and how much has gone through them'
+complete -c weir -n "__fish_weir_needs_command" -f -a "connections" -d 'Show connections to model endpoints that live, and their bytes so far'
 complete -c weir -n "__fish_weir_needs_command" -f -a "audit" -d 'Read, verify and hand over the records of who decided what'
 complete -c weir -n "__fish_weir_needs_command" -f -a "report" -d 'Print a review for an auditor'
 complete -c weir -n "__fish_weir_needs_command" -f -a "anomalies" -d 'Find calls that are unusual for whoever makes them'
@@ -251,6 +252,11 @@ complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_sub
 complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -l json -d 'Print JSON'
 complete -c weir -n "__fish_weir_using_subcommand endpoints; and __fish_seen_subcommand_from match" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c weir -n "__fish_weir_using_subcommand prices" -l model -d 'Only this model; `*` stands for any characters' -r
+complete -c weir -n "__fish_weir_using_subcommand prices" -l config -d 'Configuration file of the agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand prices" -l socket -d 'Socket of the running agent' -r -F
+complete -c weir -n "__fish_weir_using_subcommand prices" -l json -d 'Print JSON'
+complete -c weir -n "__fish_weir_using_subcommand prices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand identities" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand identities" -l live -d 'Only those that have a cgroup now'
 complete -c weir -n "__fish_weir_using_subcommand identities" -l tree -d 'Draw slices, units, containers and what is below them'

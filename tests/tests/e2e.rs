@@ -11,6 +11,7 @@ mod e2e {
     mod calls;
     mod clients;
     mod connections;
+    mod costs;
     mod enforcement;
     mod first_flight;
     mod foreign;

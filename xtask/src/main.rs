@@ -13,6 +13,7 @@ mod lint;
 mod machine;
 mod man;
 mod paths;
+mod prices;
 mod process;
 mod prometheus;
 mod report;
@@ -66,6 +67,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Write the table of model prices from a copy of the public file
+    Prices(prices::Args),
     /// Generate the man pages and shell completions from the command line definition
     Man(man::Args),
 }
@@ -93,6 +96,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test => test::run().map(|tally| tally.finish()),
         Task::Vm(args) => vm::run(&args).map(|tally| tally.finish()),
         Task::Catalogue { check } => catalogue::run(check).map(|()| ExitCode::SUCCESS),
+        Task::Prices(args) => prices::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Man(args) => man::run(&args),
     }
 }

@@ -36,10 +36,12 @@ pub enum Reason {
     LimitReached = 14,
     /// A socket whose packets nothing can judge: neither TCP nor UDP.
     RawSocket = 15,
+    /// The calls or the cost that the grant allows are used up.
+    BudgetSpent = 16,
 }
 
 impl Reason {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Ungoverned,
         Self::Granted,
         Self::DefaultAllow,
@@ -56,6 +58,7 @@ impl Reason {
         Self::ForeignSocket,
         Self::LimitReached,
         Self::RawSocket,
+        Self::BudgetSpent,
     ];
 
     #[must_use]
@@ -77,6 +80,7 @@ impl Reason {
             13 => Some(Self::ForeignSocket),
             14 => Some(Self::LimitReached),
             15 => Some(Self::RawSocket),
+            16 => Some(Self::BudgetSpent),
             _ => None,
         }
     }
@@ -100,6 +104,7 @@ impl Reason {
             Self::ForeignSocket => "foreign-socket",
             Self::LimitReached => "limit-reached",
             Self::RawSocket => "raw-socket",
+            Self::BudgetSpent => "budget-spent",
         }
     }
 
@@ -121,7 +126,8 @@ impl Reason {
             | Self::Undecidable
             | Self::ForeignSocket
             | Self::LimitReached
-            | Self::RawSocket => false,
+            | Self::RawSocket
+            | Self::BudgetSpent => false,
         }
     }
 }

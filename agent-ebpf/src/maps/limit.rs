@@ -2,6 +2,7 @@
 
 use agent_common::{
     abi,
+    identity::IdentityId,
     limit::{Limit, UsedKey},
     loss::Loss,
     policy::RuleId,
@@ -24,6 +25,14 @@ static USED: HashMap<UsedKey, u64> = HashMap::with_max_entries(abi::MAX_USED, BP
 pub fn limit(grant: RuleId) -> Option<&'static Limit> {
     // SAFETY: values are only replaced as a whole; a reader sees the old or the new one.
     unsafe { LIMITS.get(grant) }
+}
+
+/// Until when on the boot clock connections of this identity on this grant are refused; 0 if they are
+/// not.
+#[inline(always)]
+pub fn spent_until(identity: IdentityId, grant: RuleId) -> u64 {
+    // SAFETY: a word is read at once.
+    unsafe { USED.get(UsedKey::spent(identity, grant)) }.map_or(0, |until| *until)
 }
 
 /// What has been used, made if absent; then what was used in the window before is let go. `None` if

@@ -1,12 +1,14 @@
 //! Prometheus metrics. Cardinality is bounded, sums are not touched by that.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod usage;
 
 use prometheus_client::{
     encoding::text::encode as encode_text,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+
+use crate::usage::cost::Dollars;
 
 /// What [`encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -68,6 +70,8 @@ pub struct MetricsRow {
     pub bytes_in: u64,
     pub calls: u64,
     pub overlaps: u64,
+    /// `None`: nobody knows.
+    pub cost: Option<Dollars>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -85,9 +89,7 @@ pub fn encode(snapshot: &MetricsSnapshot) -> String {
         register_kubernetes(&mut registry, kubernetes);
     }
     register_anomalies(&mut registry, snapshot);
-    let rows = bounded(&snapshot.rows);
-    register_usage(&mut registry, &rows);
-    register_calls(&mut registry, &rows);
+    usage::register(&mut registry, &snapshot.rows);
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = encode_text(&mut text, &registry);
@@ -179,34 +181,6 @@ fn register_state(registry: &mut Registry, snapshot: &MetricsSnapshot) {
     registry.register("hook_up", "Whether a kernel hook is attached", up);
 }
 
-fn register_calls(registry: &mut Registry, rows: &[MetricsRow]) {
-    let (calls, overlaps) = (Counters::default(), Counters::default());
-    for row in rows {
-        let labels = vec![
-            ("identity", row.identity.clone()),
-            ("endpoint", row.endpoint.clone()),
-        ];
-        if row.overlaps > 0 {
-            overlaps.get_or_create(&labels).inc_by(row.overlaps);
-        }
-        if row.calls > 0 {
-            let quality = ("quality", "inferred".to_owned());
-            let labels = [labels, vec![quality]].concat();
-            calls.get_or_create(&labels).inc_by(row.calls);
-        }
-    }
-    registry.register(
-        "calls",
-        "Calls on connections to model endpoints, inferred from what passes on them",
-        calls,
-    );
-    registry.register(
-        "call_overlaps",
-        "Times at which more calls than one may have begun at once: a lower bound if not 0",
-        overlaps,
-    );
-}
-
 fn register_anomalies(registry: &mut Registry, snapshot: &MetricsSnapshot) {
     let Some((series, untold)) = snapshot.watching else {
         return;
@@ -291,90 +265,9 @@ fn register_kubernetes(registry: &mut Registry, freshness: &PodsFreshness) {
     );
 }
 
-fn register_usage(registry: &mut Registry, rows: &[MetricsRow]) {
-    let (connections, datagrams, bytes) = (
-        Counters::default(),
-        Counters::default(),
-        Counters::default(),
-    );
-    for row in rows {
-        let labels = |name, value: &str| {
-            vec![
-                ("identity", row.identity.clone()),
-                ("endpoint", row.endpoint.clone()),
-                (name, value.to_owned()),
-            ]
-        };
-        for (index, verdict) in VERDICTS.into_iter().enumerate() {
-            for (family, counts) in [(&connections, row.connections), (&datagrams, row.datagrams)] {
-                let count = counts.get(index).copied().unwrap_or(0);
-                if count > 0 {
-                    family
-                        .get_or_create(&labels("verdict", verdict))
-                        .inc_by(count);
-                }
-            }
-        }
-        for (direction, count) in [("out", row.bytes_out), ("in", row.bytes_in)] {
-            if count > 0 {
-                bytes
-                    .get_or_create(&labels("direction", direction))
-                    .inc_by(count);
-            }
-        }
-    }
-    registry.register(
-        "connections",
-        "Connections to model endpoints by verdict",
-        connections,
-    );
-    registry.register(
-        "datagrams",
-        "Datagrams sent without a connection, by verdict",
-        datagrams,
-    );
-    registry.register(
-        "bytes",
-        "Payload bytes of TCP connections that have ended",
-        bytes,
-    );
-}
-
-/// The rows with all but the first identities added up. Which those are never changes, so that no
-/// counter ever falls.
-fn bounded(rows: &[MetricsRow]) -> Vec<MetricsRow> {
-    let numbers: BTreeSet<u32> = rows.iter().map(|row| row.number).collect();
-    let kept: BTreeSet<u32> = numbers.into_iter().take(MAX_IDENTITIES).collect();
-    let mut sums: BTreeMap<(String, String), MetricsRow> = BTreeMap::new();
-    for row in rows {
-        let identity = if kept.contains(&row.number) {
-            row.identity.clone()
-        } else {
-            OTHER.to_owned()
-        };
-        let key = (identity.clone(), row.endpoint.clone());
-        let sum = sums.entry(key).or_insert_with(|| MetricsRow {
-            identity,
-            endpoint: row.endpoint.clone(),
-            ..MetricsRow::default()
-        });
-        for (sum, more) in sum.connections.iter_mut().zip(row.connections) {
-            *sum += more;
-        }
-        for (sum, more) in sum.datagrams.iter_mut().zip(row.datagrams) {
-            *sum += more;
-        }
-        sum.bytes_out += row.bytes_out;
-        sum.bytes_in += row.bytes_in;
-        sum.calls += row.calls;
-        sum.overlaps += row.overlaps;
-    }
-    sums.into_values().collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{usage::bounded, *};
 
     fn row(identity: &str, allowed: u64) -> MetricsRow {
         MetricsRow {
@@ -383,6 +276,7 @@ mod tests {
             connections: [allowed, 1, 0],
             bytes_out: 10,
             calls: 4,
+            cost: Dollars::price(0.25),
             ..MetricsRow::default()
         }
     }
@@ -420,6 +314,7 @@ mod tests {
             "weir_kubernetes_unresolved 1",
             "weir_connections_total{identity=\"unit:a.service\",endpoint=\"openai\",verdict=\"allow\"} 7",
             "weir_bytes_total{identity=\"unit:a.service\",endpoint=\"openai\",direction=\"out\"} 10",
+            "weir_cost_dollars_total{identity=\"unit:a.service\",endpoint=\"openai\",quality=\"estimate\"} 0.25",
             "weir_calls_total{identity=\"unit:a.service\",endpoint=\"openai\",quality=\"inferred\"} 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -49,8 +49,8 @@ pub use self::{
     },
     task::{Task, TaskEnded, TaskList, TaskRequest, TaskStarted},
     usage::{
-        IntervalCoverage, OtherUsage, Quality, UsageInterval, UsageKey, UsagePoint, UsageQuery,
-        UsageReport, UsageRow,
+        Cost, IntervalCoverage, OtherUsage, Quality, UsageInterval, UsageKey, UsagePoint,
+        UsageQuery, UsageReport, UsageRow,
     },
     who::{LiveCaller, RecentCaller, WhoQuery, WhoTalks},
 };

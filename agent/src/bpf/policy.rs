@@ -29,6 +29,8 @@ use aya::{
 mod limits;
 mod slot;
 
+pub use self::limits::Used;
+
 use super::{KernelError, errno, load::take, sys};
 use crate::policy::entitled_until;
 

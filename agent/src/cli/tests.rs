@@ -56,10 +56,11 @@ mod rendering {
 
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
-        BrokenGlass, CallableEndpoint, ConsideredObject, Event, Explanation, Grant, HookCoverage,
-        IntervalCoverage, Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint, NamingLatency,
-        OtherUsage, ProcessInfo, Quality, RecentCaller, RefusedConnections, Rights, Rule, Status,
-        Target, UsageInterval, UsageKey, UsagePoint, UsageReport, UsageRow, Who, WhoTalks,
+        BrokenGlass, CallableEndpoint, ConsideredObject, Cost, Event, Explanation, Grant,
+        HookCoverage, IntervalCoverage, Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint,
+        NamingLatency, OtherUsage, ProcessInfo, Quality, RecentCaller, RefusedConnections, Rights,
+        Rule, Status, Target, UsageInterval, UsageKey, UsagePoint, UsageReport, UsageRow, Who,
+        WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -92,6 +93,7 @@ mod rendering {
             connections_without_bytes: u64::from(bytes.is_none()),
             calls: bytes.map(|_| 30),
             calls_quality: Quality::Inferred,
+            cost: None,
             first_seen: Some(ago(7_200)),
             last_seen: Some(ago(3)),
             connections_per_minute: None,
@@ -197,6 +199,39 @@ unit:b.service        1       2           0      -          -         -  2h ago 
         );
     }
 
+    #[test]
+    fn costs_are_marked_as_estimates_and_what_is_not_known_is_a_dash() {
+        let cost = |usd, partial| Cost {
+            usd,
+            quality: Quality::Estimate,
+            partial,
+        };
+        let with = |key, cost| UsageRow {
+            cost,
+            ..row(key, 10, Some(1))
+        };
+        let mut report = series();
+        report.intervals.clear();
+        report.by = vec![UsageKey::Endpoint];
+        report.other = None;
+        report.rows = vec![
+            with("a", Some(cost(1.234, false))),
+            with("b", Some(cost(0.0, true))),
+            with("c", None),
+        ];
+        let expected = "\
+ENDPOINT  ALLOWED  DENIED  WOULD-DENY  CALLS    COST  BYTES OUT  BYTES IN  FIRST SEEN  LAST SEEN
+a              10       2           0    ~30  ~$1.23        1 B       2 B  2h ago      3s ago
+b              10       2           0    ~30   >=~$0        1 B       2 B  2h ago      3s ago
+c              10       2           0    ~30       -        1 B       2 B  2h ago      3s ago
+
+costs are estimates by [[costs]] of the configuration
+
+>= costs leave out what no rule tells and what was not counted, as bytes of open connections
+";
+        assert_eq!(printed(|out| usage::print(&report, false, out)), expected);
+    }
+
     /// Two rows of which one is for the rest, in two intervals.
     fn series() -> UsageReport {
         let point = |connections: Option<u64>| UsagePoint {
@@ -207,6 +242,11 @@ unit:b.service        1       2           0      -          -         -  2h ago 
             bytes_out: None,
             bytes_in: None,
             bytes_quality: Quality::Unknown,
+            cost: connections.map(|count| Cost {
+                usd: count as f64 / 1e6,
+                quality: Quality::Estimate,
+                partial: count > 2,
+            }),
         };
         let interval = |begin: i64, coverage| UsageInterval {
             since: ago(begin),
@@ -273,18 +313,18 @@ per minute of the 10.0 in which was counted
         };
         let mut report = series();
         let expected = "\
-identity,endpoint,since,until,coverage,connections_allowed,connections_denied,connections_would_deny,connections_quality,bytes_out,bytes_in,bytes_quality
-\"=a, \\u{1b}\",openai,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,,,,unknown,,,unknown
-\"=a, \\u{1b}\",openai,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,12,0,0,inferred,,,unknown
-other (7 more),,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,2,0,0,inferred,,,unknown
-other (7 more),,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,3,0,0,inferred,,,unknown
+identity,endpoint,since,until,coverage,connections_allowed,connections_denied,connections_would_deny,connections_quality,bytes_out,bytes_in,bytes_quality,cost_usd,cost_quality,cost_partial
+\"=a, \\u{1b}\",openai,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,,,,unknown,,,unknown,,unknown,
+\"=a, \\u{1b}\",openai,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,12,0,0,inferred,,,unknown,0.000012,estimate,true
+other (7 more),,2025-06-15T14:56:40Z,2025-06-15T15:01:40Z,none,2,0,0,inferred,,,unknown,0.000002,estimate,false
+other (7 more),,2025-06-15T15:01:40Z,2025-06-15T15:06:40Z,late,3,0,0,inferred,,,unknown,0.000003,estimate,true
 ";
         assert_eq!(text(&report), expected);
         report.intervals.clear();
         report.rows.clear();
         let expected = "\
-identity,endpoint,connections_allowed,connections_denied,connections_would_deny,connections_quality,datagrams_allowed,datagrams_denied,datagrams_would_deny,calls,calls_quality,bytes_out,bytes_in,bytes_quality,connections_without_bytes,first_seen,last_seen,connections_per_minute,rate_quality
-other (7 more),,3,2,0,exact,0,0,0,30,inferred,1,2,exact,0,2025-06-15T13:06:40Z,2025-06-15T15:06:37Z,,inferred
+identity,endpoint,connections_allowed,connections_denied,connections_would_deny,connections_quality,datagrams_allowed,datagrams_denied,datagrams_would_deny,calls,calls_quality,bytes_out,bytes_in,bytes_quality,connections_without_bytes,first_seen,last_seen,connections_per_minute,rate_quality,cost_usd,cost_quality,cost_partial
+other (7 more),,3,2,0,exact,0,0,0,30,inferred,1,2,exact,0,2025-06-15T13:06:40Z,2025-06-15T15:06:37Z,,inferred,,unknown,
 ";
         assert_eq!(text(&report), expected);
     }

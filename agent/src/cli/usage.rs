@@ -11,9 +11,12 @@ use super::{
     Answer, args,
     output::{Out, instant, relative, size},
 };
-use crate::api::{
-    client::Client,
-    types::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+use crate::{
+    api::{
+        client::Client,
+        types::{Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+    },
+    usage::cost::Dollars,
 };
 
 /// Show how much each identity has used
@@ -21,6 +24,7 @@ use crate::api::{
 /// Connections are counted in the kernel and exact, whatever was lost of events. Bytes are the
 /// payload of TCP connections that have ended; a dash means that none has ended yet. Calls are
 /// inferred (~) from what passes on connections, or a lower bound (>=) where several may run at once.
+/// Costs are estimates by rules of the configuration, shown where one tells something.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  weir usage --by identity,endpoint --since 1h\n  weir usage --filter namespace='shop-*' --top 10 --rate\n  weir usage --by endpoint --since 6h --interval 5m\n  weir usage --by grant --since 30d --interval 1d --csv"
@@ -118,9 +122,21 @@ pub(super) fn calls(row: &UsageRow) -> String {
     format!("{}{calls}", mark(row.calls_quality))
 }
 
+/// Marked as an estimate, and as the least where a part is not known; a dash if nothing is.
+pub(super) fn cost(row: &UsageRow) -> String {
+    let cost = row
+        .cost
+        .and_then(|cost| Some((cost, Dollars::price(cost.usd)?)));
+    let Some((cost, dollars)) = cost else {
+        return "-".to_owned();
+    };
+    let least = if cost.partial { ">=" } else { "" };
+    format!("{least}~{dollars}")
+}
+
 const fn mark(quality: Quality) -> &'static str {
     match quality {
-        Quality::Inferred => "~",
+        Quality::Inferred | Quality::Estimate => "~",
         Quality::LowerBound => ">=",
         Quality::Exact | Quality::Unknown => "",
     }
@@ -149,6 +165,7 @@ pub(super) fn print(
         return out.line("no usage: nothing has called a model endpoint in that time");
     }
     let has_datagrams = rows(report).any(|(_, row)| datagrams(row) > 0);
+    let has_costs = rows(report).any(|(_, row)| row.cost.is_some());
     let sparks = Sparks::new(&report.intervals);
     let keys = report.by.iter().map(|key| key.name().to_uppercase());
     let keys: Vec<_> = keys.collect();
@@ -161,6 +178,9 @@ pub(super) fn print(
         header.push("PER MINUTE");
     }
     header.push("CALLS");
+    if has_costs {
+        header.push("COST");
+    }
     header.extend(["BYTES OUT", "BYTES IN", "FIRST SEEN", "LAST SEEN"]);
     if sparks.is_some() {
         header.push("CONNECTIONS");
@@ -179,6 +199,9 @@ pub(super) fn print(
             cells.push(rate(row));
         }
         cells.push(calls(row));
+        if has_costs {
+            cells.push(cost(row));
+        }
         cells.extend([
             size(row.bytes_out),
             size(row.bytes_in),
@@ -196,6 +219,7 @@ pub(super) fn print(
         "DATAGRAMS",
         "PER MINUTE",
         "CALLS",
+        "COST",
         "BYTES OUT",
         "BYTES IN",
     ];
@@ -228,6 +252,15 @@ fn tell_qualities(report: &UsageReport, with_rate: bool, out: &mut Out<'_>) -> a
     if has(&|row| row.bytes_quality == Quality::Inferred) {
         notes.push(
             "bytes by grant are inferred: they count for the grant that holds when a connection ends"
+                .to_owned(),
+        );
+    }
+    if has(&|row| row.cost.is_some()) {
+        notes.push("costs are estimates by [[costs]] of the configuration".to_owned());
+    }
+    if has(&|row| row.cost.is_some_and(|cost| cost.partial)) {
+        notes.push(
+            ">= costs leave out what no rule tells and what was not counted, as bytes of open connections"
                 .to_owned(),
         );
     }

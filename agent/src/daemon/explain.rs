@@ -329,7 +329,8 @@ const fn is_about_names(reason: Reason) -> bool {
         | Reason::NoPolicy
         | Reason::ForeignSocket
         | Reason::RawSocket
-        | Reason::LimitReached => false,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => false,
     }
 }
 
@@ -355,6 +356,7 @@ pub const fn sentence(reason: Reason) -> &'static str {
             "the first packets do not tell what is asked for, and the posture refuses that"
         }
         Reason::LimitReached => "a limit of the grant is reached",
+        Reason::BudgetSpent => "the calls or the cost that the grant allows are used up",
         Reason::ForeignSocket => "the socket was made by another workload",
         Reason::RawSocket => {
             "the socket is neither TCP nor UDP, so nothing can judge what it sends, and the posture \

@@ -19,6 +19,15 @@ impl Core {
         findings.iter().map(ToString::to_string).collect()
     }
 
+    /// Rules about costs that are for no endpoint that is known, one line each.
+    pub(super) fn idle_cost_rules(&self) -> Vec<String> {
+        let catalogue = self.running.revision.set.catalogue();
+        let rules = self.config.costs.rules.iter();
+        let idle = rules.filter(|rule| !catalogue.iter().any(|endpoint| rule.selects(endpoint)));
+        idle.map(|rule| format!("[[costs]] for `{}` is for no known endpoint", rule.endpoint))
+            .collect()
+    }
+
     /// Refuses a revision that lets an identity that is there both manage and invoke, where the
     /// running one does not.
     ///

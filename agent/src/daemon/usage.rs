@@ -1,4 +1,7 @@
-//! Usage, as the store has it after what the kernel has counted was taken over.
+//! Usage, as the store has it after what the kernel has counted was taken over, and what it is estimated
+//! to cost.
+
+use std::collections::BTreeMap;
 
 use agent_common::{destination::EndpointId, identity::IdentityId};
 use jiff::Timestamp;
@@ -8,6 +11,7 @@ use crate::{
     store::{StoreError, UsageReader},
     usage::{
         ProcessRow, UsageRow,
+        cost::{Rate, rate_of},
         period::{Plan, end_minute_of, minute_of, plan},
     },
 };
@@ -17,6 +21,22 @@ impl Core {
     #[must_use]
     pub const fn taken_over_at(&self) -> Option<Timestamp> {
         self.taken_over_at
+    }
+
+    /// What usage of each endpoint is estimated to cost: of those that a rule of the configuration selects.
+    #[must_use]
+    pub fn rates(&self) -> BTreeMap<EndpointId, Rate> {
+        let rules = &self.config.costs.rules;
+        if rules.is_empty() {
+            return BTreeMap::new();
+        }
+        let revision = &self.running.revision;
+        let endpoints = revision.set.catalogue().iter();
+        let rates = endpoints.filter_map(|endpoint| {
+            let number = revision.numbers.endpoints.get(&endpoint.name)?;
+            Some((*number, rate_of(rules, endpoint)?))
+        });
+        rates.collect()
     }
 
     /// Usage up to this moment, to be read on another thread: what the kernel has counted is taken over

@@ -99,7 +99,8 @@ const fn lies_in_the_connection(reason: Reason) -> bool {
         | Reason::Undecidable
         | Reason::ForeignSocket
         | Reason::RawSocket
-        | Reason::LimitReached => true,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => true,
         Reason::Ungoverned
         | Reason::Granted
         | Reason::DefaultAllow

@@ -162,6 +162,29 @@ pub(super) fn limit_holds(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     Ok(Outcome::Ok)
 }
 
+pub(super) fn spent_budget_closes(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
+    let (_listener, address) = listener("127.0.0.1:0")?;
+    let mut tables = tables(address, Window::FOREVER);
+    let limit = Limit {
+        connections: Limit::NONE,
+        window_ns: 0,
+        bytes: Limit::NONE,
+        unix_ns: 0,
+    };
+    tables.limits.insert(GRANT, limit);
+    sandbox.install(&tables)?;
+    sandbox.enter("granted", GRANTED)?;
+    TcpStream::connect(address)?;
+    sandbox.set_spent(GRANTED, GRANT, Some(boot_ns() + Limit::DAY_NS))?;
+    expect_refused("a spent budget", &TcpStream::connect(address))?;
+    let key = row(GRANTED, GRANT, Reason::BudgetSpent);
+    expect("denied", sandbox.counters(key)?.connects_denied, 1)?;
+    // It opens by itself.
+    sandbox.set_spent(GRANTED, GRANT, Some(boot_ns()))?;
+    TcpStream::connect(address)?;
+    Ok(Outcome::Ok)
+}
+
 pub(super) fn child_inherits(sandbox: &mut Sandbox) -> Result<Outcome, Failure> {
     let (_listener, address) = listener("127.0.0.1:0")?;
     sandbox.install(&tables(address, Window::FOREVER))?;

@@ -24,6 +24,7 @@ use agent_common::{
     event::{Event, EventKind},
     identity::IdentityId,
     inspected::Refusal,
+    policy::RuleId,
     settings::{CloseSource, Mode},
 };
 
@@ -104,6 +105,19 @@ impl Sandbox {
         self.before = self.maps()?.counters.read()?.into_iter().collect();
         self.maps()?.events.take(usize::MAX);
         Ok(())
+    }
+
+    /// Says that an identity has spent the budget of a grant until this instant of the boot clock.
+    pub(super) fn set_spent(
+        &mut self,
+        identity: IdentityId,
+        grant: RuleId,
+        until_ns: Option<u64>,
+    ) -> Result<(), Failure> {
+        let policy = &mut self.maps()?.policy;
+        policy
+            .set_spent(identity, grant, until_ns)
+            .map_err(Into::into)
     }
 
     /// Windows of limits that are not over at `now_ns`; the others are forgotten.

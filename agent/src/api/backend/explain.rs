@@ -135,7 +135,8 @@ fn suggestion(explained: &Explained) -> Option<String> {
         | Reason::Undecidable
         | Reason::ForeignSocket
         | Reason::RawSocket
-        | Reason::LimitReached => false,
+        | Reason::LimitReached
+        | Reason::BudgetSpent => false,
     };
     if !lacks_grant || explained.verdict == Verdict::Allow {
         return None;

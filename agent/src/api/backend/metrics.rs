@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use agent_common::destination::EndpointId;
+
 use super::{DaemonBackend, internal, usage::value_name};
 use crate::{
     api::{
@@ -11,13 +13,14 @@ use crate::{
     daemon::Core,
     kube::inventory::State,
     store::{Names, StoreError, UsageReader},
-    usage::{Group, Grouping, Key, Value, period::plan},
+    usage::{Group, Grouping, Key, Value, cost::Rate, period::plan},
 };
 
 /// What the daemon knows, but what it has counted.
 struct Facts {
     reader: UsageReader,
     names: Names,
+    rates: BTreeMap<EndpointId, Rate>,
     snapshot: MetricsSnapshot,
 }
 
@@ -33,6 +36,7 @@ fn counted(facts: Facts) -> Result<MetricsSnapshot, ApiError> {
     let Facts {
         reader,
         names,
+        rates,
         snapshot,
     } = facts;
     let plan = plan(None, None, &reader.kept());
@@ -40,7 +44,8 @@ fn counted(facts: Facts) -> Result<MetricsSnapshot, ApiError> {
     let rows = rows.map_err(|error| internal("read usage", &error))?;
     let rows = || rows.values().flatten();
     let labels = BTreeMap::new();
-    let groups = Grouping::new(&[Key::Identity, Key::Endpoint], &labels).group(rows());
+    let groups = Grouping::new(&[Key::Identity, Key::Endpoint], &labels).priced(&rates);
+    let groups = groups.group(rows());
     let reasons = Grouping::new(&[Key::Reason], &labels).group(rows());
     let reason = |group: &Group| {
         let name = group.values.first().map(|value| value_name(value, &names));
@@ -91,6 +96,7 @@ fn row(group: &Group, names: &Names) -> MetricsRow {
         bytes_in: counts.bytes_in,
         calls: counts.calls,
         overlaps: counts.overlaps,
+        cost: group.cost.map(|cost| cost.dollars),
     }
 }
 
@@ -100,6 +106,7 @@ fn facts(core: &mut Core) -> Result<Facts, ApiError> {
     Ok(Facts {
         reader,
         names: core.names().map_err(failed)?,
+        rates: core.rates(),
         snapshot: state(core)?,
     })
 }

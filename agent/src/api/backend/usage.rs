@@ -20,13 +20,14 @@ use super::{DaemonBackend, bad, internal};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
-        types::{OtherUsage, Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
+        types::{Cost, OtherUsage, Quality, UsageKey, UsageQuery, UsageReport, UsageRow},
     },
     daemon::Core,
     identity::{LabelKey, Labels},
     store::{Names, StoreError, UsageReader},
     usage::{
         self, Group, Grouping, Key, Value,
+        cost::{Estimate, Rate},
         period::{Plan, end_minute_of, minute_of, plan, plan_intervals, start_of},
     },
 };
@@ -36,6 +37,7 @@ struct Facts {
     reader: UsageReader,
     names: Names,
     labels: BTreeMap<IdentityId, Labels>,
+    rates: BTreeMap<EndpointId, Rate>,
     identity: Option<IdentityId>,
     endpoint: Option<EndpointId>,
     lost_events: u64,
@@ -77,6 +79,7 @@ fn facts(core: &mut Core, question: &Question) -> Result<Facts, ApiError> {
         reader,
         names,
         labels,
+        rates: core.rates(),
         identity,
         endpoint,
         lost_events: core.lost_events().unwrap_or_default(),
@@ -89,13 +92,14 @@ fn answer(question: &Question, facts: &Facts) -> Result<UsageReport, ApiError> {
         reader,
         names,
         labels,
+        rates,
         ..
     } = facts;
     let failed = |error: StoreError| internal("read usage", &error);
     let plan = planned(question, facts)?;
     let rows = Rows::read(question, facts, &plan).map_err(failed)?;
     let keys = question.keys();
-    let grouping = Grouping::new(&keys, labels);
+    let grouping = Grouping::new(&keys, labels).priced(rates);
     let groups = rows.groups(&grouping);
     let measured = reader.measured(facts.now).map_err(failed)?;
     let counted = Counted::new(&measured, &plan, &groups, facts.now);
@@ -183,6 +187,14 @@ const fn quality(quality: usage::Quality) -> Quality {
     }
 }
 
+const fn cost(estimate: Estimate) -> Cost {
+    Cost {
+        usd: estimate.dollars.to_f64(),
+        quality: Quality::Estimate,
+        partial: estimate.is_partial,
+    }
+}
+
 /// Without points and rate.
 fn usage_row(group: &Group, names: &Names) -> UsageRow {
     let bytes = group.bytes();
@@ -206,6 +218,7 @@ fn usage_row(group: &Group, names: &Names) -> UsageRow {
         connections_without_bytes: group.connections_without_bytes(),
         calls: group.calls(),
         calls_quality: quality(group.calls_quality),
+        cost: group.cost.map(cost),
         first_seen: Some(group.first_seen),
         last_seen: Some(group.last_seen),
         connections_per_minute: None,

@@ -85,6 +85,8 @@ pub enum Quality {
     Exact,
     /// Derived from something that was counted.
     Inferred,
+    /// By a rule that the user has set, from what was counted.
+    Estimate,
     /// At least this much.
     LowerBound,
     /// Not known.
@@ -183,6 +185,17 @@ pub struct UsageReport {
     pub lost_events: u64,
 }
 
+/// What usage is estimated to have cost, by `[[costs]]` of the configuration as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Cost {
+    /// US dollars.
+    pub usd: f64,
+    /// Always `estimate`.
+    pub quality: Quality,
+    /// There is more that has no rule, or that was not counted or only in part.
+    pub partial: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UsageRow {
     /// Name of each thing grouped by, in the order of `by`; `-` where a row has none.
@@ -209,6 +222,9 @@ pub struct UsageRow {
     /// Inferred; a lower bound where calls may have run at the same time or some connections were not
     /// looked at; exact only where nothing was let through.
     pub calls_quality: Quality,
+    /// `null` if no rule tells it, or what the rule needs was not counted.
+    #[serde(default)]
+    pub cost: Option<Cost>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub first_seen: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -269,6 +285,9 @@ pub struct UsagePoint {
     pub bytes_out: Option<u64>,
     pub bytes_in: Option<u64>,
     pub bytes_quality: Quality,
+    /// As of a row.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }
 
 impl UsagePoint {

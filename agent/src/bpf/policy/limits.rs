@@ -5,11 +5,20 @@ use std::collections::BTreeMap;
 
 use agent_common::{
     abi::{self, map},
+    identity::IdentityId,
     limit::{Limit, UsedKey},
     policy::RuleId,
 };
 
 use super::{KernelError, PolicyMaps, full_or, ignore_absent, slot::keys};
+
+/// What an identity has used on a grant.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub limit: Limit,
+    pub connections: u64,
+    pub bytes: u64,
+}
 
 impl PolicyMaps {
     pub(super) fn set_limits(
@@ -50,9 +59,11 @@ impl PolicyMaps {
     pub fn forget_past_windows(&mut self, now_ns: u64) -> Result<usize, KernelError> {
         let mut n_left = 0;
         for key in keys(map::USED, self.used.keys())? {
+            let until_ns = || self.used.get(&key, 0).unwrap_or(0);
             let limit = self.limits.get(&key.grant, 0).ok();
             let is_current = limit.is_some_and(|limit| {
                 let length_ns = match key.what {
+                    UsedKey::SPENT => return until_ns() > now_ns,
                     UsedKey::BYTES => Limit::DAY_NS,
                     _ => limit.window_ns,
                 };
@@ -66,5 +77,66 @@ impl PolicyMaps {
             }
         }
         Ok(n_left)
+    }
+
+    /// Refuses connections of an identity on a grant until this instant of the boot clock, or with `None`
+    /// no longer.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_spent(
+        &mut self,
+        identity: IdentityId,
+        grant: RuleId,
+        until_ns: Option<u64>,
+    ) -> Result<(), KernelError> {
+        let key = UsedKey::spent(identity, grant);
+        match until_ns {
+            Some(until_ns) => self
+                .used
+                .insert(key, until_ns, 0)
+                .map_err(|source| full_or(map::USED, abi::MAX_USED, source)),
+            None => ignore_absent(self.used.remove(&key))
+                .map_err(|source| KernelError::map(map::USED, "remove an entry", source)),
+        }
+    }
+
+    /// Whose connections are refused on which grant, until when on the boot clock: also what another
+    /// agent has said.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn spent(&self) -> Result<BTreeMap<(IdentityId, RuleId), u64>, KernelError> {
+        let keys = keys(map::USED, self.used.keys())?.into_iter();
+        let spent = keys.filter(|key| key.what == UsedKey::SPENT);
+        let spent = spent.filter_map(|key| {
+            let until_ns = self.used.get(&key, 0).ok()?;
+            Some(((key.identity, key.grant), until_ns))
+        });
+        Ok(spent.collect())
+    }
+
+    /// Connections of this window and octets of this day that the identity has used on the grant, as far
+    /// as the grant limits them; `None` if it limits nothing.
+    #[must_use]
+    pub fn used(&self, identity: IdentityId, grant: RuleId, now_ns: u64) -> Option<Used> {
+        let limit = self.limits.get(&grant, 0).ok()?;
+        let of = |what, length_ns| {
+            let key = UsedKey {
+                identity,
+                grant,
+                window: limit.window(now_ns, length_ns),
+                what,
+                _pad: 0,
+            };
+            self.used.get(&key, 0).unwrap_or(0)
+        };
+        Some(Used {
+            limit,
+            connections: of(UsedKey::CONNECTIONS, limit.window_ns),
+            bytes: of(UsedKey::BYTES, Limit::DAY_NS),
+        })
     }
 }

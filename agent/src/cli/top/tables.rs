@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     super::{
         output::{or_dash, printable, size},
-        usage::calls,
+        usage::{calls, cost},
     },
     model::Detail,
 };
@@ -142,7 +142,7 @@ pub(super) fn usage(what: &'static str, report: &UsageReport) -> Table {
             note: String::new(),
         }
     };
-    Table {
+    let mut table = Table {
         columns: vec![
             text(what, 0),
             number("ALLOWED", 8),
@@ -154,7 +154,17 @@ pub(super) fn usage(what: &'static str, report: &UsageReport) -> Table {
         ],
         rows: report.rows.iter().map(row).collect(),
         sorted: None,
+    };
+    if report.rows.iter().any(|row| row.cost.is_some()) {
+        table.columns.push(number("COST", 10));
+        for (row, shown) in report.rows.iter().zip(&mut table.rows) {
+            shown.cells.push(Cell {
+                text: cost(row),
+                order: row.cost.map(|cost| cost.usd),
+            });
+        }
     }
+    table
 }
 
 /// Refusals of the same kind are one row.

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 
 use super::rows;
 use crate::{
-    api::types::{IntervalCoverage, Quality, UsageInterval, UsagePoint, UsageReport, UsageRow},
+    api::types::{
+        Cost, IntervalCoverage, Quality, UsageInterval, UsagePoint, UsageReport, UsageRow,
+    },
     cli::output::printable,
 };
 
@@ -32,7 +34,7 @@ pub(in crate::cli) fn text(report: &UsageReport) -> anyhow::Result<Vec<u8>> {
     writer.into_inner().context("write CSV")
 }
 
-const ROW: [&str; 17] = [
+const ROW: [&str; 20] = [
     "connections_allowed",
     "connections_denied",
     "connections_would_deny",
@@ -50,9 +52,12 @@ const ROW: [&str; 17] = [
     "last_seen",
     "connections_per_minute",
     "rate_quality",
+    "cost_usd",
+    "cost_quality",
+    "cost_partial",
 ];
 
-const POINT: [&str; 10] = [
+const POINT: [&str; 13] = [
     "since",
     "until",
     "coverage",
@@ -63,9 +68,13 @@ const POINT: [&str; 10] = [
     "bytes_out",
     "bytes_in",
     "bytes_quality",
+    "cost_usd",
+    "cost_quality",
+    "cost_partial",
 ];
 
-fn of_row(row: &UsageRow) -> [String; 17] {
+fn of_row(row: &UsageRow) -> [String; 20] {
+    let [usd, cost_quality, partial] = of_cost(row.cost);
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     [
         row.connections_allowed.to_string(),
@@ -87,10 +96,14 @@ fn of_row(row: &UsageRow) -> [String; 17] {
             .map(|rate| rate.to_string())
             .unwrap_or_default(),
         quality(row.rate_quality),
+        usd,
+        cost_quality,
+        partial,
     ]
 }
 
-fn of_point(interval: &UsageInterval, point: &UsagePoint) -> [String; 10] {
+fn of_point(interval: &UsageInterval, point: &UsagePoint) -> [String; 13] {
+    let [usd, cost_quality, partial] = of_cost(point.cost);
     let coverage = match interval.coverage {
         IntervalCoverage::Whole => "whole",
         IntervalCoverage::Late => "late",
@@ -108,7 +121,22 @@ fn of_point(interval: &UsageInterval, point: &UsagePoint) -> [String; 10] {
         count(point.bytes_out),
         count(point.bytes_in),
         quality(point.bytes_quality),
+        usd,
+        cost_quality,
+        partial,
     ]
+}
+
+/// Amount, quality, and whether there is more; an amount that is not known is `unknown`.
+fn of_cost(cost: Option<Cost>) -> [String; 3] {
+    match cost {
+        Some(cost) => [
+            cost.usd.to_string(),
+            quality(cost.quality),
+            cost.partial.to_string(),
+        ],
+        None => [String::new(), quality(Quality::Unknown), String::new()],
+    }
 }
 
 fn count(count: Option<u64>) -> String {
@@ -119,6 +147,7 @@ fn quality(quality: Quality) -> String {
     let name = match quality {
         Quality::Exact => "exact",
         Quality::Inferred => "inferred",
+        Quality::Estimate => "estimate",
         Quality::LowerBound => "lower-bound",
         Quality::Unknown => "unknown",
     };

@@ -84,6 +84,7 @@ mod tests {
             bytes_out: None,
             bytes_in: None,
             bytes_quality: Quality::Unknown,
+            cost: None,
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{bad, filter::Rows, quality};
+use super::{bad, cost, filter::Rows, quality};
 use crate::{
     api::{
         error::ApiError,
-        types::{IntervalCoverage, Quality, UsageInterval, UsagePoint, UsageRow},
+        types::{Cost, IntervalCoverage, Quality, UsageInterval, UsagePoint, UsageRow},
     },
     usage::{
         Group, Grouping, Value,
@@ -130,7 +130,10 @@ pub(super) fn points(
         for group in groups {
             let point = match found.get(&group.values) {
                 Some(found) => point(found, interval.coverage),
-                None if is_complete && interval.coverage == IntervalCoverage::Whole => NOTHING,
+                None if is_complete && interval.coverage == IntervalCoverage::Whole => UsagePoint {
+                    cost: group.cost.map(|_| FREE),
+                    ..NOTHING
+                },
                 None => UNKNOWN,
             };
             points.entry(group.values.clone()).or_default().push(point);
@@ -148,6 +151,14 @@ const NOTHING: UsagePoint = UsagePoint {
     bytes_out: Some(0),
     bytes_in: Some(0),
     bytes_quality: Quality::Exact,
+    cost: None,
+};
+
+/// Of nothing, at an endpoint that has a rule.
+const FREE: Cost = Cost {
+    usd: 0.0,
+    quality: Quality::Estimate,
+    partial: false,
 };
 
 const UNKNOWN: UsagePoint = UsagePoint {
@@ -158,6 +169,7 @@ const UNKNOWN: UsagePoint = UsagePoint {
     bytes_out: None,
     bytes_in: None,
     bytes_quality: Quality::Unknown,
+    cost: None,
 };
 
 fn point(group: &Group, coverage: IntervalCoverage) -> UsagePoint {
@@ -167,6 +179,14 @@ fn point(group: &Group, coverage: IntervalCoverage) -> UsagePoint {
         IntervalCoverage::Late => Quality::Inferred,
         IntervalCoverage::Part | IntervalCoverage::None => Quality::LowerBound,
     };
+    let is_part = match coverage {
+        IntervalCoverage::Whole | IntervalCoverage::Late => false,
+        IntervalCoverage::Part | IntervalCoverage::None => true,
+    };
+    let estimate = group.cost.map(cost).map(|cost| Cost {
+        partial: cost.partial || is_part,
+        ..cost
+    });
     // Ordered from the best to the worst.
     UsagePoint {
         connections_allowed: Some(group.counts.connects_allowed),
@@ -176,5 +196,6 @@ fn point(group: &Group, coverage: IntervalCoverage) -> UsagePoint {
         bytes_out: bytes.map(|(out, _)| out),
         bytes_in: bytes.map(|(_, back)| back),
         bytes_quality: quality(group.bytes_quality).max(least),
+        cost: estimate,
     }
 }
