@@ -85,6 +85,7 @@ pub mod program {
     pub const SENDMSG6: &str = "sendmsg6";
     pub const SOCK_CREATE: &str = "sock_create";
     pub const SOCKET_CREATE: &str = "socket_create";
+    pub const TUN_CREATE: &str = "tun_create";
     pub const INGRESS: &str = "ingress";
     pub const EGRESS: &str = "egress";
     pub const CALLS_SENT: &str = "calls_sent";

@@ -91,6 +91,9 @@ impl Event {
         kind as u8 | (verdict << 4)
     }
 
+    /// Family of a TUN or TAP device, which is no socket.
+    pub const TUN: u32 = 0;
+
     /// For [`Event::port`]: address family and protocol of a socket, and whether it is raw.
     #[inline(always)]
     #[must_use]

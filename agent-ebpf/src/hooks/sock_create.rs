@@ -3,11 +3,12 @@
 //! `cgroup/sock_create`: `BPF_CGROUP_RUN_PROG_INET_SOCK`, 4.10 and later, for IPv4 and IPv6, in the
 //! caller's context and not for sockets of the kernel's own. Return 0: `socket()` fails with `EPERM`.
 //! LSM hook `socket_create`: `int (int family, int type, int protocol, int kern)`, 5.7 and later with
-//! `bpf` among the kernel's security modules, for every other family; global.
+//! `bpf` among the kernel's security modules, for every other family; global. Likewise
+//! `tun_dev_create`: `int (void)`, for TUN and TAP devices, whose packets come from no socket.
 
 use core::ptr::read_volatile;
 
-use agent_common::verdict::Verdict;
+use agent_common::{event::Event, verdict::Verdict};
 use aya_ebpf::{
     macros::{cgroup_sock, lsm},
     programs::{LsmContext, SockContext},
@@ -48,7 +49,25 @@ pub fn socket_create(ctx: LsmContext) -> i32 {
     if !kind.leaves_the_host() || !socket::concerns_caller() {
         return 0;
     }
-    match socket::judge(&kind) {
+    errno(socket::judge(&kind))
+}
+
+#[lsm(hook = "tun_dev_create")]
+pub fn tun_create(ctx: LsmContext) -> i32 {
+    let before: i32 = ctx.arg(0);
+    if before != 0 || !socket::concerns_caller() {
+        return before;
+    }
+    errno(socket::judge(&Kind {
+        family: Event::TUN,
+        form: 0,
+        protocol: 0,
+    }))
+}
+
+#[inline(always)]
+fn errno(verdict: Verdict) -> i32 {
+    match verdict {
         Verdict::Allow | Verdict::WouldDeny => 0,
         Verdict::Deny => -EPERM,
     }

@@ -150,6 +150,9 @@ fn address(kind: EventKind, event: &Event) -> String {
         return event.address.to_ip().to_string();
     }
     let (family, is_raw, protocol) = event.socket();
+    if family == Event::TUN {
+        return "tun".to_owned();
+    }
     let family = match family as i32 {
         libc::AF_INET => "ipv4",
         libc::AF_INET6 => "ipv6",

@@ -53,7 +53,10 @@ impl Loaded {
     ) -> Result<Attachment, KernelError> {
         let pin = link_pin(&self.options.pin_dir, hook);
         let failed = super::boxed(hook, &self.options.cgroup);
-        let link = if matches!(hook, program::FOREIGN_SENDMSG | program::SOCKET_CREATE) {
+        let link = if matches!(
+            hook,
+            program::FOREIGN_SENDMSG | program::SOCKET_CREATE | program::TUN_CREATE
+        ) {
             let program: &mut Lsm = typed(&mut self.ebpf, hook)?;
             let id = program.attach().map_err(&failed)?;
             FdLink::from(program.take_link(id).map_err(&failed)?)
@@ -79,6 +82,7 @@ fn purpose(hook: &str) -> &'static str {
         program::EXECUTED => "know what a process runs",
         program::FOREIGN_SEND => "end connections of others after the first data",
         program::FOREIGN_SENDMSG => "refuse data on connections of others",
+        program::TUN_CREATE => "refuse TUN and TAP devices",
         program::SOCKET_CREATE => "refuse packet, vsock and other sockets past IP",
         _ => "remember a process that has ended",
     }

@@ -25,16 +25,18 @@ pub(in crate::bpf) const WORKLOAD_HOOKS: [(&str, &str); 5] = [
 ];
 
 /// Programs that are only loaded if the configuration asks for them.
-pub const OPTIONAL_HOOKS: [&str; 3] = [
+pub const OPTIONAL_HOOKS: [&str; 4] = [
     program::FOREIGN_SEND,
     program::FOREIGN_SENDMSG,
     program::SOCKET_CREATE,
+    program::TUN_CREATE,
 ];
 
 /// Those of them that stand at a hook of the security modules, with its name.
-const LSM_HOOKS: [(&str, &str); 2] = [
+const LSM_HOOKS: [(&str, &str); 3] = [
     (program::FOREIGN_SENDMSG, "socket_sendmsg"),
     (program::SOCKET_CREATE, "socket_create"),
+    (program::TUN_CREATE, "tun_dev_create"),
 ];
 
 /// Where the kernel lists its security modules.
