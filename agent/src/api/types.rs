@@ -26,8 +26,8 @@ pub use self::{
     },
     event::{Event, EventList, EventQuery},
     explain::{
-        ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
-        Who,
+        ConsideredObject, ExplainQuery, Explanation, Label, LimitUse, MatchedEndpoint, ProcessInfo,
+        Target, Who,
     },
     life::{GrantDecision, GrantHistory, GrantLife, GrantStep, WaitingGrant},
     policy::{

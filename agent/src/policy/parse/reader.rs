@@ -136,7 +136,7 @@ impl<'f> Reader<'f> {
     pub(super) fn text<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
         match field.node {
             Node::Text(text) => Some(text),
-            Node::Integer(_) | Node::Number | Node::Flag(_) => {
+            Node::Integer(_) | Node::Number(_) | Node::Flag(_) => {
                 let found = field.node.description();
                 self.refuse(
                     field,
