@@ -10,6 +10,7 @@ mod anomalies;
 mod approving;
 mod audit;
 mod births;
+mod budgets;
 mod changers;
 mod changes;
 mod chores;
@@ -23,6 +24,7 @@ mod grouping;
 mod installing;
 mod labels;
 mod latency;
+mod limits;
 mod live;
 mod lives;
 mod naming;
@@ -70,6 +72,7 @@ pub use self::{
     explain::{Explained, Place, Question, QuestionError, Subject, sentence},
     grants::GrantView,
     latency::LatencyView,
+    limits::LimitView,
     open::{Attribution, OpenConnection},
     pods::KubernetesView,
     policy::check_files,

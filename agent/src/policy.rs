@@ -47,7 +47,7 @@ pub use lifecycle::{
     Approval, BREAK_GLASS, Basis, By, Entry, Life, NotAnother, Person, Stage, Step, StepError,
     stage_of,
 };
-pub use limits::{ConnectionLimit, Limits};
+pub use limits::{Budget, ConnectionLimit, Limits};
 pub use object::{
     EgressDeny, InvocationGrant, Kind, Located, Metadata, Object, PostureRule, PostureScope,
     Response, Spec,

@@ -6,6 +6,7 @@ pub mod measured;
 pub mod period;
 pub mod prices;
 mod quality;
+pub mod spending;
 mod untold;
 
 use std::collections::{BTreeMap, BTreeSet};

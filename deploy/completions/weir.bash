@@ -1407,7 +1407,7 @@ _weir() {
             return 0
             ;;
         weir__subcmd__run)
-            opts="-h --endpoint --plane --purpose --ttl --socket --help"
+            opts="-h --endpoint --plane --purpose --ttl --limit --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1426,6 +1426,10 @@ _weir() {
                     return 0
                     ;;
                 --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

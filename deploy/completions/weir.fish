@@ -363,6 +363,7 @@ complete -c weir -n "__fish_weir_using_subcommand run" -l endpoint -d 'Endpoint 
 complete -c weir -n "__fish_weir_using_subcommand run" -l plane -d 'invoke, manage or resolve [default: invoke; and resolve, for encrypted-dns]' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l purpose -d 'What for' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l ttl -d 'How long at most, as in 10m' -r
+complete -c weir -n "__fish_weir_using_subcommand run" -l limit -d 'How much at most, as in connections=20/hour, bytes=5MB/day, calls=100/hour or cost=2.50/day' -r
 complete -c weir -n "__fish_weir_using_subcommand run" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand selftest" -l socket -d 'Socket of the running agent' -r -F

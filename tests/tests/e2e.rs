@@ -8,6 +8,7 @@ mod e2e {
     mod answers;
     mod audit;
     mod bad_input;
+    mod budgets;
     mod calls;
     mod clients;
     mod connections;

@@ -28,8 +28,8 @@ pub use self::{
     connection::{ConnectionList, ConnectionQuery, LiveConnection},
     event::{Event, EventList, EventQuery},
     explain::{
-        ConsideredObject, ExplainQuery, Explanation, Label, MatchedEndpoint, ProcessInfo, Target,
-        Who,
+        ConsideredObject, ExplainQuery, Explanation, Label, LimitUse, MatchedEndpoint, ProcessInfo,
+        Target, Who,
     },
     life::{GrantDecision, GrantHistory, GrantLife, GrantStep, WaitingGrant},
     policy::{

@@ -26,6 +26,8 @@ pub enum Action {
     InvocationRefused,
     /// At an endpoint of high or critical risk. Stands for as many as its details say.
     InvocationHighRisk,
+    /// Calls or cost that a grant allows are used up.
+    BudgetSpent,
     /// Somebody asked for a change without being entitled to it.
     ChangeRefused,
     /// The agent found calls unusual.
@@ -39,7 +41,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::GrantRequested,
         Self::GrantApproved,
         Self::GrantRejected,
@@ -59,6 +61,7 @@ impl Action {
         Self::TaskEnded,
         Self::InvocationRefused,
         Self::InvocationHighRisk,
+        Self::BudgetSpent,
         Self::ChangeRefused,
         Self::AnomalyFound,
         Self::AnomalyAcknowledged,
@@ -89,6 +92,7 @@ impl Action {
             Self::TaskEnded => "task-ended",
             Self::InvocationRefused => "invocation-refused",
             Self::InvocationHighRisk => "invocation-high-risk",
+            Self::BudgetSpent => "budget-spent",
             Self::ChangeRefused => "change-refused",
             Self::AnomalyFound => "anomaly-found",
             Self::AnomalyAcknowledged => "anomaly-acknowledged",

@@ -187,6 +187,14 @@ pub const fn controls(action: Action) -> &'static [Control] {
             TOOLS,
             OBSERVABILITY,
         ],
+        Action::BudgetSpent => &[
+            RIGHTS,
+            MONITORING,
+            CONTAINMENT,
+            IN_PRODUCTION,
+            TOOLS,
+            OBSERVABILITY,
+        ],
         Action::ChangeRefused => &[RIGHTS, ACCOUNTABLE, PRIVILEGES, COMPLIANCE],
         Action::AnomalyFound => &[
             ANOMALIES,

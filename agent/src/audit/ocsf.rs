@@ -105,9 +105,10 @@ const fn classify(action: Option<Action>) -> ((u32, u32), u32) {
         Action::AgentStarted => (LIFECYCLE, 3),
         Action::AgentStopped => (LIFECYCLE, 4),
         Action::ModeChanged | Action::CoverageChanged | Action::AuditTampered => (LIFECYCLE, OTHER),
-        Action::InvocationRefused | Action::InvocationHighRisk | Action::AnomalyFound => {
-            (API_ACTIVITY, OTHER)
-        }
+        Action::InvocationRefused
+        | Action::InvocationHighRisk
+        | Action::BudgetSpent
+        | Action::AnomalyFound => (API_ACTIVITY, OTHER),
     }
 }
 
@@ -121,6 +122,7 @@ const fn severity(action: Option<Action>) -> u32 {
             | Action::ChangeRefused
             | Action::ModeChanged
             | Action::CoverageChanged
+            | Action::BudgetSpent
             | Action::AnomalyFound,
         ) => 3,
         Some(

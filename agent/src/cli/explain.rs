@@ -4,10 +4,13 @@ pub(super) mod rights;
 
 use clap::ArgGroup;
 
-use super::{Answer, output::Out};
+use super::{
+    Answer,
+    output::{Out, instant},
+};
 use crate::api::{
     client::Client,
-    types::{ExplainQuery, Explanation, RightsQuery},
+    types::{ExplainQuery, Explanation, LimitUse, Quality, RightsQuery},
 };
 
 /// Explain whether an identity would reach an endpoint, and why
@@ -98,6 +101,31 @@ impl Args {
     }
 }
 
+/// How much is used of what, and when there is more.
+fn used(limit: &LimitUse) -> String {
+    let LimitUse {
+        limit: name,
+        used,
+        most,
+        quality,
+        anew_at,
+    } = limit;
+    let mark = match quality {
+        Quality::Exact | Quality::Unknown => "",
+        Quality::Inferred | Quality::Estimate => "~",
+        Quality::LowerBound => ">=",
+    };
+    let unit = if name == "cost" { "$" } else { "" };
+    let used = used.map_or_else(
+        || "unknown".to_owned(),
+        |used| format!("{mark}{unit}{used}"),
+    );
+    format!(
+        "{name}: {used} of {unit}{most} used; anew at {}",
+        instant(*anew_at)
+    )
+}
+
 fn is_refused(explanation: &Explanation) -> bool {
     !matches!(
         explanation.reason.as_str(),
@@ -119,6 +147,7 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         posture_mode,
         posture_name,
         considered,
+        limits,
         note,
         suggestion,
     } = explanation;
@@ -144,6 +173,9 @@ pub(super) fn print(explanation: &Explanation, out: &mut Out<'_>) -> anyhow::Res
         "verdict   {verdict} ({reason}{rule}) in mode {mode}, revision {revision}"
     ))?;
     out.line(format!("because   {summary}"))?;
+    for limit in limits {
+        out.line(format!("limit     {}", used(limit)))?;
+    }
     if let Some(note) = note {
         out.line(format!("but       {note}"))?;
     }

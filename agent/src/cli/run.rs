@@ -1,5 +1,6 @@
 //! `weir run`
 
+mod limits;
 mod supervise;
 
 use std::{
@@ -49,6 +50,11 @@ pub(super) struct Args {
     /// How long at most, as in 10m
     #[arg(long, value_name = "DURATION")]
     ttl: String,
+    /// How much at most, as in connections=20/hour, bytes=5MB/day, calls=100/hour or cost=2.50/day
+    ///
+    /// May be given again. Limits on calls and cost act on the next connection.
+    #[arg(long = "limit", value_name = "LIMIT", value_parser = limits::parse)]
+    limits: Vec<limits::Limit>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -63,12 +69,14 @@ struct Own {
 
 impl Args {
     pub(super) fn run(self, client: &Client) -> anyhow::Result<Answer> {
+        let limits = limits::all(self.limits)?;
         let own = Own::make();
         let request = TaskRequest {
             endpoints: self.endpoints,
             planes: self.planes,
             purpose: self.purpose,
             ttl: self.ttl,
+            limits,
             cgroup: own.as_ref().map(|own| own.name.clone()),
         };
         let started = ask(async { Ok(client.start_task(&request).await?) });

@@ -57,10 +57,10 @@ mod rendering {
     use super::super::{events, explain, grant, output::Out, status, usage, who};
     use crate::api::types::{
         BrokenGlass, CallableEndpoint, ConsideredObject, Cost, Event, Explanation, Grant,
-        HookCoverage, IntervalCoverage, Kubernetes, Label, LiveCaller, LossCount, MatchedEndpoint,
-        NamingLatency, OtherUsage, ProcessInfo, Quality, RecentCaller, RefusedConnections, Rights,
-        Rule, Status, Target, UsageInterval, UsageKey, UsagePoint, UsageReport, UsageRow, Who,
-        WhoTalks,
+        HookCoverage, IntervalCoverage, Kubernetes, Label, LimitUse, LiveCaller, LossCount,
+        MatchedEndpoint, NamingLatency, OtherUsage, ProcessInfo, Quality, RecentCaller,
+        RefusedConnections, Rights, Rule, Status, Target, UsageInterval, UsageKey, UsagePoint,
+        UsageReport, UsageRow, Who, WhoTalks,
     };
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
@@ -451,6 +451,13 @@ limits of this version
             posture: "deny".to_owned(),
             posture_mode: "enforce".to_owned(),
             posture_name: None,
+            limits: vec![LimitUse {
+                limit: "calls".to_owned(),
+                used: Some(7.0),
+                most: 9.0,
+                quality: Quality::Inferred,
+                anew_at: NOW,
+            }],
             considered: vec![ConsideredObject {
                 kind: "InvocationGrant".to_owned(),
                 name: "nightly".to_owned(),
@@ -465,6 +472,7 @@ who       unit:a.service (event 4)
 where     openai (address 192.0.2.1:443: recognised by the address of api.openai.com, certain)
 verdict   deny (expired, by nightly) in mode enforce, revision 2
 because   the grant has ended
+limit     calls: ~7 of 9 used; anew at 2025-06-15T15:06:40Z
 more      docs/reasons/expired.md
 posture   deny without a grant (the built-in default)
 

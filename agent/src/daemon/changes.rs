@@ -200,6 +200,8 @@ impl Core {
         self.ask_again(&objects)?;
         let revision = self.with(new, texts, origin)?;
         self.check_duties(&revision).map_err(ChangeError::Invalid)?;
+        self.check_metered(&revision)
+            .map_err(ChangeError::Invalid)?;
         self.begin_lives(&revision, origin)?;
         fault::point("issue-recorded");
         let (changed, mut entries) = match self.install_changed(revision, origin, None) {

@@ -23,6 +23,7 @@ use super::{
     addresses::{AddressBook, Wanted},
     anomalies::Anomalies,
     audit::{Prover, Refusals, risky_endpoints},
+    budgets::Budgets,
     chores::Chores,
     ending::EndedCounts,
     labels::Labeller,
@@ -80,6 +81,7 @@ pub struct Core {
     pub(super) refusals: Refusals,
     /// `None`: nobody looks for any.
     pub(super) anomalies: Option<Anomalies>,
+    pub(super) budgets: Budgets,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,
@@ -237,6 +239,7 @@ impl Core {
             Ok(added) => {
                 self.taken_over_at = Some(at.wall);
                 self.watch_counts(&added, at.wall);
+                self.reckon(&added, &at);
             }
             // Nothing is lost: the kernel keeps counting and the next drain takes it all.
             Err(error) => tracing::error!(error, "counters not taken over"),

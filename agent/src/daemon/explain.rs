@@ -13,7 +13,7 @@ use agent_common::{
 };
 use thiserror::Error;
 
-use super::{Certainty, Core, ProcessView, Recognised};
+use super::{Certainty, Core, LimitView, ProcessView, Recognised};
 use crate::{
     host::{clock::now, process},
     identity::{Identity, Labels},
@@ -67,6 +67,8 @@ pub struct Explained {
     pub rule: Option<String>,
     pub posture: Option<PostureSource>,
     pub considered: Vec<Considered>,
+    /// Of the grant that decides.
+    pub limits: Vec<LimitView>,
     /// What the verdict leaves open, as a sentence.
     pub note: Option<String>,
 }
@@ -235,6 +237,9 @@ impl Core {
         if let Place::Address(address) = &place {
             decision = decision.or_stricter(self.decide_address(&caller.identity, *address));
         }
+        let at = now();
+        decision = self.limited(decision, &caller.identity, &at);
+        let limits = self.limits_of(&caller.identity, decision.rule(), &at);
         let note = self.left_open(&caller.identity, &place, &targets);
         let names = self.store.names()?;
         let rule = names
@@ -255,6 +260,7 @@ impl Core {
             rule,
             posture,
             considered,
+            limits,
             note,
         })
     }

@@ -29,6 +29,7 @@ impl Core {
             self.maps.policy.judge_again()?;
         }
         self.end_unentitled_flows();
+        self.budgets.look_again();
         self.hosts.send_replace(uses.into_keys().collect());
         Ok(())
     }

@@ -179,6 +179,7 @@ impl Core {
         };
         let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
         self.check_duties(&revision)?;
+        self.check_metered(&revision)?;
         self.begin_lives(&revision, Origin::Files)
             .map_err(|error| vec![error_chain(&error)])?;
         let changes = self.changes_by(&revision);

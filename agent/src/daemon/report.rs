@@ -104,7 +104,12 @@ impl Core {
             grants: revision.set.grant_names().count(),
             waiting: revision.set.waiting().map(ToOwned::to_owned).collect(),
             broken_glass: self.broken_glass(),
-            findings: [self.findings(&revision.set), self.idle_cost_rules()].concat(),
+            findings: [
+                self.findings(&revision.set),
+                self.idle_cost_rules(),
+                self.unmetered(revision),
+            ]
+            .concat(),
             hosts_resolved: hosts.keys().filter(has_address).count(),
             hosts: hosts.len(),
             kubernetes: self.kubernetes(),

@@ -16,6 +16,7 @@ use super::{
     addresses::{AddressBook, Wanted},
     anomalies::Anomalies,
     audit::{DATABASE, Prover, Refusals},
+    budgets::Budgets,
     core::files_seen,
     labels::Labeller,
     latency::Latency,
@@ -73,6 +74,7 @@ impl Core {
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let lives = Lives::recover(&mut store)?;
+        let budgets = Budgets::recover(&maps.policy);
         let anomalies = Anomalies::recover(&config, &store, now().wall)?;
         let (running, policy_errors) = Running::first(&config, &mut store, &lives)?;
         let mut core = Self {
@@ -109,6 +111,7 @@ impl Core {
             lives,
             refusals: Refusals::default(),
             anomalies,
+            budgets,
             policy_errors,
             hosts,
             scope,
@@ -129,6 +132,7 @@ impl Core {
         core.maps.paths.replace(&core.workloads.expected())?;
         core.settle_lives(Origin::Files)?;
         core.believe_name_servers();
+        core.reckon(&[], &now());
         core.is_in_force = true;
         core.attached = loaded.attach()?;
         core.hears_of_cgroups = [program::CGROUP_MADE, program::CGROUP_REMOVED]

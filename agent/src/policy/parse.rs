@@ -22,12 +22,10 @@ use super::{
 
 const DOCUMENT: Allowed = Allowed {
     fields: &["apiVersion", "kind", "metadata", "spec"],
-    unenforceable: &[],
 };
 
 const METADATA: Allowed = Allowed {
     fields: &["name", "annotations"],
-    unenforceable: &[],
 };
 
 /// Reads the objects of one file.

@@ -13,7 +13,10 @@ use super::{
     ConnectionLimit, EgressDeny, End, InvocationGrant, Limits, Object, PostureRule, PostureScope,
     Response, Spec, object::API_VERSION,
 };
-use crate::endpoint::{Endpoint, Plane};
+use crate::{
+    endpoint::{Endpoint, Plane},
+    usage::period::Period,
+};
 
 #[derive(Debug, thiserror::Error)]
 #[error("render {kind} `{name}` as YAML")]
@@ -182,6 +185,25 @@ struct LimitsWire {
     connections: Option<ConnectionsWire>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_per_day: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<ConnectionsWire>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<CostWire>,
+}
+
+#[derive(Serialize)]
+struct CostWire {
+    usd: f64,
+    per: &'static str,
+}
+
+/// As it is written in a document.
+const fn per(period: Period) -> &'static str {
+    match period {
+        Period::Minute => "1m",
+        Period::Hour => "1h",
+        Period::Day => "1d",
+    }
 }
 
 #[derive(Serialize)]
@@ -195,6 +217,8 @@ impl From<&Limits> for LimitsWire {
         let Limits {
             connections,
             bytes_per_day,
+            calls,
+            cost,
         } = limits;
         Self {
             connections: connections.map(|ConnectionLimit { count, per }| ConnectionsWire {
@@ -202,6 +226,14 @@ impl From<&Limits> for LimitsWire {
                 per: format!("{per:#}"),
             }),
             bytes_per_day: *bytes_per_day,
+            calls: calls.map(|calls| ConnectionsWire {
+                count: calls.most,
+                per: per(calls.per).to_owned(),
+            }),
+            cost: cost.map(|cost| CostWire {
+                usd: cost.most.to_f64(),
+                per: per(cost.per),
+            }),
         }
     }
 }

@@ -69,6 +69,15 @@ impl fmt::Display for UserSelector {
 }
 
 impl Subject {
+    /// Whether it selects one task and nobody else.
+    #[must_use]
+    pub fn is_task(&self) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Parts(parts) => parts.task.is_some(),
+        }
+    }
+
     /// `None` is an identity about which nothing is known.
     #[must_use]
     pub fn matches(&self, labels: Option<&Labels>) -> bool {

@@ -37,6 +37,38 @@ pub(super) fn merge(grants: &[Window]) -> Vec<Window> {
     segments.into_iter().map(|(_, window)| window).collect()
 }
 
+/// As [`merge`], but where one of `first` holds, none of `others` counts.
+pub(super) fn merge_first(first: &[Window], others: &[Window]) -> Vec<Window> {
+    let mut segments = merge(first);
+    let rest = merge(others);
+    let rest = rest.iter().flat_map(|window| outside(window, &segments));
+    let rest: Vec<_> = rest.collect();
+    segments.extend(rest);
+    segments.sort_by_key(|window| window.not_before_ns);
+    segments
+}
+
+/// What of a window is in none of `taken`, which are disjoint and in order.
+fn outside(window: &Window, taken: &[Window]) -> Vec<Window> {
+    let mut left = Vec::new();
+    let mut from_ns = window.not_before_ns;
+    let ends = taken
+        .iter()
+        .map(|one| (one.not_before_ns, one.not_after_ns));
+    for (begin_ns, end_ns) in ends.chain([(u64::MAX, u64::MAX)]) {
+        let until_ns = begin_ns.min(window.not_after_ns);
+        if from_ns < until_ns {
+            left.push(Window {
+                not_before_ns: from_ns,
+                not_after_ns: until_ns,
+                ..*window
+            });
+        }
+        from_ns = from_ns.max(end_ns);
+    }
+    left
+}
+
 /// The times at which both hold; `first` gives the grants.
 pub(super) fn intersect(first: &[Window], second: &[Window]) -> Vec<Window> {
     let mut both = Vec::new();
@@ -131,6 +163,28 @@ mod tests {
         check(
             &[(0, 10, 1), (10, 20, 2), (30, 40, 3)],
             &[(0, 10, 1), (10, 20, 2), (30, 40, 3)],
+        );
+    }
+
+    #[test]
+    fn what_comes_first_leaves_the_others_the_time_around_it() {
+        let check = |first: &[(u64, u64, u32)], others: &[_], expected: &[_]| {
+            let windows = |all: &[(u64, u64, u32)]| all.iter().copied().map(w).collect::<Vec<_>>();
+            let found = merge_first(&windows(first), &windows(others));
+            assert_eq!(plain(&found), expected);
+        };
+        check(&[], &[(0, 9, 1)], &[(0, 9, 1)]);
+        check(&[(2, 5, 7)], &[], &[(2, 5, 7)]);
+        check(
+            &[(2, 5, 7)],
+            &[(0, Window::FOREVER, 1)],
+            &[(0, 2, 1), (2, 5, 7), (5, Window::FOREVER, 1)],
+        );
+        check(&[(0, 9, 7)], &[(2, 5, 1)], &[(0, 9, 7)]);
+        check(
+            &[(2, 4, 7), (6, 8, 8)],
+            &[(3, 7, 1), (8, 9, 2)],
+            &[(2, 4, 7), (4, 6, 1), (6, 8, 8), (8, 9, 2)],
         );
     }
 

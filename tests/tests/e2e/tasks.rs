@@ -188,6 +188,42 @@ impl Drop for Calling {
 }
 
 #[test]
+fn the_limits_of_a_lease_count_before_those_of_what_is_around_it() {
+    let host = host();
+    let server = granted_server(&host);
+    let agent = host.agent().start();
+    let stage = Stage::new(&host, &agent, "granted");
+    let (client, address) = (host.client(), server.to_string());
+    let command = [client.as_str(), "-", "tcp", &address, "5", "1"];
+    // The grant of the caller lasts longer.
+    let ran = stage.run(&["--limit", "connections=2/day"], &command);
+    assert_eq!(ran.stdout.trim(), "2 3 0", "{ran:?}");
+    let ran = stage.run(&[], &command);
+    assert_eq!(ran.stdout.trim(), "5 0 0", "{ran:?}");
+}
+
+#[test]
+fn a_lease_has_the_limits_that_were_asked_for() {
+    let host = host();
+    let server = closed_server(&host);
+    let agent = host.agent().start();
+    let stage = Stage::new(&host, &agent, "caller");
+    let (client, address) = (host.client(), server.to_string());
+    let command = [client.as_str(), "-", "tcp", &address, "5", "1"];
+    let ran = stage.run(&["--limit", "connections=2/day"], &command);
+    assert_eq!(ran.stdout.trim(), "2 3 0", "{ran:?}");
+    for (limit, said) in [
+        ("tokens=5/day", "tokens are not metered"),
+        ("calls=1/week", "`week` is no time that this is reckoned by"),
+        ("cost=1/day", "nothing tells what `model` costs"),
+    ] {
+        let ran = stage.run(&["--limit", limit], &["true"]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_task_may_what_its_lease_says_and_only_as_long_as_it_lasts() {
     let host = host();
     let server = closed_server(&host);

@@ -7,13 +7,16 @@ use agent_common::{
     verdict::{Reason, Verdict},
 };
 
-use super::{bad, internal, rights, subject};
+use super::{bad, internal, rights, subject, usage};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
-        types::{ConsideredObject, ExplainQuery, Explanation, MatchedEndpoint, Target, Who},
+        types::{
+            ConsideredObject, ExplainQuery, Explanation, LimitUse, MatchedEndpoint, Quality,
+            Target, Who,
+        },
     },
-    daemon::{Core, Explained, Place, Question, QuestionError, Subject, sentence},
+    daemon::{Core, Explained, LimitView, Place, Question, QuestionError, Subject, sentence},
     policy::{Considered, Stage, State},
 };
 
@@ -40,6 +43,7 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
         rule,
         posture,
         considered,
+        limits,
         note,
     } = explained;
     let reason = decision.reason();
@@ -88,12 +92,30 @@ pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, Ap
                 text: one.text,
             })
             .collect(),
+        limits: limits.into_iter().map(limit).collect(),
         note: is_waiting
             .then(|| "a grant that waits for approval would allow this".to_owned())
             .or_else(|| is_in_shadow.then(|| IN_SHADOW.to_owned()))
             .or(note),
         suggestion,
     })
+}
+
+fn limit(view: LimitView) -> LimitUse {
+    let LimitView {
+        limit,
+        used,
+        most,
+        quality,
+        anew_at,
+    } = view;
+    LimitUse {
+        limit: limit.to_owned(),
+        used,
+        most,
+        quality: quality.map_or(Quality::Estimate, usage::quality),
+        anew_at,
+    }
 }
 
 const fn applies(one: &Considered) -> bool {

@@ -62,6 +62,7 @@ pub(super) fn histories(records: &[Record]) -> BTreeMap<String, History> {
             | Action::TaskEnded
             | Action::InvocationRefused
             | Action::InvocationHighRisk
+            | Action::BudgetSpent
             | Action::ChangeRefused
             | Action::AnomalyFound
             | Action::AnomalyAcknowledged

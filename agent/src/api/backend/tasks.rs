@@ -29,6 +29,7 @@ fn request(
         planes,
         purpose,
         ttl,
+        limits,
         cgroup,
     } = request;
     let mut spec = Map::new();
@@ -39,6 +40,9 @@ fn request(
     }
     spec.insert("purpose".to_owned(), json!(purpose));
     spec.insert("ttl".to_owned(), json!(ttl));
+    if !limits.is_empty() {
+        spec.insert("limits".to_owned(), json!(limits));
+    }
     Ok(daemon::TaskRequest {
         lease: policy::document(Kind::InvocationGrant, &lease_name(&id), spec),
         id,

@@ -178,7 +178,7 @@ pub(super) const fn domain_key(key: UsageKey) -> Key {
     }
 }
 
-const fn quality(quality: usage::Quality) -> Quality {
+pub(super) const fn quality(quality: usage::Quality) -> Quality {
     match quality {
         usage::Quality::Exact => Quality::Exact,
         usage::Quality::Inferred => Quality::Inferred,

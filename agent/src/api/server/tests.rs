@@ -1,6 +1,9 @@
 //! Real requests over a real socket.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -419,6 +422,7 @@ async fn a_task_is_asked_for_by_a_process() {
         planes: Vec::new(),
         purpose: "x".to_owned(),
         ttl: "1m".to_owned(),
+        limits: BTreeMap::new(),
         cgroup: None,
     };
     let refused = client.start_task(&request).await.expect_err("refused");

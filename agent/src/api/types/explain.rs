@@ -1,7 +1,10 @@
 //! `GET /v1/explain`: would X reach Y, and why?
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::Quality;
 
 /// Exactly one of `pid`, `cgroup`, `identity`, `event`; and, unless `event` is given, exactly one
 /// of `endpoint`, `host`, `address`.
@@ -49,6 +52,9 @@ pub struct Explanation {
     /// Name of the posture object; `null` for the built-in default.
     pub posture_name: Option<String>,
     pub considered: Vec<ConsideredObject>,
+    /// Of the grant that decides, if it has any.
+    #[serde(default)]
+    pub limits: Vec<LimitUse>,
     /// What the verdict leaves open, as a sentence.
     pub note: Option<String>,
     /// A command line that would change a refusal into a grant.
@@ -108,6 +114,20 @@ pub struct MatchedEndpoint {
     /// known; `shared-address` when the address does not tell and names are not looked at, so that
     /// the strictest reading holds; `not-yet` before any address is known.
     pub certainty: String,
+}
+
+/// What the identity has used of a limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitUse {
+    /// `connections`, `bytesPerDay`, `calls` or `cost`, which is in US dollars.
+    pub limit: String,
+    /// `null` if it is not known.
+    pub used: Option<f64>,
+    pub most: f64,
+    pub quality: Quality,
+    /// When it begins anew.
+    #[schema(value_type = String, format = DateTime)]
+    pub anew_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

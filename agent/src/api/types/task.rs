@@ -1,7 +1,10 @@
 //! Tasks: a cgroup each, with a lease that ends with it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// `POST /v1/tasks`.
@@ -17,6 +20,10 @@ pub struct TaskRequest {
     pub purpose: String,
     /// A duration such as `10m`.
     pub ttl: String,
+    /// As `limits` of a grant: `connections`, `bytesPerDay`, `calls`, `cost`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub limits: BTreeMap<String, Value>,
     /// Empty cgroup that the caller has made: its path below the caller's own. Absent: the agent
     /// makes one and moves the caller there.
     #[serde(default)]

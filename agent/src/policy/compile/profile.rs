@@ -7,11 +7,11 @@ use agent_common::{
     policy::{Posture, RuleEntry, RuleId, WINDOWS, Window},
 };
 
-use super::rules::{Effect, Rules, Selected, Stance};
+use super::rules::{Effect, GrantRule, Rules, Selected, Stance};
 use crate::{
     endpoint::Plane,
     identity::Labels,
-    policy::windows::{intersect, merge, trim, used},
+    policy::windows::{intersect, merge_first, trim, used},
 };
 
 /// Complete entries. Most endpoints share the entry of their plane.
@@ -148,11 +148,15 @@ impl Builder<'_> {
         let grants = grants
             .iter()
             .filter(|rule| rule.scope.includes(endpoint, plane));
-        let windows = grants.map(|rule| rule.window).collect::<Vec<_>>();
+        let (first, others) = grants.partition::<Vec<_>, _>(|rule| rule.comes_first);
+        let windows = |rules: &[&&GrantRule]| -> Vec<Window> {
+            rules.iter().map(|rule| rule.window).collect()
+        };
+        let windows = merge_first(&windows(&first), &windows(&others));
         RuleEntry {
             deny_rule: deny.map_or(RuleId::NONE, |rule| rule.id),
             posture: stance.ungranted.to_posture(),
-            windows: self.trim(&merge(&windows)),
+            windows: self.trim(&windows),
         }
     }
 

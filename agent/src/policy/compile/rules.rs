@@ -19,7 +19,7 @@ use crate::{
     endpoint::Plane,
     identity::Labels,
     policy::{
-        Kind, PolicySet, PostureRule, PostureScope,
+        InvocationGrant, Kind, PolicySet, PostureRule, PostureScope, Subject,
         object::ALL_ENDPOINTS,
         set::{prefix_name, prefixes_of},
     },
@@ -42,6 +42,8 @@ pub(super) struct Rules {
 pub(super) struct GrantRule {
     pub window: Window,
     pub scope: Scope,
+    /// No other grant counts where this one holds: limits of a task are not those of its surroundings.
+    pub comes_first: bool,
 }
 
 #[derive(Debug)]
@@ -263,7 +265,11 @@ fn grants<'p>(
     let mut rules = Vec::new();
     for (name, grant) in &set.grants {
         let id = number(&numbers.grants, Kind::InvocationGrant, name)?;
+        let InvocationGrant {
+            subjects, limits, ..
+        } = &grant.grant;
         rules.push(GrantRule {
+            comes_first: !limits.is_none() && subjects.iter().all(Subject::is_task),
             window: anchor.window(grant.window(), id),
             scope: scopes.scope(&grant.grant.endpoints, &grant.grant.planes),
         });

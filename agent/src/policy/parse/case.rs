@@ -11,14 +11,10 @@ use crate::{
     policy::{Case, CasePlace, Expected, NamePattern, Parts, Subject, UserSelector},
 };
 
-const TEST: Allowed = Allowed {
-    fields: &["cases"],
-    unenforceable: &[],
-};
+const TEST: Allowed = Allowed { fields: &["cases"] };
 
 const CASE: Allowed = Allowed {
     fields: &["subject", "endpoint", "host", "time", "verdict", "reason"],
-    unenforceable: &[],
 };
 
 /// `None` if anything in `field` is wrong.

@@ -4,20 +4,25 @@ use bytesize::ByteSize;
 
 use super::{
     node::Node,
-    reader::{Allowed, Field, Reader},
+    reader::{Allowed, Field, Fields, Reader},
     value,
 };
-use crate::policy::{ConnectionLimit, Limits};
+use crate::{
+    policy::{Budget, ConnectionLimit, Limits},
+    usage::{cost::Dollars, period::Period},
+};
 
 const LIMITS: Allowed = Allowed {
-    fields: &["connections", "bytesPerDay"],
-    // Tokens and cost need the plaintext of calls, which the kernel does not see; calls are inferred.
-    unenforceable: &["calls", "tokens", "cost"],
+    // `tokens` is refused below: they need the plaintext of calls, which nobody here reads.
+    fields: &["connections", "bytesPerDay", "calls", "cost", "tokens"],
 };
 
 const CONNECTIONS: Allowed = Allowed {
     fields: &["count", "per"],
-    unenforceable: &[],
+};
+
+const COST: Allowed = Allowed {
+    fields: &["usd", "per"],
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Limits> {
@@ -29,9 +34,21 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Limits>
         bytes_per_day: fields
             .get("bytesPerDay")
             .and_then(|field| bytes(reader, field)),
+        calls: fields.get("calls").and_then(|field| calls(reader, field)),
+        cost: fields.get("cost").and_then(|field| cost(reader, field)),
     };
+    if let Some(tokens) = fields.get("tokens") {
+        reader.refuse(
+            tokens,
+            "tokens are not metered: connections are encrypted. Limit connections, bytesPerDay, calls \
+             or cost instead",
+        );
+    }
     if matches!(field.node, Node::Map(pairs) if pairs.is_empty()) {
-        reader.refuse(field, "limits nothing: give connections or bytesPerDay");
+        reader.refuse(
+            field,
+            "limits nothing: give connections, bytesPerDay, calls or cost",
+        );
     }
     Some(limits)
 }
@@ -48,6 +65,61 @@ fn connections(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<ConnectionL
         count: count?,
         per: per?,
     })
+}
+
+fn calls(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Budget<u64>> {
+    let fields = reader.fields(field, &CONNECTIONS)?;
+    let most = reader
+        .required(&fields, "count", "say how many, as in 100")
+        .and_then(|field| count(reader, field));
+    let per = period(reader, &fields);
+    Some(Budget {
+        most: most?,
+        per: per?,
+    })
+}
+
+fn cost(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Budget<Dollars>> {
+    let fields = reader.fields(field, &COST)?;
+    let most = reader
+        .required(&fields, "usd", "say how many US dollars, as in 5")
+        .and_then(|field| dollars(reader, field));
+    let per = period(reader, &fields);
+    Some(Budget {
+        most: most?,
+        per: per?,
+    })
+}
+
+fn dollars(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Dollars> {
+    let amount = match field.node {
+        Node::Integer(number) => *number as f64,
+        Node::Number(number) => *number,
+        Node::Nothing | Node::Flag(_) | Node::Text(_) | Node::List(_) | Node::Map(_) => {
+            reader.wrong_type(field, "a number of US dollars");
+            return None;
+        }
+    };
+    let dollars = Dollars::price(amount).filter(|dollars| *dollars > Dollars::ZERO);
+    if dollars.is_none() {
+        let most = Dollars::MOST;
+        reader.refuse(field, format!("must be more than 0, and {most} at most"));
+    }
+    dollars
+}
+
+/// Counts are added up by hour and by day.
+fn period(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Period> {
+    let field = reader.required(fields, "per", "write 1h or 1d")?;
+    match reader.text(field)? {
+        "1h" | "hour" => Some(Period::Hour),
+        "1d" | "24h" | "day" => Some(Period::Day),
+        text => {
+            let message = format!("`{text}` is no time that this is reckoned by: write 1h or 1d");
+            reader.refuse(field, message);
+            None
+        }
+    }
 }
 
 fn count(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<u64> {

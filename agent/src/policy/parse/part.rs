@@ -194,7 +194,7 @@ pub(super) fn user(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<UserSel
     let text = match field.node {
         Node::Integer(number) => number.to_string(),
         Node::Text(text) => text.clone(),
-        Node::Nothing | Node::Flag(_) | Node::Number | Node::List(_) | Node::Map(_) => {
+        Node::Nothing | Node::Flag(_) | Node::Number(_) | Node::List(_) | Node::Map(_) => {
             reader.wrong_type(field, "the name of a user or a UID");
             return None;
         }

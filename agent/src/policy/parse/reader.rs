@@ -25,8 +25,6 @@ pub(super) struct Fields<'n> {
 /// What a mapping may contain.
 pub(super) struct Allowed {
     pub fields: &'static [&'static str],
-    /// Words of the schema that this version would have to ignore.
-    pub unenforceable: &'static [&'static str],
 }
 
 pub(super) struct Reader<'f> {
@@ -101,9 +99,6 @@ impl<'f> Reader<'f> {
                     node: &value.value,
                 };
                 entries.insert(name, entry);
-            } else if allowed.unenforceable.contains(&name) {
-                let message = "is a known field, but this version cannot enforce it: remove it";
-                self.error(position(key.referenced), &path, message);
             } else {
                 let message = format!("unknown field; allowed are {}", allowed.fields.join(", "));
                 self.error(position(key.referenced), &path, message);
@@ -136,7 +131,7 @@ impl<'f> Reader<'f> {
     pub(super) fn text<'n>(&mut self, field: &Field<'n>) -> Option<&'n str> {
         match field.node {
             Node::Text(text) => Some(text),
-            Node::Integer(_) | Node::Number | Node::Flag(_) => {
+            Node::Integer(_) | Node::Number(_) | Node::Flag(_) => {
                 let found = field.node.description();
                 self.refuse(
                     field,

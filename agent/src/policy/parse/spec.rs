@@ -21,7 +21,6 @@ const ENDPOINT: Allowed = Allowed {
     fields: &[
         "provider", "plane", "hosts", "cidrs", "ports", "risk", "shared",
     ],
-    unenforceable: &[],
 };
 
 const GRANT: Allowed = Allowed {
@@ -39,7 +38,6 @@ const GRANT: Allowed = Allowed {
         "gateway",
         "onAnomaly",
     ],
-    unenforceable: &[],
 };
 
 const DENY: Allowed = Allowed {
@@ -51,7 +49,6 @@ const DENY: Allowed = Allowed {
         "ports",
         "reason",
     ],
-    unenforceable: &[],
 };
 
 const POSTURE: Allowed = Allowed {
@@ -66,7 +63,6 @@ const POSTURE: Allowed = Allowed {
         "rawSockets",
         "unresolved",
     ],
-    unenforceable: &[],
 };
 
 /// `None` if anything in `field` is wrong.

@@ -18,27 +18,22 @@ const SUBJECT: Allowed = Allowed {
         "cgroup",
         "task",
     ],
-    unenforceable: &[],
 };
 
 const SYSTEMD: Allowed = Allowed {
     fields: &["unit", "slice", "userUnit"],
-    unenforceable: &[],
 };
 
 const CONTAINER: Allowed = Allowed {
     fields: &["id", "name", "image"],
-    unenforceable: &[],
 };
 
 const KUBERNETES: Allowed = Allowed {
     fields: &["podUid", "namespace", "serviceAccount", "podLabels"],
-    unenforceable: &[],
 };
 
 const PROCESS: Allowed = Allowed {
     fields: &["exe", "user"],
-    unenforceable: &[],
 };
 
 pub(super) fn list(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Subject> {

@@ -6,6 +6,7 @@ use super::parse;
 use crate::{
     endpoint::{Catalogue, Source},
     policy::Spec,
+    usage::period::Period,
 };
 
 const GRANT: &str = "\
@@ -267,11 +268,11 @@ fn parts_of_subjects_have_their_forms() {
 
 #[test]
 fn what_this_version_cannot_enforce_is_refused() {
-    let cannot = "is a known field, but this version cannot enforce it: remove it";
     check_grant(
         "purpose:",
         "limits: {tokens: 5}\n  purpose:",
-        &format!("p.yaml:9:12: spec.limits.tokens: {cannot}"),
+        "p.yaml:9:20: spec.limits.tokens: tokens are not metered: connections are encrypted. Limit \
+         connections, bytesPerDay, calls or cost instead",
     );
 }
 
@@ -286,7 +287,7 @@ fn limits_are_read_and_rendered() {
     };
     check(
         "{}",
-        "p.yaml:9:11: spec.limits: limits nothing: give connections or bytesPerDay",
+        "p.yaml:9:11: spec.limits: limits nothing: give connections, bytesPerDay, calls or cost",
     );
     check(
         "{connections: {count: 0, per: 1h}}",
@@ -302,9 +303,22 @@ fn limits_are_read_and_rendered() {
         "p.yaml:9:25: spec.limits.bytesPerDay: `5 apples` is no size: write a number of bytes, or as \
          in 500MB or 2GiB",
     );
+    check(
+        "{calls: {count: 5, per: 90m}}",
+        "p.yaml:9:35: spec.limits.calls.per: `90m` is no time that this is reckoned by: write 1h or 1d",
+    );
+    check(
+        "{cost: {usd: 0, per: 1d}}",
+        "p.yaml:9:24: spec.limits.cost.usd: must be more than 0, and 1000000 at most",
+    );
+    check(
+        "{cost: {usd: much, per: 1d}}",
+        "p.yaml:9:24: spec.limits.cost.usd: must be a number of US dollars, found text",
+    );
     let text = GRANT.replace(
         "purpose:",
-        "limits: {connections: {count: 5, per: 90m}, bytesPerDay: 2GiB}\n  purpose:",
+        "limits: {connections: {count: 5, per: 90m}, bytesPerDay: 2GiB, calls: {count: 9, per: hour}, \
+         cost: {usd: 2.5, per: day}}\n  purpose:",
     );
     let read = |text: &str| parse("p.yaml", text).expect("a grant").remove(0).value;
     let object = read(&text);
@@ -312,6 +326,11 @@ fn limits_are_read_and_rendered() {
         panic!("a grant");
     };
     assert_eq!(grant.limits.bytes_per_day, Some(2 << 30));
+    let (calls, cost) = (grant.limits.calls, grant.limits.cost);
+    let calls = calls.map(|calls| (calls.most, calls.per));
+    assert_eq!(calls, Some((9, Period::Hour)));
+    let cost = cost.map(|cost| (cost.most.to_f64(), cost.per));
+    assert_eq!(cost, Some((2.5, Period::Day)));
     let connections = grant.limits.connections.expect("a limit");
     assert_eq!((connections.count, connections.per.as_secs()), (5, 5_400));
     assert_eq!(read(&object.to_yaml().expect("YAML")), object);

@@ -1,0 +1,142 @@
+//! What is used of the limits of a grant, and when there is more: for people.
+
+use agent_common::{
+    limit::Limit,
+    policy::RuleId,
+    verdict::{Decision, Reason},
+};
+use jiff::Timestamp;
+
+use super::{Core, budgets::end_of};
+use crate::{
+    host::clock::Now,
+    identity::Identity,
+    policy::{Budget, Limits, Spec},
+    usage::{Quality, cost::Dollars, period::Period, spending::Spender},
+};
+
+/// One limit of a grant for one identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitView {
+    /// `connections`, `bytesPerDay`, `calls` or `cost`.
+    pub limit: &'static str,
+    /// `None` if it is unknown.
+    pub used: Option<f64>,
+    pub most: f64,
+    /// `None`: an estimate.
+    pub quality: Option<Quality>,
+    /// When it begins anew.
+    pub anew_at: Timestamp,
+}
+
+impl LimitView {
+    fn is_reached(&self) -> bool {
+        self.used.is_some_and(|used| used >= self.most)
+    }
+}
+
+impl Core {
+    /// A right as the limits of its grant leave it.
+    pub(super) fn limited(&self, decision: Decision, identity: &Identity, at: &Now) -> Decision {
+        if decision.reason() != Reason::Granted {
+            return decision;
+        }
+        let (grant, endpoint) = (decision.rule(), decision.endpoint());
+        let spender = (identity.id, grant);
+        if self.budgets.spent_until(spender, at.boot_ns).is_some() {
+            return Decision::new(Reason::BudgetSpent, grant, endpoint);
+        }
+        if self
+            .kernel_limits(spender, at)
+            .iter()
+            .any(LimitView::is_reached)
+        {
+            return Decision::new(Reason::LimitReached, grant, endpoint);
+        }
+        decision
+    }
+
+    /// The limits of a grant, if it has any.
+    pub(super) fn limits_of(&self, identity: &Identity, grant: RuleId, at: &Now) -> Vec<LimitView> {
+        let spender = (identity.id, grant);
+        let mut limits = self.kernel_limits(spender, at);
+        if let Some(allowed) = self.limits_by_number(grant) {
+            limits.extend(self.budget_limits(spender, &allowed, at));
+        }
+        limits
+    }
+
+    fn limits_by_number(&self, grant: RuleId) -> Option<Limits> {
+        let revision = &self.running.revision;
+        let mut grants = revision.numbers.grants.iter();
+        let (name, _) = grants.find(|(_, number)| **number == grant)?;
+        revision
+            .set
+            .objects()
+            .find_map(|object| match &object.spec {
+                Spec::InvocationGrant(grant) if object.name() == name => Some(grant.limits),
+                Spec::InvocationGrant(_)
+                | Spec::ModelEndpoint(_)
+                | Spec::EgressDeny(_)
+                | Spec::Posture(_) => None,
+            })
+    }
+
+    /// What the kernel counts by itself.
+    fn kernel_limits(&self, (identity, grant): Spender, at: &Now) -> Vec<LimitView> {
+        let Some(used) = self.maps.policy.used(identity, grant, at.boot_ns) else {
+            return Vec::new();
+        };
+        let limit = &used.limit;
+        let windows = [
+            (
+                "connections",
+                used.connections,
+                limit.connections,
+                limit.window_ns,
+            ),
+            ("bytesPerDay", used.bytes, limit.bytes, Limit::DAY_NS),
+        ];
+        let limited = windows
+            .into_iter()
+            .filter(|(_, _, most, _)| *most != Limit::NONE);
+        limited
+            .map(|(name, used, most, length_ns)| {
+                let next = limit.window(at.boot_ns, length_ns).saturating_add(1);
+                let end_ns = next.saturating_mul(length_ns).saturating_sub(limit.unix_ns);
+                LimitView {
+                    limit: name,
+                    used: Some(used as f64),
+                    most: most as f64,
+                    quality: Some(Quality::Exact),
+                    anew_at: at.wall_of(end_ns),
+                }
+            })
+            .collect()
+    }
+
+    /// What the agent reckons.
+    fn budget_limits(&self, spender: Spender, limits: &Limits, at: &Now) -> Vec<LimitView> {
+        let rates = self.rates();
+        let spending = self.budgets.spending();
+        let spent = |per: Period| spending.map(|spending| spending.spent(spender, per, &rates));
+        let anew_at = |per| at.wall_of(end_of(per, at));
+        let calls = limits.calls.map(|Budget { most, per }| LimitView {
+            limit: "calls",
+            used: spent(per).map(|spent| spent.calls as f64),
+            most: most as f64,
+            quality: Some(Quality::Inferred),
+            anew_at: anew_at(per),
+        });
+        let cost = limits.cost.map(|Budget { most, per }| LimitView {
+            limit: "cost",
+            used: spent(per)
+                .and_then(|spent| spent.cost)
+                .map(|cost| Dollars::to_f64(cost.dollars)),
+            most: most.to_f64(),
+            quality: None,
+            anew_at: anew_at(per),
+        });
+        calls.into_iter().chain(cost).collect()
+    }
+}
