@@ -1,7 +1,7 @@
 //! How a socket that an entitled workload has made reaches the attempt.
 
 use std::{
-    io::{self, Error, ErrorKind, IoSlice, IoSliceMut, Read, Write},
+    io::{self, Error, IoSlice, IoSliceMut, Read, Write},
     net::Shutdown,
     os::{
         fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},

@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{
-    FAMILIES,
     scene::{LINK, RESOLVER},
     sinks::Arrivals,
     tunnel::ip,
@@ -117,12 +116,11 @@ impl Place {
         self.host.cgroup().join("out")
     }
 
-    /// Makes the cgroups of one round, `last` beside those of the techniques: an agent that starts later knows them.
-    pub(super) fn make_cgroups(&self, round: &str, last: &str) {
-        for technique in FAMILIES.iter().flat_map(|family| family.techniques) {
-            self.host.make_cgroup(&name_of(round, technique.id));
+    /// Makes the cgroups of one round: an agent that starts later knows them.
+    pub(super) fn make_cgroups<'a>(&self, round: &str, who: impl IntoIterator<Item = &'a str>) {
+        for who in who {
+            self.host.make_cgroup(&name_of(round, who));
         }
-        self.host.make_cgroup(&name_of(round, last));
     }
 
     /// The agent as it is shipped, with this setting, in force.

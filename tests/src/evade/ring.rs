@@ -218,7 +218,7 @@ fn fast_open(scene: &Scene) -> io::Result<()> {
     let to = any(MODEL)?;
     let socket = tcp(to)?;
     let flags = libc::MSG_FASTOPEN as u32;
-    with_message(&socket, scene, to, |message| {
+    with_message(scene, to, |message| {
         opcode::SendMsg::new(fd(&socket), message)
             .flags(flags)
             .build()
@@ -229,7 +229,7 @@ fn fast_open(scene: &Scene) -> io::Result<()> {
 fn datagram(scene: &Scene) -> io::Result<()> {
     let to = any(MODEL)?;
     let socket = udp(to)?;
-    with_message(&socket, scene, to, |message| {
+    with_message(scene, to, |message| {
         opcode::SendMsg::new(fd(&socket), message).build()
     })
 }
@@ -237,19 +237,18 @@ fn datagram(scene: &Scene) -> io::Result<()> {
 fn message_zerocopy(scene: &Scene) -> io::Result<()> {
     let to = any(MODEL)?;
     let socket = udp(to)?;
-    with_message(&socket, scene, to, |message| {
+    with_message(scene, to, |message| {
         opcode::SendMsgZc::new(fd(&socket), message).build()
     })
 }
 
 fn with_message(
-    _socket: &Socket,
     scene: &Scene,
     to: SocketAddr,
     entry: impl FnOnce(*const libc::msghdr) -> squeue::Entry,
 ) -> io::Result<()> {
     let to = SockAddr::from(to);
-    let mut message = message_of(&[], Some(&to));
+    let mut message = message_of(Some(&to));
     let mut vector = libc::iovec {
         iov_base: scene.token().as_ptr().cast_mut().cast(),
         iov_len: scene.token().len(),

@@ -62,18 +62,15 @@ pub enum Outcome {
 impl Outcome {
     /// Of what did not arrive.
     fn held_back(reasons: Vec<String>, seen: &str) -> Self {
-        /// How refusals look; a datagram that is dropped on its way does not look at all.
-        const REFUSALS: [&str; 10] = [
+        /// How refusals look that no event tells of.
+        const REFUSALS: [&str; 7] = [
             "EPERM",
             "EACCES",
             "ECONNABORTED",
             "ECONNRESET",
             "EPIPE",
             "EDESTADDRREQ",
-            "ECONNREFUSED",
-            "the end",
             "silence",
-            "nothing",
         ];
         if reasons.is_empty() && !REFUSALS.contains(&seen) {
             return Self::Unclear {
@@ -121,8 +118,9 @@ pub fn run(
     let chosen: Vec<Chosen> = all
         .filter(|(_, technique)| technique.id.contains(filter))
         .collect();
-    place.make_cgroups("free", LAST);
-    let free = Round::new(&place, &program, "free", LONG_PATIENCE).attempts(&chosen)?;
+    let free = Round::new(&place, &program, "free", LONG_PATIENCE);
+    free.make_cgroups(&chosen);
+    let free = free.attempts(&chosen)?;
     let mut findings = Vec::new();
     for &setting in settings {
         let outcomes = against_agent(&place, &program, setting, &chosen, &free)?;
@@ -153,9 +151,9 @@ fn against_agent(
     let arrived = |technique: &Technique| free.get(technique.id).is_some_and(|found| found.arrived);
     let possible = chosen.iter().filter(|(_, technique)| arrived(technique));
     let possible: Vec<Chosen> = possible.copied().collect();
-    place.make_cgroups(setting.name(), LAST);
-    let agent = place.agent(setting);
     let round = Round::new(place, program, setting.name(), PATIENCE);
+    round.make_cgroups(&possible);
+    let agent = place.agent(setting);
     round.control()?;
     let tries = round.attempts(&possible)?;
     let mut reasons = round.reasons(&agent, &tries)?;
@@ -198,6 +196,11 @@ impl<'a> Round<'a> {
             patience,
             n_tokens: AtomicUsize::new(0),
         }
+    }
+
+    fn make_cgroups(&self, chosen: &[Chosen]) {
+        let ids = chosen.iter().map(|(_, technique)| technique.id);
+        self.place.make_cgroups(self.name, ids.chain([LAST]));
     }
 
     fn attempts(&self, chosen: &[Chosen]) -> io::Result<Tries> {

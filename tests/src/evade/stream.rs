@@ -291,7 +291,7 @@ pub(super) fn send_many(
     };
     let mut vectors: Vec<libc::iovec> = messages.iter().map(vector).collect();
     let headers = vectors.iter_mut().map(|vector| {
-        let mut header = message_of(&[], Some(to));
+        let mut header = message_of(Some(to));
         header.msg_iov = vector;
         libc::mmsghdr {
             msg_hdr: header,

@@ -134,7 +134,7 @@ pub(super) fn send_message(
     flags: libc::c_int,
 ) -> io::Result<usize> {
     let mut control = control_of(control);
-    let mut message = message_of(bytes, to);
+    let mut message = message_of(to);
     let mut vector = libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
@@ -149,7 +149,7 @@ pub(super) fn send_message(
 }
 
 /// A header with an address and room for one vector.
-pub(super) fn message_of(_bytes: &[u8], to: Option<&SockAddr>) -> libc::msghdr {
+pub(super) fn message_of(to: Option<&SockAddr>) -> libc::msghdr {
     // SAFETY: all zero is valid: integers and null pointers only.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iovlen = 1;

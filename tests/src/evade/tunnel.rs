@@ -15,7 +15,7 @@ use super::{
 
 pub(super) const LIST: &[Technique] = &[
     Technique::new("tun-udp", "a datagram written to a TUN device", |scene| {
-        inject(scene, "evtun0", TUN, &raw::whole(scene)?)
+        inject("evtun0", TUN, &raw::whole(scene)?)
     }),
     Technique::new(
         "tun-syn",
@@ -23,12 +23,7 @@ pub(super) const LIST: &[Technique] = &[
         |scene| {
             let to = v4(MODEL)?;
             let syn = packets::syn(to, scene.token());
-            inject(
-                scene,
-                "evtun1",
-                TUN,
-                &packets::ipv4(packets::TCP, *to.ip(), &syn),
-            )
+            inject("evtun1", TUN, &packets::ipv4(packets::TCP, *to.ip(), &syn))
         },
     ),
     Technique::new(
@@ -37,7 +32,7 @@ pub(super) const LIST: &[Technique] = &[
         |scene| {
             let to = v6(MODEL_6)?;
             let packet = packets::ipv6(packets::UDP, *to.ip(), &packets::udp6(to, scene.token()));
-            inject(scene, "evtun2", TUN, &packet)
+            inject("evtun2", TUN, &packet)
         },
     ),
     Technique::new("tap-frame", "a frame written to a TAP device", tap),
@@ -132,7 +127,7 @@ pub(super) fn run(program: &str, args: &[&str]) -> io::Result<()> {
     Err(Error::other(format!("{program}: {said}")))
 }
 
-fn inject(_scene: &Scene, name: &str, kind: libc::c_int, packet: &[u8]) -> io::Result<()> {
+fn inject(name: &str, kind: libc::c_int, packet: &[u8]) -> io::Result<()> {
     open(name, kind)?.write_all(packet)
 }
 
