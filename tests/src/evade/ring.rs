@@ -98,12 +98,20 @@ pub(super) fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<i3
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     // SAFETY: callers keep what the request points to until its result is there or the process ends.
     unsafe { ring.submission().push(entry) }.map_err(Error::other)?;
-    ring.submit().map(drop)
+    hand_in(ring)
+}
+
+/// What is interrupted is handed in again by whoever waits for the result.
+fn hand_in(ring: &IoUring) -> io::Result<()> {
+    match ring.submit() {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn result(ring: &mut IoUring) -> io::Result<i32> {
     let found = until(|| {
-        ring.submit()?;
+        hand_in(ring)?;
         Ok(ring.completion().next())
     })?;
     match found.result() {

@@ -60,6 +60,7 @@ impl Arrivals {
         dns::serve(any(RESOLVER)?)?;
         raw::serve(&arrivals);
         arrivals.serve_sctp();
+        arrivals.serve_dccp();
         arrivals.serve_udplite();
         Ok(arrivals)
     }
@@ -79,9 +80,28 @@ impl Arrivals {
         let Ok(listener) = listener(Domain::IPV6, Type::STREAM, 132) else {
             return;
         };
-        if listener.listen(16).is_err() {
-            return;
+        if listener.listen(16).is_ok() {
+            self.accept(listener);
         }
+    }
+
+    /// As [`Self::serve_sctp`].
+    fn serve_dccp(&self) {
+        const DCCP: i32 = 33;
+        const KIND: i32 = 6;
+        const SOL_DCCP: i32 = 269;
+        const SERVICE: i32 = 2;
+        let Ok(socket) = listener(Domain::IPV4, Type::from(KIND), DCCP) else {
+            return;
+        };
+        let listens = super::sys::set_number(&socket, SOL_DCCP, SERVICE, 0);
+        if listens.and_then(|()| socket.listen(16)).is_ok() {
+            self.accept(socket);
+        }
+    }
+
+    /// Reads from each connection.
+    fn accept(&self, listener: Socket) {
         let arrivals = self.clone();
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {

@@ -45,6 +45,7 @@ pub(super) const LIST: &[Technique] = &[
         through(
             scene,
             "evx0",
+            "198.51.100.1",
             &[
                 "type", "vxlan", "id", "7", "remote", HOST, "dstport", "4789",
             ],
@@ -57,6 +58,7 @@ pub(super) const LIST: &[Technique] = &[
             through(
                 scene,
                 "evg0",
+                "198.51.100.2",
                 &[
                     "type", "geneve", "id", "7", "remote", HOST, "dstport", "4789",
                 ],
@@ -67,6 +69,7 @@ pub(super) const LIST: &[Technique] = &[
         through(
             scene,
             "evg1",
+            "198.51.100.3",
             &["type", "gre", "local", HERE, "remote", HOST],
         )
     }),
@@ -77,6 +80,7 @@ pub(super) const LIST: &[Technique] = &[
             through(
                 scene,
                 "evi0",
+                "198.51.100.4",
                 &["type", "ipip", "local", HERE, "remote", HOST],
             )
         },
@@ -162,32 +166,15 @@ fn inherited(scene: &Scene) -> io::Result<()> {
 }
 
 /// Sends a datagram to an address behind the device; it arrives inside a packet to the model.
-fn through(scene: &Scene, name: &str, kind: &[&str]) -> io::Result<()> {
+fn through(scene: &Scene, name: &str, behind: &str, kind: &[&str]) -> io::Result<()> {
     ip(&[&["link", "add", name], kind].concat())?;
     let result = ip(&["link", "set", name, "up"])
+        .and_then(|()| ip(&["route", "add", behind, "dev", name, "src", "192.0.2.1"]))
         .and_then(|()| {
-            ip(&[
-                "route",
-                "add",
-                "198.51.100.0/24",
-                "dev",
-                name,
-                "src",
-                "192.0.2.1",
-            ])
-        })
-        .and_then(|()| {
-            // An Ethernet would ask for the neighbour first.
-            let _ = ip(&[
-                "neighbour",
-                "add",
-                "198.51.100.7",
-                "lladdr",
-                "02:00:00:00:00:07",
-                "dev",
-                name,
-            ]);
-            let to = any("198.51.100.7:9")?;
+            // An Ethernet would ask for the neighbour first; others have none.
+            let neighbour = ["lladdr", "02:00:00:00:00:07", "dev", name];
+            let _ = ip(&[&["neighbour", "add", behind], &neighbour[..]].concat());
+            let to = any(&format!("{behind}:9"))?;
             udp(to)?.send_to(scene.token(), &to.into()).map(drop)
         });
     // The next run makes it anew.

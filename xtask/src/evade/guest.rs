@@ -16,11 +16,11 @@ const LIMITS: Limits = Limits {
 /// What techniques need, each after what it needs itself.
 const MODULES: &[&str] = &[
     "libcrc32c",
+    "udp_tunnel",
+    "ip6_udp_tunnel",
     "sctp",
     "tls",
     "tun",
-    "udp_tunnel",
-    "ip6_udp_tunnel",
     "vxlan",
     "geneve",
     "tunnel4",
