@@ -1,4 +1,5 @@
-//! Harness of the end-to-end tests, and the benchmarks.
+//! Harness of the end-to-end tests, the evasion suite and the benchmarks.
 
 pub mod bench;
+pub mod evade;
 pub mod harness;

@@ -41,14 +41,20 @@ fn build_ebpf() -> Result<()> {
 }
 
 fn build_agent() -> Result<PathBuf> {
+    static_binary("weir", "weir")
+}
+
+/// Builds one program for release, with everything in it that it needs.
+pub(crate) fn static_binary(package: &str, name: &str) -> Result<PathBuf> {
     let triple = host_triple()?;
     let mut cargo = process::cargo("build");
     cargo
-        .args(["--release", "--package", "weir", "--target", &triple])
+        .args(["--release", "--package", package, "--bin", name])
+        .args(["--target", &triple])
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    process::run(&mut cargo).context("build the agent")?;
-    Ok(paths::target().join(triple).join("release/weir"))
+    process::run(&mut cargo).with_context(|| format!("build {name}"))?;
+    Ok(paths::target().join(triple).join("release").join(name))
 }
 
 /// Keeps the time stamp of an equal file: the agent is built again only for new programs.

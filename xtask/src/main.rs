@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod catalogue;
 mod demo;
+mod evade;
 mod fuzz;
 mod kube;
 mod lint;
@@ -51,6 +52,8 @@ enum Task {
     Demo,
     /// Measure what the kernel side costs, in interleaved pairs (as root)
     Bench(bench::Args),
+    /// Try to get past the agent in every known way, here and in Debian kernels (as root)
+    Evade(evade::Args),
     /// Fuzz the parsers of the kernel programs, each for a bounded time
     Fuzz(fuzz::Args),
     /// Compile the API server of Kubernetes that end-to-end tests run, unless that has been done
@@ -90,6 +93,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Run(args) => run::run(&args),
         Task::Demo => demo::run(),
         Task::Bench(args) => bench::run(&args),
+        Task::Evade(args) => evade::run(&args).map(|tally| tally.finish()),
         Task::Fuzz(args) => fuzz::run(&args).map(|tally| tally.finish()),
         Task::Kube => kube::ensure().map(|()| ExitCode::SUCCESS),
         Task::Lint => lint::run().map(|tally| tally.finish()),

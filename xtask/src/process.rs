@@ -20,6 +20,11 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
 /// Runs with inherited output; anything but success is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     announce(command);
+    run_quietly(command)
+}
+
+/// Runs with inherited output, without saying so.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("run `{}`", render(command)))?;

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, path::Path, thread};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    build, kube, lint, machine, man, process, prometheus,
+    build, evade, kube, lint, machine, man, process, prometheus,
     report::{Outcome, Tally},
     setup::{self, Group},
     vm,
@@ -48,6 +48,7 @@ pub(crate) fn run() -> Result<Tally> {
     total.absorb("vm", guests);
     total.absorb("fuzz corpus", cargo_test::corpus());
     total.absorb("end-to-end tests", end_to_end(&binary));
+    total.absorb("evasion suite", evasion(&binary));
     total.record("man pages and completions are current", man_pages(&binary));
     total.record("demo", demo());
     Ok(total)
@@ -65,12 +66,20 @@ fn side_by_side(binary: &Path) -> (Result<Tally>, Result<Tally>) {
 }
 
 fn end_to_end(binary: &Path) -> Result<Tally> {
+    as_root("end-to-end tests", || cargo_test::end_to_end(binary))
+}
+
+fn evasion(binary: &Path) -> Result<Tally> {
+    as_root("evasion suite", || evade::quick(binary))
+}
+
+fn as_root(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     if nix::unistd::geteuid().is_root() {
-        return cargo_test::end_to_end(binary);
+        return run();
     }
     let mut tally = Tally::default();
     let why = "needs root to load kernel programs";
-    tally.record("end-to-end tests", Outcome::Skip(why.into()));
+    tally.record(name, Outcome::Skip(why.into()));
     Ok(tally)
 }
 

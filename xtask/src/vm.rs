@@ -8,6 +8,8 @@ mod kernel;
 mod qemu;
 mod verdict;
 
+pub(crate) use qemu::Limits;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -24,6 +26,13 @@ use crate::{
 
 /// The oldest series on which everything works, and one of each verifier since.
 pub(crate) const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "6.18"];
+
+const SELF_TEST: &str = "/bin/weir selftest\n";
+/// A guest needs some ten seconds; a busy machine gets many times that.
+const LIMITS: Limits = Limits {
+    seconds: 420,
+    mebibytes: 512,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -58,7 +67,7 @@ pub(crate) fn test_kernels(series: &[String], binary: &Path) -> Result<Tally> {
     }
     let scratch = tempfile::tempdir().context("create a scratch directory")?;
     let initramfs = scratch.path().join("initramfs");
-    guest::pack(binary, &initramfs)?;
+    guest::pack(&[(binary, "bin/weir")], SELF_TEST, &initramfs)?;
     let mut total = Tally::default();
     for series in series {
         total.absorb(series, test_kernel(series, &initramfs));
@@ -70,7 +79,7 @@ fn test_kernel(series: &str, initramfs: &Path) -> Result<Tally> {
     let image = kernel::newest(series)?;
     let log = log_file(series)?;
     println!("booting {}, log in {}", image.release, log.display());
-    let exit = qemu::boot(&image.file, initramfs, &log)?;
+    let exit = qemu::boot(&image.file, initramfs, &log, LIMITS)?;
     let serial = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
     let serial = String::from_utf8_lossy(&serial).replace('\r', "");
     let tally = verdict::parse(series, &serial, &exit);
@@ -80,6 +89,47 @@ fn test_kernel(series: &str, initramfs: &Path) -> Result<Tally> {
         println!("---");
     }
     Ok(tally)
+}
+
+/// Boots the newest kernel of a series with these files, loads what it has of these modules, runs a
+/// script and returns what the console has said.
+pub(crate) fn run_script(
+    series: &str,
+    files: &[(&Path, &str)],
+    modules: &[&str],
+    script: &str,
+    limits: Limits,
+) -> Result<String> {
+    let image = kernel::newest(series)?;
+    let scratch = tempfile::tempdir().context("create a scratch directory")?;
+    let found = kernel::modules(series, modules, scratch.path())?;
+    let names = found.iter().filter_map(|file| file.file_name());
+    let places: Vec<String> = names
+        .map(|name| format!("modules/{}", name.display()))
+        .collect();
+    let loads = places.iter().map(|place| format!("insmod /{place}\n"));
+    let script = loads.chain([script.to_owned()]).collect::<String>();
+    let modules = found
+        .iter()
+        .zip(&places)
+        .map(|(file, place)| (file.as_path(), place.as_str()));
+    let files: Vec<(&Path, &str)> = files.iter().copied().chain(modules).collect();
+    let initramfs = scratch.path().join("initramfs");
+    guest::pack(&files, &script, &initramfs)?;
+    let log = log_file(series)?;
+    println!("booting {}, log in {}", image.release, log.display());
+    let exit = qemu::boot(&image.file, &initramfs, &log, limits)?;
+    let serial = fs::read(&log).with_context(|| format!("read {}", log.display()))?;
+    let serial = String::from_utf8_lossy(&serial).replace('\r', "");
+    if exit == qemu::Exit::PoweredOff {
+        return Ok(serial);
+    }
+    let tail = verdict::tail(&serial, 10);
+    bail!(
+        "{}: {}; its last words:\n{tail}",
+        image.release,
+        exit.explain()
+    )
 }
 
 fn log_file(series: &str) -> Result<PathBuf> {

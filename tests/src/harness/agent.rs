@@ -5,6 +5,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use nix::{
@@ -13,7 +14,10 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::{Host, eventually};
+use super::{Host, eventually, eventually_within};
+
+/// Longest time until it is in force: an emulated machine takes long to check kernel programs.
+const START: Duration = Duration::from_secs(120);
 
 /// The binary under test: set by `cargo xtask test`.
 fn binary() -> PathBuf {
@@ -126,7 +130,7 @@ impl<'a> AgentBuilder<'a> {
             socket: self.host.path("weir.sock"),
             log,
         };
-        eventually("the agent's API", || {
+        eventually_within(START, "the agent's API", || {
             let ended = agent.child.try_wait().expect("its state");
             assert!(ended.is_none(), "the agent ended:\n{}", agent.log());
             agent.weir(&["status", "--json"]).is(0).then_some(())

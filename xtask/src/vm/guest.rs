@@ -14,12 +14,16 @@ use anyhow::{Context as _, Result};
 
 use crate::{paths, process};
 
+/// Mounts what a host has; what follows runs in the guest, whose last act it is.
 const INIT: &str = include_str!("init.sh");
-const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var/lib"];
+const DIRECTORIES: [&str; 9] = [
+    "bin", "dev", "etc", "modules", "proc", "run", "sys", "tmp", "var/lib",
+];
 
-pub(crate) fn pack(binary: &Path, archive: &Path) -> Result<()> {
+/// With these files at these places, and `script` to be run by the shell.
+pub(crate) fn pack(files: &[(&Path, &str)], script: &str, archive: &Path) -> Result<()> {
     let root = tempfile::tempdir().context("create a scratch directory")?;
-    populate(root.path(), binary)?;
+    populate(root.path(), files, script)?;
     let file =
         fs::File::create(archive).with_context(|| format!("create {}", archive.display()))?;
     let mut cpio = Command::new("cpio");
@@ -40,17 +44,25 @@ pub(crate) fn pack(binary: &Path, archive: &Path) -> Result<()> {
     process::expect_success(&cpio, status)
 }
 
-fn populate(root: &Path, binary: &Path) -> Result<()> {
+fn populate(root: &Path, files: &[(&Path, &str)], script: &str) -> Result<()> {
     for dir in DIRECTORIES {
         fs::create_dir_all(root.join(dir))
             .with_context(|| format!("create /{dir} of the guest"))?;
     }
     let busybox = paths::program("busybox").context("no busybox; run `cargo xtask setup`")?;
-    for (from, to) in [(busybox.as_path(), "bin/busybox"), (binary, "bin/weir")] {
+    for (from, to) in files
+        .iter()
+        .copied()
+        .chain([(busybox.as_path(), "bin/busybox")])
+    {
         fs::copy(from, root.join(to)).with_context(|| format!("copy {}", from.display()))?;
     }
     let init = root.join("init");
-    fs::write(&init, INIT).context("write /init of the guest")?;
+    fs::write(
+        &init,
+        format!("{INIT}{script}echo \"guest: exit $?\"\npoweroff -f\n"),
+    )
+    .context("write /init of the guest")?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
         .context("make /init of the guest executable")
 }

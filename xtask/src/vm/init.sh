@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# PID 1 of the guest: mounts what a host has, runs the self-test, powers off.
+# PID 1 of the guest: mounts what a host has; a script follows, and the end.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -12,6 +12,3 @@ mount -t securityfs securityfs /sys/kernel/security
 mount -t tmpfs run /run
 ip link set lo up
 echo "guest: kernel $(uname -r)"
-/bin/weir selftest
-echo "guest: exit $?"
-poweroff -f

@@ -2,6 +2,7 @@
 //!
 //! The machine's own package sources are neither used nor changed: apt runs with private lists.
 
+mod modules;
 mod name;
 
 use std::{
@@ -12,6 +13,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+
+pub(crate) use modules::modules;
 
 use name::Name;
 

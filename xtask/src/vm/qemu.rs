@@ -4,8 +4,12 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
-/// A guest needs some ten seconds; a busy machine gets many times that.
-const LIMIT_SECONDS: u32 = 420;
+/// What a guest gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub seconds: u32,
+    pub mebibytes: u32,
+}
 
 /// How the emulator ended; what the guest thinks of itself is on the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +23,18 @@ impl Exit {
     pub(crate) fn explain(&self) -> String {
         match self {
             Self::PoweredOff => "it ended early".into(),
-            Self::TimedOut => format!("it was stopped after {LIMIT_SECONDS} s"),
+            Self::TimedOut => "its time was up".into(),
             Self::Failed(status) => format!("QEMU failed ({status})"),
         }
     }
 }
 
-pub(crate) fn boot(kernel: &Path, initramfs: &Path, log: &Path) -> Result<Exit> {
+pub(crate) fn boot(kernel: &Path, initramfs: &Path, log: &Path, limits: Limits) -> Result<Exit> {
     let console = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
     let errors = console
         .try_clone()
         .with_context(|| format!("share {}", log.display()))?;
-    let status = command(kernel, initramfs)
+    let status = command(kernel, initramfs, limits)
         .stdin(std::process::Stdio::null())
         .stdout(console)
         .stderr(errors)
@@ -44,16 +48,24 @@ pub(crate) fn boot(kernel: &Path, initramfs: &Path, log: &Path) -> Result<Exit> 
     })
 }
 
-fn command(kernel: &Path, initramfs: &Path) -> Command {
+fn command(kernel: &Path, initramfs: &Path, limits: Limits) -> Command {
     let mut command = Command::new("timeout");
     command
         .arg("--kill-after=5")
-        .arg(LIMIT_SECONDS.to_string())
+        .arg(limits.seconds.to_string())
         .arg("qemu-system-x86_64")
         .args(["-accel", "tcg,thread=multi"])
         // QEMU 7.2 corrupts flags on cmpxchg16b with several emulated CPUs: random double faults.
         .args(["-cpu", "max,-cx16"])
-        .args(["-m", "512", "-smp", "2", "-display", "none", "-no-reboot"])
+        .args([
+            "-m",
+            &limits.mebibytes.to_string(),
+            "-smp",
+            "2",
+            "-display",
+            "none",
+        ])
+        .arg("-no-reboot")
         .args(["-nodefaults", "-serial", "stdio", "-kernel"])
         .arg(kernel)
         .arg("-initrd")
@@ -71,7 +83,14 @@ mod tests {
 
     #[test]
     fn the_emulator_gets_the_flags_that_are_known_to_work() {
-        let command = command(Path::new("/k/vmlinuz"), Path::new("/k/initramfs"));
+        let command = command(
+            Path::new("/k/vmlinuz"),
+            Path::new("/k/initramfs"),
+            Limits {
+                seconds: 420,
+                mebibytes: 512,
+            },
+        );
         assert_eq!(
             crate::process::render(&command),
             "timeout --kill-after=5 420 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-cx16 \

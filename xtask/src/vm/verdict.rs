@@ -100,7 +100,7 @@ mod tests {
         check(
             "",
             &Exit::TimedOut,
-            "FAIL 6.1: no self-test result: it was stopped after 420 s\n\
+            "FAIL 6.1: no self-test result: its time was up\n\
              0 passed, 1 failed, 0 skipped",
         );
         check(
