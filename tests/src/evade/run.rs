@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::File,
+    io::{self, Write},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -266,7 +267,7 @@ impl<'a> Round<'a> {
         let seen = ended(child, own)?;
         if own != self.place.out() {
             // Whatever it has left running.
-            fs::write(own.join("cgroup.kill"), "1").or_else(ignore_missing)?;
+            end_all(own).or_else(ignore_missing)?;
         }
         let arrived = self.place.arrivals.wait(&token, self.patience);
         Ok(Try {
@@ -325,7 +326,15 @@ impl<'a> Round<'a> {
     }
 }
 
-/// A cgroup that an attempt has removed.
+/// Ends whatever is in a cgroup; before 5.14 processes end by themselves.
+fn end_all(cgroup: &Path) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .open(cgroup.join("cgroup.kill"))?;
+    file.write_all(b"1")
+}
+
+/// A cgroup that an attempt has removed, or a file that this kernel has not.
 fn ignore_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound {
         return Ok(());
@@ -338,7 +347,7 @@ fn ended(mut child: Child, own: &Path) -> io::Result<String> {
     let deadline = Instant::now() + LIFE;
     while child.try_wait()?.is_none() {
         if Instant::now() > deadline {
-            let _: io::Result<()> = fs::write(own.join("cgroup.kill"), "1");
+            let _: io::Result<()> = end_all(own);
             child.kill()?;
             child.wait()?;
             return Ok("silence".into());

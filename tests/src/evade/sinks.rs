@@ -77,11 +77,13 @@ impl Arrivals {
 
     /// Where the kernel has no SCTP, nothing of it arrives.
     fn serve_sctp(&self) {
-        let Ok(listener) = listener(Domain::IPV6, Type::STREAM, 132) else {
-            return;
-        };
-        if listener.listen(16).is_ok() {
-            self.accept(listener);
+        const SCTP: i32 = 132;
+        for domain in [Domain::IPV4, Domain::IPV6] {
+            if let Ok(listener) = listener(domain, Type::STREAM, SCTP)
+                && listener.listen(16).is_ok()
+            {
+                self.accept(listener);
+            }
         }
     }
 
@@ -170,7 +172,10 @@ fn is_token(bytes: &[u8]) -> bool {
 fn listener(domain: Domain, kind: Type, protocol: i32) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, Some(Protocol::from(protocol)))?;
     let any = match domain {
-        Domain::IPV6 => IpAddr::from([0_u16; 8]),
+        Domain::IPV6 => {
+            socket.set_only_v6(true)?;
+            IpAddr::from([0_u16; 8])
+        }
         _ => IpAddr::from([0_u8; 4]),
     };
     socket.bind(&SockAddr::from(std::net::SocketAddr::new(any, 443)))?;

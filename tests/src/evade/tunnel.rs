@@ -70,7 +70,7 @@ pub(super) const LIST: &[Technique] = &[
             scene,
             "evg1",
             "198.51.100.3",
-            &["type", "gre", "local", HERE, "remote", HOST],
+            &["mode", "gre", "local", HERE, "remote", HOST],
         )
     }),
     Technique::new(
@@ -81,7 +81,7 @@ pub(super) const LIST: &[Technique] = &[
                 scene,
                 "evi0",
                 "198.51.100.4",
-                &["type", "ipip", "local", HERE, "remote", HOST],
+                &["mode", "ipip", "local", HERE, "remote", HOST],
             )
         },
     ),
@@ -167,7 +167,13 @@ fn inherited(scene: &Scene) -> io::Result<()> {
 
 /// Sends a datagram to an address behind the device; it arrives inside a packet to the model.
 fn through(scene: &Scene, name: &str, behind: &str, kind: &[&str]) -> io::Result<()> {
-    ip(&[&["link", "add", name], kind].concat())?;
+    // Tunnels are made by a command of their own, which every `ip` has.
+    let object = if kind.first() == Some(&"mode") {
+        "tunnel"
+    } else {
+        "link"
+    };
+    ip(&[&[object, "add", name], kind].concat())?;
     let result = ip(&["link", "set", name, "up"])
         .and_then(|()| ip(&["route", "add", behind, "dev", name, "src", "192.0.2.1"]))
         .and_then(|()| {
