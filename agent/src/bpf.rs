@@ -12,6 +12,7 @@ pub mod events;
 pub mod identities;
 pub mod learned;
 pub mod paths;
+pub mod pin_lock;
 pub mod policy;
 pub mod probe;
 pub mod processes;

@@ -23,7 +23,7 @@ pub mod wire;
 mod workload;
 
 pub use self::{
-    agent::{Agent, AgentBuilder, Output, Who},
+    agent::{Agent, AgentBuilder, Output, Who, binary},
     births::Births,
     client::{Absent, Answer, Client, installed},
     container::{Container, Runtime},

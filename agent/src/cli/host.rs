@@ -9,7 +9,10 @@ use anyhow::{Context, bail};
 use clap::CommandFactory;
 
 use super::{Answer, Cli, output::Out};
-use crate::{bpf::detach_all, selftest};
+use crate::{
+    bpf::{detach_all, pin_lock::PinLock},
+    selftest,
+};
 
 /// Check on this kernel that the agent does what it promises
 ///
@@ -45,7 +48,7 @@ pub(super) struct DetachArgs {
     /// Directory of the pins
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/weir")]
     pin_dir: PathBuf,
-    /// Even though an agent is running, which then goes on unpinned until it ends
+    /// Even though an agent is running: what it has taken over from an earlier one ends at once
     #[arg(long)]
     force: bool,
 }
@@ -56,6 +59,13 @@ impl DetachArgs {
             bail!(
                 "an agent is running at `{}` and keeps its programs attached: stop it first",
                 socket.display()
+            );
+        }
+        let is_free = !self.pin_dir.exists() || PinLock::take(&self.pin_dir)?.is_some();
+        if !self.force && !is_free {
+            bail!(
+                "an agent is running with the pins in `{}`: stop it first",
+                self.pin_dir.display()
             );
         }
         let removed = detach_all(&self.pin_dir)?;

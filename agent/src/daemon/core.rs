@@ -40,7 +40,7 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{Attached, Maps, detach_all, detach_programs, probe},
+    bpf::{Attached, Maps, detach_all, detach_programs, pin_lock::PinLock, probe},
     config::Config,
     error_chain,
     host::{
@@ -111,7 +111,8 @@ pub struct Core {
     pub(super) files_seen: FilesSeen,
     pub(super) hosts: watch::Sender<BTreeSet<String>>,
     pub(super) scope: PathBuf,
-    pub(super) _lock: Flock<File>,
+    /// Of the state and of the pins: nobody else uses them.
+    pub(super) _locks: (Flock<File>, PinLock),
 }
 
 /// What tells whether a file has changed.

@@ -1,5 +1,7 @@
 //! What is allowed by policy and still worth a look.
 
+use agent_common::settings::Mode;
+
 use super::{Core, revision::Revision};
 use crate::policy::{PolicySet, Separation};
 
@@ -26,6 +28,18 @@ impl Core {
         let idle = rules.filter(|rule| !catalogue.iter().any(|endpoint| rule.selects(endpoint)));
         idle.map(|rule| format!("[[costs]] for `{}` is for no known endpoint", rule.endpoint))
             .collect()
+    }
+
+    /// A policy directory that is not there is no mistake, but hardly meant.
+    pub(super) fn absent_policy(&self) -> Option<String> {
+        let directory = &self.config.policy_dir;
+        let is_wanted = self.config.mode != Mode::Observe;
+        (is_wanted && !directory.is_dir()).then(|| {
+            format!(
+                "the policy directory `{}` is not there: no policy is read",
+                directory.display()
+            )
+        })
     }
 
     /// Refuses a revision that lets an identity that is there both manage and invoke, where the

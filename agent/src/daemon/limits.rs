@@ -43,17 +43,16 @@ impl Core {
         }
         let (grant, endpoint) = (decision.rule(), decision.endpoint());
         let spender = (identity.id, grant);
-        if self.budgets.spent_until(spender, at.boot_ns).is_some() {
-            return Decision::new(Reason::BudgetSpent, grant, endpoint);
-        }
-        if self
-            .kernel_limits(spender, at)
-            .iter()
-            .any(LimitView::is_reached)
-        {
-            return Decision::new(Reason::LimitReached, grant, endpoint);
-        }
-        decision
+        let mut limits = self.kernel_limits(spender, at).into_iter();
+        let reason = if self.budgets.spent_until(spender, at.boot_ns).is_some() {
+            Reason::BudgetSpent
+        } else if limits.any(|limit| limit.is_reached()) {
+            Reason::LimitReached
+        } else {
+            return decision;
+        };
+        let refused = Decision::new(reason, grant, endpoint);
+        self.maps.policy.in_shadow(identity.id, refused)
     }
 
     /// The limits of a grant, if it has any.
@@ -66,10 +65,16 @@ impl Core {
         limits
     }
 
+    /// The name of this grant, if it limits anything.
+    pub(super) fn limiting(&self, grant: RuleId) -> Option<String> {
+        let limits = self.limits_by_number(grant)?;
+        let name = self.running.revision.grant_name(grant)?;
+        (!limits.is_none()).then(|| name.to_owned())
+    }
+
     fn limits_by_number(&self, grant: RuleId) -> Option<Limits> {
         let revision = &self.running.revision;
-        let mut grants = revision.numbers.grants.iter();
-        let (name, _) = grants.find(|(_, number)| **number == grant)?;
+        let name = revision.grant_name(grant)?;
         revision
             .set
             .objects()
@@ -109,7 +114,7 @@ impl Core {
                     used: Some(used as f64),
                     most: most as f64,
                     quality: Some(Quality::Exact),
-                    anew_at: at.wall_of(end_ns),
+                    anew_at: to_seconds(at.wall_of(end_ns)),
                 }
             })
             .collect()
@@ -120,7 +125,7 @@ impl Core {
         let rates = self.rates();
         let spending = self.budgets.spending();
         let spent = |per: Period| spending.map(|spending| spending.spent(spender, per, &rates));
-        let anew_at = |per| at.wall_of(end_of(per, at));
+        let anew_at = |per| to_seconds(at.wall_of(end_of(per, at)));
         let calls = limits.calls.map(|Budget { most, per }| LimitView {
             limit: "calls",
             used: spent(per).map(|spent| spent.calls as f64),
@@ -139,4 +144,9 @@ impl Core {
         });
         calls.into_iter().chain(cost).collect()
     }
+}
+
+/// Windows begin at whole seconds; the two clocks agree less well.
+fn to_seconds(at: Timestamp) -> Timestamp {
+    at.round(jiff::Unit::Second).unwrap_or(at)
 }

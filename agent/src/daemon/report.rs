@@ -108,6 +108,7 @@ impl Core {
                 self.findings(&revision.set),
                 self.idle_cost_rules(),
                 self.unmetered(revision),
+                Vec::from_iter(self.absent_policy()),
             ]
             .concat(),
             hosts_resolved: hosts.keys().filter(has_address).count(),

@@ -100,6 +100,12 @@ impl Revision {
         }
     }
 
+    pub(super) fn grant_name(&self, grant: RuleId) -> Option<&str> {
+        let mut grants = self.numbers.grants.iter();
+        let (name, _) = grants.find(|(_, number)| **number == grant)?;
+        Some(name)
+    }
+
     /// Numbers of the endpoints that are meant.
     pub(super) fn numbers_of(&self, is_meant: impl Fn(&Endpoint) -> bool) -> BTreeSet<EndpointId> {
         let endpoints = self.set.catalogue().iter();

@@ -48,10 +48,19 @@ impl Core {
         grants.retain(|grant| found.grants.contains(&grant.name));
         let mut denies = self.denies();
         denies.retain(|(name, _, _)| found.denies.contains(name));
-        let endpoints = found.endpoints.into_iter().map(|(name, decision)| {
-            let rule = names.rules.get(&decision.rule());
-            (name, decision, rule.map(|(_, rule)| rule.clone()))
-        });
+        let at = now();
+        let endpoints: Vec<_> = found
+            .endpoints
+            .into_iter()
+            .filter_map(|(name, decision)| {
+                let decision = self.limited(decision, &caller.identity, &at);
+                if !decision.is_entitled() {
+                    return None;
+                }
+                let rule = names.rules.get(&decision.rule());
+                Some((name, decision, rule.map(|(_, rule)| rule.clone())))
+            })
+            .collect();
         Ok(RightsView {
             identity: caller.identity.key(),
             labels: Arc::unwrap_or_clone(caller.identity.labels),
@@ -62,7 +71,7 @@ impl Core {
             posture: found.posture,
             grants,
             denies,
-            endpoints: endpoints.collect(),
+            endpoints,
         })
     }
 }

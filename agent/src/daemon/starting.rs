@@ -32,7 +32,7 @@ use super::{
     workloads::Workloads,
 };
 use crate::{
-    bpf::{Attached, ForeignSends, Loaded, Options, probe},
+    bpf::{Attached, ForeignSends, Loaded, Options, pin_lock::PinLock, probe},
     config::{Config, Lsm},
     error_chain,
     host::clock::now,
@@ -59,6 +59,9 @@ impl Core {
         if probe::prepare_pin_dir(&config.pin_dir)? {
             tracing::info!("mounted a BPF file system at /sys/fs/bpf");
         }
+        let Some(pins) = PinLock::take(&config.pin_dir)? else {
+            return Err(StartError::Running(config.pin_dir));
+        };
         let (mut loaded, maps) = Loaded::load(Options {
             pin_dir: config.pin_dir.clone(),
             cgroup: scope.clone(),
@@ -115,7 +118,7 @@ impl Core {
             policy_errors,
             hosts,
             scope,
-            _lock: lock,
+            _locks: (lock, pins),
         };
         core.forget_stale_cgroups()?;
         core.remember_addresses()?;
@@ -148,6 +151,9 @@ impl Core {
             cgroup = %core.scope.display(),
             "in force"
         );
+        if let Some(finding) = core.absent_policy() {
+            tracing::warn!("{finding}");
+        }
         core.record_start(last_record.as_ref())?;
         crate::host::memory::give_back();
         Ok(core)

@@ -97,6 +97,11 @@ pub enum TaskError {
         endpoint: String,
         reason: &'static str,
     },
+    #[error(
+        "grant `{grant}` limits what this workload may use, and a lease would begin anew: call \
+         without a lease, or ask for a grant of the task's own"
+    )]
+    Limited { grant: String },
     #[error("there are {MOST_TASKS} tasks already: wait until some have ended")]
     TooMany,
     #[error("there is no task `{0}`")]

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_common::{
     destination::{Destination, EndpointId},
     identity::IdentityId,
+    policy::{PolicyLookup as _, RuleEntry},
     verdict::{Decision, Reason, decide},
 };
 use jiff::Timestamp;
 
-use super::{ClockAnchor, CompileError, Numbered, compile};
+use super::{ClockAnchor, CompileError, CompiledPolicy, Numbered, compile};
 use crate::{identity::Identity, usage::UsageRow};
 
 /// Calls that went through, and that the policy refuses.
@@ -61,13 +62,16 @@ pub fn rehearse(
             continue;
         }
         rehearsal.n_calls += n_calls;
-        if !endpoints.contains(&row.endpoint) {
+        let is_nowhere = row.endpoint == EndpointId::ANY;
+        if !is_nowhere && !endpoints.contains(&row.endpoint) {
             rehearsal.n_unknown += n_calls;
             continue;
         }
         let destination = Destination::one(row.endpoint);
         let mut decision = decide(&compiled, row.identity, &destination, anchor.boot_ns);
-        if decision.is_entitled_when_enforced() && lies_in_the_connection(row.reason) {
+        if is_nowhere {
+            decision = at_no_endpoint(&compiled, row);
+        } else if decision.is_entitled_when_enforced() && lies_in_the_connection(row.reason) {
             decision = Decision::new(row.reason, row.rule, row.endpoint);
         }
         if !decision.is_entitled_when_enforced() {
@@ -88,6 +92,35 @@ pub fn rehearse(
         (b.n_calls, a.identity, a.endpoint).cmp(&(a.n_calls, b.identity, b.endpoint))
     });
     Ok(rehearsal)
+}
+
+/// What was judged without an endpoint: a socket, or first packets at an address of which nothing was
+/// known.
+fn at_no_endpoint(policy: &CompiledPolicy, row: &UsageRow) -> Decision {
+    let entry = |identity| policy.rule(identity, EndpointId::UNNAMED);
+    let entry = entry(row.identity).or_else(|| entry(IdentityId::UNKNOWN));
+    let flag = match row.reason {
+        Reason::RawSocket => RuleEntry::REFUSE_RAW,
+        Reason::Quic => RuleEntry::REFUSE_QUIC,
+        Reason::ForeignSocket => RuleEntry::REFUSE_FOREIGN,
+        Reason::SharedAddress | Reason::NoSni | Reason::Ech | Reason::Undecidable => {
+            RuleEntry::REFUSE_UNDECIDABLE
+        }
+        Reason::Ungoverned
+        | Reason::Granted
+        | Reason::DefaultAllow
+        | Reason::NoGrant
+        | Reason::DeniedByRule
+        | Reason::Expired
+        | Reason::NotYetValid
+        | Reason::NoPolicy
+        | Reason::LimitReached
+        | Reason::BudgetSpent => return Decision::UNGOVERNED,
+    };
+    if entry.is_some_and(|entry| entry.has(flag)) {
+        return Decision::new(row.reason, row.rule, row.endpoint);
+    }
+    Decision::UNGOVERNED
 }
 
 const fn lies_in_the_connection(reason: Reason) -> bool {
@@ -173,6 +206,8 @@ spec: {subjects: [{systemd: {unit: a.service}}], endpoints: [one], purpose: t, t
             row(2, one, Reason::Granted, 4),
             row(2, one, Reason::NoGrant, 0),
             row(2, EndpointId::from_raw(77), Reason::DefaultAllow, 9),
+            row(1, EndpointId::ANY, Reason::RawSocket, 1),
+            row(2, EndpointId::ANY, Reason::DefaultAllow, 4),
         ];
         let policy = Numbered {
             set: &set,
@@ -185,7 +220,14 @@ spec: {subjects: [{systemd: {unit: a.service}}], endpoints: [one], purpose: t, t
             .iter()
             .map(|row| (row.identity.to_raw(), row.decision.reason(), row.n_calls))
             .collect();
-        assert_eq!(refused, [(2, Reason::NoGrant, 7), (1, Reason::Quic, 2)]);
-        assert_eq!((found.n_calls, found.n_unknown), (23, 9));
+        assert_eq!(
+            refused,
+            [
+                (2, Reason::NoGrant, 7),
+                (1, Reason::Quic, 2),
+                (1, Reason::RawSocket, 1)
+            ]
+        );
+        assert_eq!((found.n_calls, found.n_unknown), (28, 9));
     }
 }

@@ -20,7 +20,12 @@ use super::{Host, eventually, eventually_within};
 const START: Duration = Duration::from_secs(120);
 
 /// The binary under test: set by `cargo xtask test`.
-fn binary() -> PathBuf {
+///
+/// # Panics
+///
+/// When it is not set.
+#[must_use]
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("WEIR_BIN").map(PathBuf::from);
     path.expect("WEIR_BIN names the weir binary: run `cargo xtask test`")
 }
@@ -31,6 +36,8 @@ pub struct AgentBuilder<'a> {
     extra: Vec<String>,
     environment: Vec<(String, PathBuf)>,
     binary: PathBuf,
+    /// Before the names of what it has for itself alone.
+    prefix: &'static str,
 }
 
 impl<'a> AgentBuilder<'a> {
@@ -41,6 +48,7 @@ impl<'a> AgentBuilder<'a> {
             extra: Vec::new(),
             environment: Vec::new(),
             binary: binary(),
+            prefix: "",
         }
     }
 
@@ -81,6 +89,18 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// With a state and a socket of its own, at the pins of the host's agent.
+    pub fn apart(self) -> Self {
+        Self {
+            prefix: "apart-",
+            ..self
+        }
+    }
+
+    fn own(&self, name: &str) -> PathBuf {
+        self.host.path(&format!("{}{name}", self.prefix))
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -90,11 +110,11 @@ impl<'a> AgentBuilder<'a> {
             .arg("--policy-dir")
             .arg(self.host.path("policy.d"))
             .arg("--state-dir")
-            .arg(self.host.path("state"))
+            .arg(self.own("state"))
             .arg("--pin-dir")
             .arg(self.host.pin_dir())
             .arg("--socket")
-            .arg(self.host.path("weir.sock"))
+            .arg(self.own("weir.sock"))
             .arg("--config")
             .arg(self.empty_config())
             .args(&self.extra)
@@ -337,7 +357,13 @@ pub struct Output {
 }
 
 impl Output {
-    fn of(command: &mut Command) -> Self {
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn of(command: &mut Command) -> Self {
         let output = command
             .stdin(Stdio::null())
             .output()

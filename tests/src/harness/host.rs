@@ -84,7 +84,7 @@ impl Host {
         self.client.display().to_string()
     }
 
-    pub(super) fn pin_dir(&self) -> PathBuf {
+    pub fn pin_dir(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(&self.name)
     }
 

@@ -203,6 +203,27 @@ fn the_limits_of_a_lease_count_before_those_of_what_is_around_it() {
 }
 
 #[test]
+fn a_right_with_limits_is_not_leased_from_within() {
+    let host = host();
+    let server = host.tcp_server("127.0.0.1:0", 0);
+    let policy = model("127.0.0.1/32", &server.port().to_string());
+    let cgroup = host.make_cgroup("granted");
+    let limits = "limits: {connections: {count: 3, per: 7d}}";
+    host.write_policy("p.yaml", &(policy + &grant("limited", &cgroup, limits)));
+    let agent = host.agent().start();
+    let stage = Stage::new(&host, &agent, "granted");
+    for _ in 0..2 {
+        let ran = stage.run(&[], &["true"]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let said = "grant `limited` limits what this workload may use";
+        assert!(ran.stderr.contains(said), "{ran:?}");
+    }
+    assert_eq!(host.workload("granted").connects(server, 5, 1).ok, 3);
+    let explained = agent.json_of(&["explain", "--cgroup", &cgroup, "--json"]);
+    assert_eq!(explained["may_call"], serde_json::json!([]), "{explained}");
+}
+
+#[test]
 fn a_lease_has_the_limits_that_were_asked_for() {
     let host = host();
     let server = closed_server(&host);

@@ -26,7 +26,7 @@ const IN_SHADOW: &str =
 pub(super) fn explain(core: &Core, question: Question) -> Result<Explanation, ApiError> {
     let explained = core.explain(question).map_err(question_error)?;
     let suggestion = suggestion(&explained);
-    let is_in_shadow = explained.decision.is_in_shadow();
+    let is_in_shadow = explained.verdict == Verdict::WouldDeny && core.mode() == Mode::Enforce;
     let is_refused = !explained.decision.is_entitled_when_enforced();
     let is_waiting = is_refused && waiting(&explained).is_some();
     let Explained {

@@ -1,5 +1,7 @@
 //! What a policy would have refused, as wire types.
 
+use agent_common::destination::EndpointId;
+
 use super::{
     DaemonBackend, internal,
     policy::{mistakes, named_texts},
@@ -62,7 +64,11 @@ fn judged(recorded: &Recorded) -> Result<Rehearsal, CompileError> {
         let rule = recorded.rule(decision.rule());
         Refusable {
             identity: known.map_or_else(|| "unknown".to_owned(), |known| known.key()),
-            endpoint: recorded.endpoint(endpoint).unwrap_or("unknown").to_owned(),
+            endpoint: if endpoint == EndpointId::ANY {
+                "-".to_owned()
+            } else {
+                recorded.endpoint(endpoint).unwrap_or("unknown").to_owned()
+            },
             reason: decision.reason().name().to_owned(),
             rule: rule.map(ToOwned::to_owned),
             calls: n_calls,

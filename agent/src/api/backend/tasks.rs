@@ -114,7 +114,7 @@ fn task_error(error: TaskError) -> ApiError {
     match error {
         TaskError::Change(error) => policy::change_error(error),
         TaskError::NoProcess(_) | TaskError::Outside(_) | TaskError::Unfit { .. } => bad(message),
-        TaskError::Widening { .. } | TaskError::Foreign(_) => {
+        TaskError::Widening { .. } | TaskError::Limited { .. } | TaskError::Foreign(_) => {
             ApiError::new(ErrorCode::Forbidden, message)
         }
         TaskError::NotFound(_) => ApiError::new(ErrorCode::NotFound, message),

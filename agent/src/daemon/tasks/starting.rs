@@ -173,6 +173,10 @@ impl Core {
                     reason: decision.reason().name(),
                 });
             };
+            let decision = policy.decide(identity.id, &Destination::one(*number), now_ns);
+            if let Some(grant) = self.limiting(decision.rule()) {
+                return Err(TaskError::Limited { grant });
+            }
             until_ns = until_ns.min(end);
         }
         Ok(until_ns)
