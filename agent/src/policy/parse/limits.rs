@@ -115,7 +115,10 @@ fn period(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Period> {
         "1h" | "hour" => Some(Period::Hour),
         "1d" | "24h" | "day" => Some(Period::Day),
         text => {
-            let message = format!("`{text}` is no time that this is reckoned by: write 1h or 1d");
+            let message = format!(
+                "`{text}` is no time that this is reckoned by: write 1h or 1d (/hour or /day on a \
+                 command line)"
+            );
             reader.refuse(field, message);
             None
         }

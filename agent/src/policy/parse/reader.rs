@@ -180,18 +180,16 @@ impl<'f> Reader<'f> {
         all: &[T],
         name: impl Fn(T) -> &'static str,
     ) -> Option<T> {
-        let text = self.text(field)?;
+        let words: Vec<_> = all.iter().map(|word| name(*word)).collect();
+        let allowed = words.join(", ");
+        let Node::Text(text) = field.node else {
+            self.wrong_type(field, &format!("one of {allowed}"));
+            return None;
+        };
         let found = all.iter().copied().find(|word| name(*word) == text);
         if found.is_none() {
-            let allowed = all
-                .iter()
-                .map(|word| name(*word))
-                .collect::<Vec<_>>()
-                .join(", ");
-            self.refuse(
-                field,
-                format!("unknown value `{text}`; allowed are {allowed}"),
-            );
+            let message = format!("unknown value `{text}`; allowed are {allowed}");
+            self.refuse(field, message);
         }
         found
     }

@@ -305,7 +305,8 @@ fn limits_are_read_and_rendered() {
     );
     check(
         "{calls: {count: 5, per: 90m}}",
-        "p.yaml:9:35: spec.limits.calls.per: `90m` is no time that this is reckoned by: write 1h or 1d",
+        "p.yaml:9:35: spec.limits.calls.per: `90m` is no time that this is reckoned by: write 1h or 1d \
+         (/hour or /day on a command line)",
     );
     check(
         "{cost: {usd: 0, per: 1d}}",
