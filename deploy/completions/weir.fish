@@ -370,7 +370,7 @@ complete -c weir -n "__fish_weir_using_subcommand selftest" -l socket -d 'Socket
 complete -c weir -n "__fish_weir_using_subcommand selftest" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand detach" -l pin-dir -d 'Directory of the pins' -r -F
 complete -c weir -n "__fish_weir_using_subcommand detach" -l socket -d 'Socket of the running agent' -r -F
-complete -c weir -n "__fish_weir_using_subcommand detach" -l force -d 'Even though an agent is running, which then goes on unpinned until it ends'
+complete -c weir -n "__fish_weir_using_subcommand detach" -l force -d 'Even though an agent is running: what it has taken over from an earlier one ends at once'
 complete -c weir -n "__fish_weir_using_subcommand detach" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c weir -n "__fish_weir_using_subcommand completions" -l socket -d 'Socket of the running agent' -r -F
 complete -c weir -n "__fish_weir_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
