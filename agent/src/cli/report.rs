@@ -156,15 +156,18 @@ fn rows_or_none(
 
 fn print_grants(grants: &[GrantReview], out: &mut Out<'_>) -> anyhow::Result<()> {
     let rows = grants.iter().map(|grant| {
-        let issued = grant.issued_by.as_deref();
-        let approved = grant.approved_by.as_deref().or(issued);
+        let approved = match (&grant.approved_by, &grant.issued_by) {
+            (Some(person), _) => person.clone(),
+            (None, Some(person)) => format!("by rules, for {person}"),
+            (None, None) => "by rules".to_owned(),
+        };
         vec![
             grant.name.clone(),
             grant.state.clone(),
             grant.subjects.join(" or "),
             grant.endpoints.join(", "),
             grant.purpose.clone(),
-            or_dash(approved),
+            approved,
             or_dash(grant.active_since.map(instant).as_deref()),
             or_dash(grant.ended_at.or(grant.not_after).map(instant).as_deref()),
             format!(

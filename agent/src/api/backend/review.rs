@@ -10,6 +10,7 @@ use crate::{
     },
     audit::{Action, Record},
     daemon::{self, Core, QuestionError, SuggestionError},
+    policy::Stage,
     store::AuditFilter,
 };
 
@@ -112,6 +113,11 @@ pub(super) fn wire(review: &daemon::GrantReview, history: Option<&History>) -> G
     let by = |record: &Option<Record>| record.as_ref().map(|record| record.actor.name());
     let history = history.cloned().unwrap_or_default();
     let activated = history.activated.as_ref().map(|record| record.at);
+    // One of the same name may have ended before this one began.
+    let ended = history.ended.filter(|_| match review.view.stage {
+        Stage::Expired | Stage::Revoked | Stage::Rejected => true,
+        Stage::Requested | Stage::Approved | Stage::Active => false,
+    });
     let mut findings = breadth.findings();
     if breadth.calls == 0
         && let Some(at) = activated
@@ -133,11 +139,11 @@ pub(super) fn wire(review: &daemon::GrantReview, history: Option<&History>) -> G
         not_after: grant.not_after,
         ended_at: review
             .ended_at()
-            .or_else(|| history.ended.as_ref().map(|record| record.at)),
-        ended_by: grant.revoked_by.or_else(|| by(&history.ended)),
+            .or_else(|| ended.as_ref().map(|record| record.at)),
+        ended_by: grant.revoked_by.or_else(|| by(&ended)),
         ended_why: grant
             .revoked_why
-            .or_else(|| history.ended.map(|record| record.reason)),
+            .or_else(|| ended.map(|record| record.reason)),
         endpoints_granted: breadth.granted.len() as u64,
         endpoints_used: breadth.used.iter().cloned().collect(),
         identities: breadth.selected.iter().cloned().collect(),
