@@ -30,13 +30,15 @@ impl Core {
             .collect()
     }
 
-    /// A policy directory that is not there is no mistake, but hardly meant.
+    /// A policy directory that is not there is no mistake, but hardly meant where nothing else says
+    /// what is refused.
     pub(super) fn absent_policy(&self) -> Option<String> {
         let directory = &self.config.policy_dir;
-        let is_wanted = self.config.mode != Mode::Observe;
+        let is_bare = self.running.revision.set.objects().next().is_none();
+        let is_wanted = self.config.mode != Mode::Observe && is_bare;
         (is_wanted && !directory.is_dir()).then(|| {
             format!(
-                "the policy directory `{}` is not there: no policy is read",
+                "the policy directory `{}` is not there, so nothing is refused",
                 directory.display()
             )
         })
