@@ -255,6 +255,12 @@ impl RuleEntry {
 /// Implemented by the kernel's map and, in the agent and in tests, by an ordered map.
 pub trait PolicyLookup {
     fn rule(&self, identity: IdentityId, endpoint: EndpointId) -> Option<&RuleEntry>;
+
+    /// What happens to this identity where no endpoint is known.
+    fn unnamed(&self, identity: IdentityId) -> Option<&RuleEntry> {
+        let entry = |identity| self.rule(identity, EndpointId::UNNAMED);
+        entry(identity).or_else(|| entry(IdentityId::UNKNOWN))
+    }
 }
 
 #[cfg(test)]

@@ -11,3 +11,15 @@ mod process;
 mod sendmsg;
 mod sock_create;
 mod sock_ops;
+
+use agent_common::verdict::Verdict;
+
+/// What a hook of the security modules returns for each verdict.
+#[inline(always)]
+fn errno(verdict: Verdict) -> i32 {
+    const EPERM: i32 = 1;
+    match verdict {
+        Verdict::Allow | Verdict::WouldDeny => 0,
+        Verdict::Deny => -EPERM,
+    }
+}

@@ -73,7 +73,7 @@ pub use self::{
     grants::GrantView,
     latency::LatencyView,
     limits::LimitView,
-    open::{Attribution, OpenConnection},
+    open::OpenConnection,
     pods::KubernetesView,
     policy::check_files,
     processes::ProcessView,

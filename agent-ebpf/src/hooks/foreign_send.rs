@@ -7,19 +7,17 @@
 //! *msg, int size)`, 5.7 and later with `bpf` among the kernel's security modules, before the data:
 //! 0 goes on, `-EPERM` is the caller's error. Both are global, so they leave quickly.
 
-use agent_common::verdict::Verdict;
 use aya_ebpf::{
     bindings::bpf_sock,
     macros::{btf_tracepoint, lsm},
     programs::{BtfTracePointContext, LsmContext},
 };
 
+use super::errno;
 use crate::{
     foreign,
     kernel::{self, offset},
 };
-
-const EPERM: i32 = 1;
 
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn foreign_send(ctx: BtfTracePointContext) -> i32 {
@@ -41,8 +39,5 @@ pub fn foreign_sendmsg(ctx: LsmContext) -> i32 {
     if sock.is_null() {
         return 0;
     }
-    match foreign::may_send(sock) {
-        Verdict::Allow | Verdict::WouldDeny => 0,
-        Verdict::Deny => -EPERM,
-    }
+    errno(foreign::may_send(sock))
 }

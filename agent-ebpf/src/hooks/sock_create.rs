@@ -8,16 +8,14 @@
 
 use core::ptr::read_volatile;
 
-use agent_common::{event::Event, verdict::Verdict};
+use agent_common::event::Event;
 use aya_ebpf::{
     macros::{cgroup_sock, lsm},
     programs::{LsmContext, SockContext},
 };
 
-use super::connect::return_code;
+use super::{connect::return_code, errno};
 use crate::socket::{self, Kind};
-
-const EPERM: i32 = 1;
 
 #[cgroup_sock(sock_create)]
 pub fn sock_create(ctx: SockContext) -> i32 {
@@ -63,12 +61,4 @@ pub fn tun_create(ctx: LsmContext) -> i32 {
         form: 0,
         protocol: 0,
     }))
-}
-
-#[inline(always)]
-fn errno(verdict: Verdict) -> i32 {
-    match verdict {
-        Verdict::Allow | Verdict::WouldDeny => 0,
-        Verdict::Deny => -EPERM,
-    }
 }

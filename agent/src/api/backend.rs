@@ -100,6 +100,17 @@ fn author(core: &Core, peer: &Peer) -> Author {
     }
 }
 
+/// Looks at the sockets of every network namespace: not where the agent's state waits.
+async fn look<T: Send + 'static>(
+    look: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    const WHAT: &str = "list sockets";
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|error| internal(WHAT, &error))?
+        .map_err(|error| internal(WHAT, &error))
+}
+
 /// Something went wrong that the caller cannot help: the chain goes to the log.
 fn internal(what: &str, error: &dyn std::error::Error) -> ApiError {
     tracing::error!(error = error_chain(error), what, "request failed");

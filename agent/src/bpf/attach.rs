@@ -6,7 +6,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -15,7 +18,7 @@ use agent_common::{
     settings::{CloseSource, config},
 };
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, SockOps,
+    BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError, ProgramFd, SockOps,
     links::{FdLink, PinnedLink},
 };
 
@@ -88,20 +91,9 @@ impl Loaded {
         let place = (&cgroup, cgroup_path.as_path());
         self.attach_packet_hooks(place, &mut coverage, &mut links)?;
         for hook in DECISION_HOOKS {
-            let pin = link_pin(&self.options.pin_dir, hook);
+            let site = Site::new(hook, &self.options.pin_dir, place);
             let program: &mut CgroupSockAddr = typed(&mut self.ebpf, hook)?;
-            let fd = program
-                .fd()
-                .map_err(boxed(hook, &cgroup_path))?
-                .as_fd()
-                .try_clone_to_owned();
-            let fd = fd.map_err(|source| KernelError::io(&pin, source))?;
-            let site = Site {
-                hook,
-                pin: &pin,
-                cgroup: &cgroup,
-                cgroup_path: &cgroup_path,
-            };
+            let fd = site.apart(program.fd())?;
             let attachment = site.put(fd.as_fd(), || {
                 let id = program.attach(&cgroup, CgroupAttachMode::Single)?;
                 program.take_link(id)?.try_into().map_err(Into::into)
@@ -144,19 +136,10 @@ impl Loaded {
                 Ok(attached)
             }
             CloseSource::SockOps => {
+                let place = (cgroup, cgroup_path);
+                let site = Site::new(program::SOCK_OPS, &self.options.pin_dir, place);
                 let program: &mut SockOps = typed(&mut self.ebpf, program::SOCK_OPS)?;
-                let fd = program
-                    .fd()
-                    .map_err(boxed(program::SOCK_OPS, cgroup_path))?
-                    .as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|source| KernelError::io(&sock_ops_pin, source))?;
-                let site = Site {
-                    hook: program::SOCK_OPS,
-                    pin: &sock_ops_pin,
-                    cgroup,
-                    cgroup_path,
-                };
+                let fd = site.apart(program.fd())?;
                 let (attachment, link) = site.put(fd.as_fd(), || {
                     let id = program.attach(cgroup, CgroupAttachMode::Single)?;
                     program.take_link(id)?.try_into().map_err(Into::into)
@@ -198,12 +181,32 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Where one program of a cgroup belongs.
 struct Site<'a> {
     hook: &'static str,
-    pin: &'a Path,
+    pin: PathBuf,
     cgroup: &'a File,
     cgroup_path: &'a Path,
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    fn new(
+        hook: &'static str,
+        pin_dir: &Path,
+        (cgroup, cgroup_path): (&'a File, &'a Path),
+    ) -> Self {
+        Self {
+            hook,
+            pin: link_pin(pin_dir, hook),
+            cgroup,
+            cgroup_path,
+        }
+    }
+
+    /// The program, apart from what attaches it.
+    fn apart(&self, program: Result<&ProgramFd, ProgramError>) -> Result<OwnedFd, KernelError> {
+        let fd = program.map_err(boxed(self.hook, self.cgroup_path))?.as_fd();
+        fd.try_clone_to_owned()
+            .map_err(|source| KernelError::io(&self.pin, source))
+    }
+
     fn put(
         &self,
         program: std::os::fd::BorrowedFd<'_>,
@@ -217,27 +220,27 @@ impl Site<'_> {
             cgroup: self.cgroup_path.display().to_string(),
             source,
         })?;
-        remove_pin(self.pin)?;
-        Ok((Attachment::Created, Some(pin_link(link, self.pin)?)))
+        remove_pin(&self.pin)?;
+        Ok((Attachment::Created, Some(pin_link(link, &self.pin)?)))
     }
 
     /// Whether a pinned link on this very cgroup exists and has taken over `program`.
     fn adopt(&self, program: std::os::fd::BorrowedFd<'_>) -> Result<bool, KernelError> {
-        let link = match sys::open_pinned(self.pin) {
+        let link = match sys::open_pinned(&self.pin) {
             Ok(link) => link,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(pin_error(self.pin, error)),
+            Err(error) => return Err(pin_error(&self.pin, error)),
         };
         let here = self
             .cgroup
             .metadata()
             .map_err(|e| KernelError::io(self.cgroup_path, e))?
             .ino();
-        let there = sys::link_cgroup(link.as_fd()).map_err(|e| pin_error(self.pin, e))?;
+        let there = sys::link_cgroup(link.as_fd()).map_err(|e| pin_error(&self.pin, e))?;
         if there != here {
             return Ok(false);
         }
-        sys::link_update(link.as_fd(), program).map_err(|e| pin_error(self.pin, e))?;
+        sys::link_update(link.as_fd(), program).map_err(|e| pin_error(&self.pin, e))?;
         Ok(true)
     }
 }
@@ -307,7 +310,7 @@ fn pin_error(pin: &Path, source: impl Into<Failure>) -> KernelError {
     }
 }
 
-fn boxed(hook: &'static str, cgroup: &Path) -> impl Fn(aya::programs::ProgramError) -> KernelError {
+fn boxed(hook: &'static str, cgroup: &Path) -> impl Fn(ProgramError) -> KernelError {
     let cgroup = cgroup.display().to_string();
     move |source| KernelError::Attach {
         program: hook,

@@ -250,20 +250,15 @@ impl PolicyMaps {
     /// Whether this identity can be refused something, so that names behind unknown addresses matter.
     #[must_use]
     pub fn names_matter_to(&self, identity: IdentityId) -> bool {
-        let entry = self.unnamed(identity);
+        let entry = self.live.unnamed(identity);
         entry.is_some_and(|entry| entry.posture() == Posture::Deny)
-    }
-
-    fn unnamed(&self, identity: IdentityId) -> Option<&RuleEntry> {
-        let entry = |identity| self.live.rule(identity, EndpointId::UNNAMED);
-        entry(identity).or_else(|| entry(IdentityId::UNKNOWN))
     }
 
     /// `decision`, let through if it was refused for what lies in the connection and the posture of
     /// the identity is in shadow mode there.
     #[must_use]
     pub fn in_shadow(&self, identity: IdentityId, decision: Decision) -> Decision {
-        let entry = self.unnamed(identity);
+        let entry = self.live.unnamed(identity);
         RuleEntry::in_shadow(entry.map_or(0, |entry| entry.posture), decision)
     }
 

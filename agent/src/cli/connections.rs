@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    output::{Out, or_dash, relative, size},
+    output::{Out, or_dash, place, process, relative, size},
 };
 use crate::api::{
     client::Client,
@@ -86,23 +86,13 @@ pub(super) fn print(list: &ConnectionList, out: &mut Out<'_>) -> anyhow::Result<
         } else {
             "~"
         };
-        let address = if address.contains(':') {
-            format!("{protocol} [{address}]:{port}")
-        } else {
-            format!("{protocol} {address}:{port}")
-        };
-        let process = match (pid, comm) {
-            (Some(pid), Some(comm)) => format!("{comm}[{pid}]"),
-            (Some(pid), None) => format!("gone[{pid}]"),
-            (None, _) => or_dash(None),
-        };
         vec![
             since.map_or_else(|| or_dash(None), |since| relative(Some(since), now)),
             format!("{mark}{identity}"),
             format!("{mark}{endpoint}"),
             or_dash(rule.as_deref()),
-            address,
-            process,
+            format!("{protocol} {}", place(address, *port)),
+            process(*pid, comm.as_deref()),
             size(*bytes_out),
             size(*bytes_in),
         ]

@@ -6,7 +6,7 @@ use agent_common::event::EventKind;
 
 use super::{
     Answer, args,
-    output::{Out, instant, is_terminal, or_dash, size},
+    output::{Out, instant, is_terminal, or_dash, place, process, size},
 };
 use crate::api::{
     client::Client,
@@ -122,16 +122,10 @@ pub(super) fn print(
 fn row(event: &Event) -> Vec<String> {
     let address = if event.kind == EventKind::Socket.name() {
         event.address.clone()
-    } else if event.address.contains(':') {
-        format!("[{}]:{}", event.address, event.port)
     } else {
-        format!("{}:{}", event.address, event.port)
+        place(&event.address, event.port)
     };
-    let process = match (event.pid, &event.comm) {
-        (Some(pid), Some(comm)) => format!("{comm}[{pid}]"),
-        (Some(pid), None) => format!("gone[{pid}]"),
-        (None, _) => "-".to_owned(),
-    };
+    let process = process(event.pid, event.comm.as_deref());
     let detail = match (event.bytes_out, event.bytes_in) {
         (Some(_), Some(_)) => {
             let duration = event

@@ -99,6 +99,24 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
+/// An address and a port, as they are given on a command line.
+pub(super) fn place(address: &str, port: u16) -> String {
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// Name and number of a process; `gone` if it ended before it was looked at.
+pub(super) fn process(pid: Option<u32>, comm: Option<&str>) -> String {
+    match (pid, comm) {
+        (Some(pid), Some(comm)) => format!("{comm}[{pid}]"),
+        (Some(pid), None) => format!("gone[{pid}]"),
+        (None, _) => or_dash(None),
+    }
+}
+
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()

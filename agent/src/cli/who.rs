@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    output::{Out, or_dash, relative},
+    output::{Out, or_dash, place, process, relative},
 };
 use crate::api::{
     client::Client,
@@ -131,20 +131,4 @@ fn live(caller: &LiveCaller) -> Vec<String> {
         connections.to_string(),
         process(*pid, comm.as_deref()),
     ]
-}
-
-fn place(address: &str, port: u16) -> String {
-    if address.contains(':') {
-        format!("[{address}]:{port}")
-    } else {
-        format!("{address}:{port}")
-    }
-}
-
-fn process(pid: Option<u32>, comm: Option<&str>) -> String {
-    match (pid, comm) {
-        (Some(pid), Some(comm)) => format!("{comm}[{pid}]"),
-        (Some(pid), None) => format!("gone[{pid}]"),
-        (None, _) => or_dash(None),
-    }
 }

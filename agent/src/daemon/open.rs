@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use agent_common::destination::EndpointId;
+use agent_common::{destination::EndpointId, identity::IdentityId};
 use jiff::Timestamp;
 
 use super::Core;
@@ -19,38 +19,19 @@ use crate::{
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct OpenConnection {
-    /// `None` for one that was there before the agent.
+    /// `None` for one that was there before the agent: then identity and endpoint are not what the
+    /// kernel decided, but those of the cgroup that made the socket and of the peer's address.
     pub since: Option<Timestamp>,
     pub identity: String,
     pub endpoint: String,
     /// Grant that it rests on.
     pub rule: Option<String>,
-    pub attribution: Attribution,
     pub protocol: Protocol,
     pub remote: SocketAddr,
     pub pid: Option<u32>,
     pub comm: Option<String>,
     /// `None` where the kernel does not tell: UDP.
     pub traffic: Option<Traffic>,
-}
-
-/// How identity and endpoint of a living connection are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attribution {
-    /// By what the kernel decided when it was made.
-    Decided,
-    /// By the cgroup that made the socket and the peer's address, of which nothing was told.
-    Address,
-}
-
-impl Attribution {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Decided => "decided",
-            Self::Address => "address",
-        }
-    }
 }
 
 impl Core {
@@ -88,10 +69,6 @@ impl Core {
                 endpoint: endpoint.clone(),
                 rule: flow
                     .and_then(|flow| names.rules.get(&flow.rule).map(|(_, rule)| rule.clone())),
-                attribution: match flow {
-                    Some(_) => Attribution::Decided,
-                    None => Attribution::Address,
-                },
                 protocol: connection.flow.protocol,
                 remote: connection.flow.remote,
                 pid,
@@ -105,10 +82,7 @@ impl Core {
     }
 
     /// Who made the socket and which endpoint is at the peer's address, if that is certain.
-    fn by_address(
-        &self,
-        connection: &Connection,
-    ) -> Option<(agent_common::identity::IdentityId, EndpointId)> {
+    fn by_address(&self, connection: &Connection) -> Option<(IdentityId, EndpointId)> {
         let identity = self.workloads.of_cgroup(connection.cgroup?)?.id;
         let destinations = self.certain_destinations(connection);
         let mut endpoints = destinations.iter().flat_map(|one| one.endpoints);

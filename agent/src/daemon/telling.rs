@@ -90,6 +90,11 @@ impl Telling {
             None => ProcessView::default(),
         };
         let [bytes_out, bytes_in] = event.detail;
+        let (address, port) = if kind == EventKind::Socket {
+            (socket(event), 0)
+        } else {
+            (event.address.to_ip().to_string(), event.port())
+        };
         Some(EventRecord {
             at: at.wall_of(event.at_ns),
             kind,
@@ -98,12 +103,8 @@ impl Telling {
             identity: event.identity,
             endpoint: event.endpoint,
             rule: event.rule,
-            address: address(kind, event),
-            port: if kind == EventKind::Socket {
-                0
-            } else {
-                event.port()
-            },
+            address,
+            port,
             is_udp: event.has(Event::UDP),
             is_shared: event.has(Event::SHARED),
             pid: open.map(|open| open.pid),
@@ -144,11 +145,8 @@ impl Telling {
     }
 }
 
-/// The peer's address, or which socket was asked for.
-fn address(kind: EventKind, event: &Event) -> String {
-    if kind != EventKind::Socket {
-        return event.address.to_ip().to_string();
-    }
+/// Which socket was asked for.
+fn socket(event: &Event) -> String {
     let (family, is_raw, protocol) = event.socket();
     if family == Event::TUN {
         return "tun".to_owned();

@@ -67,13 +67,11 @@ pub fn rehearse(
             rehearsal.n_unknown += n_calls;
             continue;
         }
-        let destination = Destination::one(row.endpoint);
-        let mut decision = decide(&compiled, row.identity, &destination, anchor.boot_ns);
-        if is_nowhere {
-            decision = at_no_endpoint(&compiled, row);
-        } else if decision.is_entitled_when_enforced() && lies_in_the_connection(row.reason) {
-            decision = Decision::new(row.reason, row.rule, row.endpoint);
-        }
+        let decision = if is_nowhere {
+            at_no_endpoint(&compiled, row)
+        } else {
+            at_endpoint(&compiled, row, anchor.boot_ns)
+        };
         if !decision.is_entitled_when_enforced() {
             let key = (row.identity, row.endpoint, decision.packed());
             let known = refusable.entry(key).or_insert(Refusable {
@@ -97,14 +95,34 @@ pub fn rehearse(
 /// What was judged without an endpoint: a socket, or first packets at an address of which nothing was
 /// known.
 fn at_no_endpoint(policy: &CompiledPolicy, row: &UsageRow) -> Decision {
-    let entry = |identity| policy.rule(identity, EndpointId::UNNAMED);
-    let entry = entry(row.identity).or_else(|| entry(IdentityId::UNKNOWN));
-    let flag = match row.reason {
-        Reason::RawSocket => RuleEntry::REFUSE_RAW,
-        Reason::Quic => RuleEntry::REFUSE_QUIC,
-        Reason::ForeignSocket => RuleEntry::REFUSE_FOREIGN,
+    let entry = policy.unnamed(row.identity);
+    match (refusing_flag(row.reason), entry) {
+        (Some(flag), Some(entry)) if entry.has(flag) => {
+            Decision::new(row.reason, row.rule, row.endpoint)
+        }
+        (Some(_) | None, _) => Decision::UNGOVERNED,
+    }
+}
+
+fn at_endpoint(policy: &CompiledPolicy, row: &UsageRow, now_ns: u64) -> Decision {
+    let destination = Destination::one(row.endpoint);
+    let decision = decide(policy, row.identity, &destination, now_ns);
+    let lies_in_limits = matches!(row.reason, Reason::LimitReached | Reason::BudgetSpent);
+    let lies_elsewhere = lies_in_limits || refusing_flag(row.reason).is_some();
+    if decision.is_entitled_when_enforced() && lies_elsewhere {
+        return Decision::new(row.reason, row.rule, row.endpoint);
+    }
+    decision
+}
+
+/// Which flag of the entry for [`EndpointId::UNNAMED`] refuses for a reason that lies in the connection.
+const fn refusing_flag(reason: Reason) -> Option<u32> {
+    match reason {
+        Reason::RawSocket => Some(RuleEntry::REFUSE_RAW),
+        Reason::Quic => Some(RuleEntry::REFUSE_QUIC),
+        Reason::ForeignSocket => Some(RuleEntry::REFUSE_FOREIGN),
         Reason::SharedAddress | Reason::NoSni | Reason::Ech | Reason::Undecidable => {
-            RuleEntry::REFUSE_UNDECIDABLE
+            Some(RuleEntry::REFUSE_UNDECIDABLE)
         }
         Reason::Ungoverned
         | Reason::Granted
@@ -115,33 +133,7 @@ fn at_no_endpoint(policy: &CompiledPolicy, row: &UsageRow) -> Decision {
         | Reason::NotYetValid
         | Reason::NoPolicy
         | Reason::LimitReached
-        | Reason::BudgetSpent => return Decision::UNGOVERNED,
-    };
-    if entry.is_some_and(|entry| entry.has(flag)) {
-        return Decision::new(row.reason, row.rule, row.endpoint);
-    }
-    Decision::UNGOVERNED
-}
-
-const fn lies_in_the_connection(reason: Reason) -> bool {
-    match reason {
-        Reason::SharedAddress
-        | Reason::NoSni
-        | Reason::Ech
-        | Reason::Quic
-        | Reason::Undecidable
-        | Reason::ForeignSocket
-        | Reason::RawSocket
-        | Reason::LimitReached
-        | Reason::BudgetSpent => true,
-        Reason::Ungoverned
-        | Reason::Granted
-        | Reason::DefaultAllow
-        | Reason::NoGrant
-        | Reason::DeniedByRule
-        | Reason::Expired
-        | Reason::NotYetValid
-        | Reason::NoPolicy => false,
+        | Reason::BudgetSpent => None,
     }
 }
 

@@ -17,8 +17,8 @@ use super::{
     scene::{MODEL, MODEL_6, Scene, any},
     stream::send_many,
     sys::{
-        answer, ask, check, connected as tcp_connected, file_with, owned, send_all, send_file,
-        send_message, set_number, udp,
+        answer, ask, check, connected as tcp_connected, file_with, load_program, send_all,
+        send_file, send_message, set_number, udp,
     },
 };
 
@@ -308,23 +308,10 @@ fn kcm(scene: &Scene, socket: &Socket) -> io::Result<()> {
 
 /// A socket filter that takes each message whole: KCM needs one.
 fn all_of_it() -> io::Result<std::os::fd::OwnedFd> {
-    const LOAD: libc::c_int = 5;
     const SOCKET_FILTER: u64 = 1;
     /// `r0 = *(u32 *)(r1 + 0); exit`
     const PROGRAM: [u64; 2] = [0x0000_0000_0000_1061, 0x95];
-    let mut attributes = [0_u64; 16];
-    attributes[0] = SOCKET_FILTER | (PROGRAM.len() as u64) << 32;
-    attributes[1] = PROGRAM.as_ptr() as u64;
-    attributes[2] = c"GPL".as_ptr() as u64;
-    // SAFETY: the kernel reads the attributes and what they point to.
-    owned(unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            LOAD,
-            attributes.as_ptr(),
-            size_of_val(&attributes),
-        )
-    })
+    load_program(SOCKET_FILTER, &PROGRAM)
 }
 
 /// As socket activation does: the listener is somebody's who is entitled.

@@ -11,7 +11,7 @@ use super::{
     ROOT, Technique, packets, raw,
     scene::{MODEL, MODEL_6, Scene, v4, v6},
     stream::loopback,
-    sys::{address_of, check, owned, set, set_number, socket},
+    sys::{address_of, bpf, load_program, set, set_number, socket},
 };
 
 const IPV4: u16 = 0x0800;
@@ -208,26 +208,8 @@ fn xdp_frames(scene: &Scene) -> io::Result<()> {
 }
 
 fn passing_program() -> io::Result<OwnedFd> {
-    const LOAD: libc::c_int = 5;
     const XDP: u64 = 6;
     /// `r0 = XDP_PASS; exit`
     const PROGRAM: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
-    let mut attributes = [0_u64; 16];
-    attributes[0] = XDP | (PROGRAM.len() as u64) << 32;
-    attributes[1] = PROGRAM.as_ptr() as u64;
-    attributes[2] = c"GPL".as_ptr() as u64;
-    owned(bpf(LOAD, &attributes)? as libc::c_long)
-}
-
-fn bpf(command: libc::c_int, attributes: &[u64; 16]) -> io::Result<usize> {
-    // SAFETY: the kernel reads the attributes and what they point to, which lives until then.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attributes.as_ptr(),
-            size_of_val(attributes),
-        )
-    };
-    check(result as isize)
+    load_program(XDP, &PROGRAM)
 }

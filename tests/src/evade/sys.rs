@@ -188,6 +188,30 @@ pub(super) fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
+/// One command of `bpf(2)`.
+pub(super) fn bpf(command: libc::c_int, attributes: &[u64; 16]) -> io::Result<usize> {
+    // SAFETY: the kernel reads the attributes and what they point to, which lives until then.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_ptr(),
+            size_of_val(attributes),
+        )
+    };
+    check(result as isize)
+}
+
+/// Loads a kernel program of a type, by its instructions.
+pub(super) fn load_program(kind: u64, program: &[u64]) -> io::Result<OwnedFd> {
+    const LOAD: libc::c_int = 5;
+    let mut attributes = [0_u64; 16];
+    attributes[0] = kind | (program.len() as u64) << 32;
+    attributes[1] = program.as_ptr() as u64;
+    attributes[2] = c"GPL".as_ptr() as u64;
+    owned(bpf(LOAD, &attributes)? as libc::c_long)
+}
+
 /// Runs `act` in a child, which ends with its error.
 pub(super) fn spawn(act: impl FnOnce() -> io::Result<()>) -> io::Result<Pid> {
     // SAFETY: an attempt has one thread when it forks.

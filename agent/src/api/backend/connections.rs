@@ -1,12 +1,12 @@
 //! Connections that live, as wire types.
 
-use super::{DaemonBackend, internal};
+use super::{DaemonBackend, internal, look};
 use crate::{
     api::{
         error::ApiError,
         types::{ConnectionList, ConnectionQuery, LiveConnection, Quality},
     },
-    daemon::{Attribution, OpenConnection},
+    daemon::OpenConnection,
     host::sockets::{self, Detail},
 };
 
@@ -14,11 +14,7 @@ pub(super) async fn connections(
     backend: &DaemonBackend,
     query: ConnectionQuery,
 ) -> Result<ConnectionList, ApiError> {
-    // It visits every network namespace: not where the agent's state waits.
-    let look = tokio::task::spawn_blocking(|| sockets::connections(Detail::Traffic)).await;
-    let found = look
-        .map_err(|error| internal("list sockets", &error))?
-        .map_err(|error| internal("list sockets", &error))?;
+    let found = look(|| sockets::connections(Detail::Traffic)).await?;
     let mut open = backend
         .ask(move |core| {
             core.open_connections(&found)
@@ -54,7 +50,6 @@ fn wire(open: OpenConnection) -> LiveConnection {
         identity,
         endpoint,
         rule,
-        attribution,
         protocol,
         remote,
         pid,
@@ -65,9 +60,9 @@ fn wire(open: OpenConnection) -> LiveConnection {
         since,
         identity,
         endpoint,
-        attribution_quality: match attribution {
-            Attribution::Decided => Quality::Exact,
-            Attribution::Address => Quality::Inferred,
+        attribution_quality: match since {
+            Some(_) => Quality::Exact,
+            None => Quality::Inferred,
         },
         rule,
         protocol: protocol.to_string().to_lowercase(),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{DaemonBackend, internal};
+use super::{DaemonBackend, internal, look};
 use crate::{
     api::{
         error::{ApiError, ErrorCode},
@@ -17,14 +17,10 @@ pub(super) async fn who(backend: &DaemonBackend, address: String) -> Result<WhoT
     let aim = backend
         .ask(move |core| core.aim(&asked).map_err(who_error))
         .await?;
-    // It visits every network namespace: not where the agent's state waits.
     let wanted = aim.wanted().clone();
-    let look = tokio::task::spawn_blocking(move || sockets::look(&wanted)).await;
-    let look = look
-        .map_err(|error| internal("list sockets", &error))?
-        .map_err(|error| internal("list sockets", &error))?;
+    let found = look(move || sockets::look(&wanted)).await?;
     let talkers = backend
-        .ask(move |core| core.talkers(&aim, look).map_err(who_error))
+        .ask(move |core| core.talkers(&aim, found).map_err(who_error))
         .await?;
     Ok(wire(address, talkers))
 }

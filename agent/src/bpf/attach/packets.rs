@@ -9,7 +9,7 @@ use agent_common::{
 };
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, links::PinnedLink};
 
-use super::{Attachment, Coverage, KernelError, Loaded, Site, boxed, link_pin, remove_pin};
+use super::{Attachment, Coverage, KernelError, Loaded, Site, link_pin, remove_pin};
 use crate::bpf::load::{CALL_HOOKS, NAME_HOOKS, typed};
 
 impl Loaded {
@@ -40,25 +40,14 @@ impl Loaded {
     fn attach_packet_hook(
         &mut self,
         hook: &'static str,
-        (cgroup, cgroup_path): (&File, &Path),
+        place: (&File, &Path),
         links: &mut Vec<PinnedLink>,
     ) -> Result<Attachment, KernelError> {
-        let pin = link_pin(&self.options.pin_dir, hook);
+        let site = Site::new(hook, &self.options.pin_dir, place);
         let program: &mut CgroupSkb = typed(&mut self.ebpf, hook)?;
-        let fd = program
-            .fd()
-            .map_err(boxed(hook, cgroup_path))?
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|source| KernelError::io(&pin, source))?;
-        let site = Site {
-            hook,
-            pin: &pin,
-            cgroup,
-            cgroup_path,
-        };
+        let fd = site.apart(program.fd())?;
         let (attachment, link) = site.put(fd.as_fd(), || {
-            let id = program.attach(cgroup, direction(hook), CgroupAttachMode::Single)?;
+            let id = program.attach(site.cgroup, direction(hook), CgroupAttachMode::Single)?;
             program.take_link(id)?.try_into().map_err(Into::into)
         })?;
         links.extend(link);

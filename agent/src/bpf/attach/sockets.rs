@@ -5,7 +5,7 @@ use std::{fs::File, os::fd::AsFd, path::Path};
 use agent_common::abi::program;
 use aya::programs::{CgroupAttachMode, CgroupSock, links::PinnedLink};
 
-use super::{Attachment, Coverage, KernelError, Loaded, Site, boxed, link_pin, remove_pin};
+use super::{Attachment, Coverage, KernelError, Loaded, Site, link_pin, remove_pin};
 use crate::bpf::load::typed;
 
 const HOOK: &str = program::SOCK_CREATE;
@@ -35,22 +35,14 @@ impl Loaded {
 
     fn put_sock_create(
         &mut self,
-        (cgroup, cgroup_path): (&File, &Path),
+        place: (&File, &Path),
         links: &mut Vec<PinnedLink>,
     ) -> Result<Attachment, KernelError> {
-        let pin = link_pin(&self.options.pin_dir, HOOK);
+        let site = Site::new(HOOK, &self.options.pin_dir, place);
         let program: &mut CgroupSock = typed(&mut self.ebpf, HOOK)?;
-        let fd = program.fd().map_err(boxed(HOOK, cgroup_path))?;
-        let fd = fd.as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|source| KernelError::io(&pin, source))?;
-        let site = Site {
-            hook: HOOK,
-            pin: &pin,
-            cgroup,
-            cgroup_path,
-        };
+        let fd = site.apart(program.fd())?;
         let (attachment, link) = site.put(fd.as_fd(), || {
-            let id = program.attach(cgroup, CgroupAttachMode::Single)?;
+            let id = program.attach(site.cgroup, CgroupAttachMode::Single)?;
             program.take_link(id)?.try_into().map_err(Into::into)
         })?;
         links.extend(link);

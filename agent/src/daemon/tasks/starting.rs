@@ -165,15 +165,14 @@ impl Core {
             let Some(number) = revision.numbers.endpoints.get(&endpoint.name) else {
                 continue;
             };
+            let decision = policy.decide(identity.id, &Destination::one(*number), now_ns);
             let Some(end) = policy.entitled_until(identity.id, *number, now_ns) else {
-                let decision = policy.decide(identity.id, &Destination::one(*number), now_ns);
                 return Err(TaskError::Widening {
                     identity: identity.key(),
                     endpoint: endpoint.name.clone(),
                     reason: decision.reason().name(),
                 });
             };
-            let decision = policy.decide(identity.id, &Destination::one(*number), now_ns);
             if let Some(grant) = self.limiting(decision.rule()) {
                 return Err(TaskError::Limited { grant });
             }
