@@ -8,6 +8,8 @@ pub const VERSION: u32 = 5;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {
+    /// Whose limits an identity uses up, where they are not its own.
+    pub const ACCOUNTS: &str = "ACCOUNTS";
     pub const ADDRESSES: &str = "ADDRESSES";
     pub const ARGUMENTS: &str = "ARGUMENTS";
     /// Calls on connections, with their sockets.
@@ -43,7 +45,8 @@ pub mod map {
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 30] = [
+    pub const ALL: [&str; 31] = [
+        ACCOUNTS,
         ADDRESSES,
         ARGUMENTS,
         CALLS,
@@ -116,6 +119,8 @@ pub const MAX_RULES: u32 = 131_072;
 /// Grants with limits, and what identities have used of them.
 pub const MAX_LIMITS: u32 = 65_536;
 pub const MAX_USED: u32 = 131_072;
+/// Identities that use up the limits of another one.
+pub const MAX_ACCOUNTS: u32 = 131_072;
 /// Largest number of cgroups with an identity.
 pub const MAX_CGROUPS: u32 = 65_536;
 /// Largest number of counter rows; later rows are counted in the overflow row.

@@ -1,8 +1,8 @@
-//! How much one identity may do on a grant: what the kernel counts and refuses by itself.
+//! How much a workload may do on a grant: what the kernel counts and refuses by itself.
 
 use crate::{abi::layout, identity::IdentityId, policy::RuleId};
 
-/// Value of `LIMITS`, by the number of the grant. The limits hold for each identity on its own.
+/// Value of `LIMITS`, by the number of the grant. The limits hold for each workload on its own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -37,7 +37,8 @@ impl Limit {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedKey {
-    pub identity: IdentityId,
+    /// The account of whoever used it: by `ACCOUNTS`, or the identity itself.
+    pub account: IdentityId,
     pub grant: RuleId,
     /// As [`Limit::window`] counts them.
     pub window: u64,
@@ -58,9 +59,9 @@ impl UsedKey {
     /// Of what the agent says about the budget of a grant; in no window.
     #[inline(always)]
     #[must_use]
-    pub const fn spent(identity: IdentityId, grant: RuleId) -> Self {
+    pub const fn spent(account: IdentityId, grant: RuleId) -> Self {
         Self {
-            identity,
+            account,
             grant,
             window: 0,
             what: Self::SPENT,

@@ -39,7 +39,8 @@ extern "C" fn admit_connection(identity: u32, grant: u32, now_ns: u64) -> u32 {
     let Some(limit) = maps::limit(RuleId::from_raw(grant)) else {
         return ADMITTED;
     };
-    if maps::spent_until(IdentityId::from_raw(identity), RuleId::from_raw(grant)) > now_ns {
+    let account = maps::account(IdentityId::from_raw(identity));
+    if maps::spent_until(account, RuleId::from_raw(grant)) > now_ns {
         return SPENT;
     }
     if limit.bytes != Limit::NONE && take(identity, grant, 0, now_ns) != ADMITTED {
@@ -49,7 +50,7 @@ extern "C" fn admit_connection(identity: u32, grant: u32, now_ns: u64) -> u32 {
         return ADMITTED;
     }
     let key = UsedKey {
-        identity: IdentityId::from_raw(identity),
+        account,
         grant: RuleId::from_raw(grant),
         window: limit.window(now_ns, limit.window_ns),
         what: UsedKey::CONNECTIONS,
@@ -69,7 +70,7 @@ extern "C" fn take(identity: u32, grant: u32, bytes: u64, now_ns: u64) -> u32 {
         return ADMITTED;
     }
     let key = UsedKey {
-        identity: IdentityId::from_raw(identity),
+        account: maps::account(IdentityId::from_raw(identity)),
         grant: RuleId::from_raw(grant),
         window: limit.window(now_ns, Limit::DAY_NS),
         what: UsedKey::BYTES,

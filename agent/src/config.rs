@@ -4,6 +4,7 @@
 
 mod anomalies;
 mod approval;
+mod cgroup_parent;
 mod costs;
 mod kubernetes;
 mod roles;
@@ -28,6 +29,7 @@ use crate::{
 
 pub use self::{
     anomalies::Anomalies,
+    cgroup_parent::CgroupParent,
     costs::Costs,
     kubernetes::{Kubernetes, PodSource},
 };
@@ -41,6 +43,9 @@ pub struct Config {
     pub mode: Mode,
     /// Directory of the cgroup to govern; `None` for the whole host.
     pub cgroup: Option<PathBuf>,
+    /// Directories in which names of units and containers count, beside slices and what runtimes make
+    /// by default.
+    pub cgroup_parents: Vec<CgroupParent>,
     pub policy_dir: PathBuf,
     pub state_dir: PathBuf,
     pub socket: PathBuf,
@@ -116,6 +121,7 @@ impl Default for Config {
         Self {
             mode: Mode::Observe,
             cgroup: None,
+            cgroup_parents: Vec::new(),
             policy_dir: "/etc/weir/policy.d".into(),
             state_dir: "/var/lib/weir".into(),
             socket: "/run/weir/weir.sock".into(),
@@ -180,6 +186,7 @@ pub enum ConfigError {
 struct File {
     mode: Option<FileMode>,
     cgroup: Option<PathBuf>,
+    cgroup_parents: Vec<CgroupParent>,
     policy_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     socket: Option<PathBuf>,
@@ -284,6 +291,7 @@ impl Config {
         let File {
             mode,
             cgroup,
+            cgroup_parents,
             policy_dir,
             state_dir,
             socket,
@@ -319,6 +327,7 @@ impl Config {
                 .or(mode.map(Mode::from))
                 .unwrap_or(defaults.mode),
             cgroup: overrides.cgroup.or(cgroup),
+            cgroup_parents,
             policy_dir: path(overrides.policy_dir, policy_dir, defaults.policy_dir),
             state_dir: path(overrides.state_dir, state_dir, defaults.state_dir),
             socket: path(overrides.socket, socket, defaults.socket),

@@ -4,6 +4,7 @@
 //! Start-up is visible step by step in [`start`]: store, kernel programs, policy, identities, and
 //! only then attach. It knows nothing of HTTP.
 
+mod accounts;
 mod address_map;
 mod addresses;
 mod anomalies;

@@ -67,6 +67,36 @@ pub struct Labels {
     pub user: Option<LocalUser>,
 }
 
+/// Which directories of a path root has made, and names below them.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout<'l> {
+    /// So many of its directories, from the top, belong to root.
+    pub n_by_root: usize,
+    /// Directories in which names count, beside slices and what runtimes make by default: paths below
+    /// the cgroup v2 mount, `/` first.
+    pub parents: &'l [String],
+}
+
+impl Default for Layout<'_> {
+    /// Root has made everything, and nothing unusual.
+    fn default() -> Self {
+        Self {
+            n_by_root: usize::MAX,
+            parents: &[],
+        }
+    }
+}
+
+impl Layout<'_> {
+    /// Whether the directory is one of its parents, or leads to one.
+    fn has(&self, directory: &str) -> bool {
+        self.parents.iter().any(|parent| {
+            let below = parent.strip_prefix(directory);
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
 /// A user of this host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalUser {
@@ -75,16 +105,34 @@ pub struct LocalUser {
 }
 
 impl Labels {
-    /// What a cgroup path says, if root has made all directories above the first workload.
+    /// What a cgroup path says where root has made everything down to the first workload.
     #[must_use]
     pub fn from_cgroup_path(path: &str) -> Self {
-        cgroup_path::parse(path, usize::MAX)
+        cgroup_path::parse(path, &Layout::default())
     }
 
-    /// What a cgroup path says of which root has made only the first `n_trusted` directories.
+    /// What a cgroup path says.
     #[must_use]
-    pub fn from_delegated_path(path: &str, n_trusted: usize) -> Self {
-        cgroup_path::parse(path, n_trusted)
+    pub fn from_path_in(path: &str, layout: &Layout<'_>) -> Self {
+        cgroup_path::parse(path, layout)
+    }
+
+    /// The workload whose part this is: nobody can be another one by running another program, by
+    /// another user, in a cgroup that it has made, or in a task. Limits count for all parts together.
+    #[must_use]
+    pub fn account(&self, layout: &Layout<'_>) -> Self {
+        let mut account = Self {
+            user_unit: None,
+            nested: None,
+            task: None,
+            exe: None,
+            user: None,
+            ..self.clone()
+        };
+        if let Some(given) = cgroup_path::given(&self.cgroup, layout) {
+            account.cgroup = given.to_owned();
+        }
+        account
     }
 
     /// Whether a cgroup at this path is always this identity: what systemd makes again and again,

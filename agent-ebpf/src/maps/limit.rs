@@ -19,6 +19,9 @@ use super::count_loss;
 static LIMITS: HashMap<RuleId, Limit> =
     HashMap::with_max_entries(abi::MAX_LIMITS, BPF_F_NO_PREALLOC);
 #[map]
+static ACCOUNTS: HashMap<IdentityId, IdentityId> =
+    HashMap::with_max_entries(abi::MAX_ACCOUNTS, BPF_F_NO_PREALLOC);
+#[map]
 static USED: HashMap<UsedKey, u64> = HashMap::with_max_entries(abi::MAX_USED, BPF_F_NO_PREALLOC);
 
 #[inline(always)]
@@ -27,12 +30,21 @@ pub fn limit(grant: RuleId) -> Option<&'static Limit> {
     unsafe { LIMITS.get(grant) }
 }
 
-/// Until when on the boot clock connections of this identity on this grant are refused; 0 if they are
+/// Whose limits the identity uses up: those of the workload that it is a part of.
+#[inline(always)]
+pub fn account(identity: IdentityId) -> IdentityId {
+    // SAFETY: a word is read at once.
+    unsafe { ACCOUNTS.get(identity) }
+        .copied()
+        .unwrap_or(identity)
+}
+
+/// Until when on the boot clock connections of this account on this grant are refused; 0 if they are
 /// not.
 #[inline(always)]
-pub fn spent_until(identity: IdentityId, grant: RuleId) -> u64 {
+pub fn spent_until(account: IdentityId, grant: RuleId) -> u64 {
     // SAFETY: a word is read at once.
-    unsafe { USED.get(UsedKey::spent(identity, grant)) }.map_or(0, |until| *until)
+    unsafe { USED.get(UsedKey::spent(account, grant)) }.map_or(0, |until| *until)
 }
 
 /// What has been used, made if absent; then what was used in the window before is let go. `None` if

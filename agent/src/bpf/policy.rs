@@ -88,6 +88,7 @@ pub struct PolicyMaps {
     names: HashMap<MapData, NameKey, NameNode>,
     narrowed: HashMap<MapData, NarrowKey, IdentityId>,
     limits: HashMap<MapData, RuleId, Limit>,
+    accounts: HashMap<MapData, IdentityId, IdentityId>,
     used: HashMap<MapData, UsedKey, u64>,
     active: ActivePolicy,
     /// See [`config::EPOCH`].
@@ -138,6 +139,8 @@ impl PolicyMaps {
                 .map_err(|source| open(map::NARROWED, source))?,
             limits: HashMap::try_from(take(ebpf, map::LIMITS)?)
                 .map_err(|source| open(map::LIMITS, source))?,
+            accounts: HashMap::try_from(take(ebpf, map::ACCOUNTS)?)
+                .map_err(|source| open(map::ACCOUNTS, source))?,
             used: HashMap::try_from(take(ebpf, map::USED)?)
                 .map_err(|source| open(map::USED, source))?,
             active: ActivePolicy::from_raw(raw),

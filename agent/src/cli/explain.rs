@@ -109,6 +109,7 @@ fn used(limit: &LimitUse) -> String {
         most,
         quality,
         anew_at,
+        account,
     } = limit;
     let mark = match quality {
         Quality::Exact | Quality::Unknown => "",
@@ -120,8 +121,10 @@ fn used(limit: &LimitUse) -> String {
         || "unknown".to_owned(),
         |used| format!("{mark}{unit}{used}"),
     );
+    let by = account.as_ref();
+    let by = by.map_or_else(String::new, |account| format!(" by all parts of {account}"));
     format!(
-        "{name}: {used} of {unit}{most} used; anew at {}",
+        "{name}: {used} of {unit}{most} used{by}; anew at {}",
         instant(*anew_at)
     )
 }

@@ -457,6 +457,7 @@ limits of this version
                 most: 9.0,
                 quality: Quality::Inferred,
                 anew_at: NOW,
+                account: Some("unit:a.service".to_owned()),
             }],
             considered: vec![ConsideredObject {
                 kind: "InvocationGrant".to_owned(),
@@ -472,7 +473,7 @@ who       unit:a.service (event 4)
 where     openai (address 192.0.2.1:443: recognised by the address of api.openai.com, certain)
 verdict   deny (expired, by nightly) in mode enforce, revision 2
 because   the grant has ended
-limit     calls: ~7 of 9 used; anew at 2025-06-15T15:06:40Z
+limit     calls: ~7 of 9 used by all parts of unit:a.service; anew at 2025-06-15T15:06:40Z
 more      docs/reasons/expired.md
 posture   deny without a grant (the built-in default)
 

@@ -88,7 +88,8 @@ impl Core {
                     return;
                 }
                 for (key, counts) in added {
-                    spending.add((key.identity, key.rule), key.endpoint, counts);
+                    let spender = (self.accounts.of(key.identity), key.rule);
+                    spending.add(spender, key.endpoint, counts);
                 }
             }
             Some(_) | None => match self.read_spending(at) {
@@ -108,7 +109,7 @@ impl Core {
         self.close(&budgeted, at);
     }
 
-    fn read_spending(&self, at: &Now) -> Result<Spending, StoreError> {
+    fn read_spending(&mut self, at: &Now) -> Result<Spending, StoreError> {
         let minute = minute_of(at.wall);
         let kept = self.store.kept()?;
         let since = |period: Period| {
@@ -116,9 +117,13 @@ impl Core {
             self.store.usage(&plan, None, None)
         };
         let (hour, day) = (since(Period::Hour)?, since(Period::Day)?);
+        let users = day.values().flatten().map(|row| row.identity).collect();
+        self.recall_accounts(&users, at.wall)?;
+        let account = |identity| self.accounts.of(identity);
         Ok(Spending::new(
             hour.values().flatten(),
             day.values().flatten(),
+            account,
         ))
     }
 

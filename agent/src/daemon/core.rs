@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::{
     Input,
+    accounts::Accounts,
     addresses::{AddressBook, Wanted},
     anomalies::Anomalies,
     audit::{Prover, Refusals, risky_endpoints},
@@ -82,6 +83,7 @@ pub struct Core {
     /// `None`: nobody looks for any.
     pub(super) anomalies: Option<Anomalies>,
     pub(super) budgets: Budgets,
+    pub(super) accounts: Accounts,
     pub(super) workloads: Workloads,
     pub(super) tasks: Tasks,
     pub(super) labels: Labeller,

@@ -1,5 +1,7 @@
 //! Makes the running revision what the kernel looks up.
 
+use std::collections::BTreeSet;
+
 use super::Core;
 use crate::{
     bpf::KernelError,
@@ -53,7 +55,16 @@ impl Core {
         tables.narrowed = derived.narrowed;
         let named = std::mem::take(&mut tables.addresses);
         tables.addresses = self.wanted_addresses(&named);
+        if !tables.limits.is_empty() {
+            self.tell_accounts(&all, at.wall)
+                .map_err(|error| KernelError::Unsuitable(error_chain(&*error)))?;
+        }
         self.maps.policy.install(&tables)?;
+        let has_limits = !tables.limits.is_empty();
+        let wanted: BTreeSet<_> = all.iter().map(|identity| identity.id).collect();
+        self.maps
+            .policy
+            .retain_accounts(|id| has_limits && wanted.contains(&id))?;
         self.narrowing.forget_numbers(&mut self.maps.classes);
         self.installed_addresses = tables.addresses;
         self.named_addresses = named;

@@ -14,7 +14,7 @@ use crate::{
         cgroups,
         containers::{ContainerInfo, ContainerRuntimes, PodInfo},
     },
-    identity::Labels,
+    identity::{Labels, Layout},
 };
 
 /// How often a runtime is asked about a container that it does not know.
@@ -27,6 +27,8 @@ const MAX_INNER: usize = 256;
 pub(super) struct Labeller {
     /// Where the cgroups are mounted.
     root: PathBuf,
+    /// Directories in which names count: see [`Layout::parents`].
+    parents: Vec<String>,
     pub(super) pods: Pods,
     runtimes: ContainerRuntimes,
     /// Cgroups of containers that no runtime knows, or not yet.
@@ -44,9 +46,10 @@ struct Incomplete {
 type Inner = (Option<String>, Option<String>);
 
 impl Labeller {
-    pub(super) fn new(root: &Path, pods: Pods) -> Self {
+    pub(super) fn new(root: &Path, parents: Vec<String>, pods: Pods) -> Self {
         Self {
             root: root.to_owned(),
+            parents,
             pods,
             ..Self::default()
         }
@@ -92,8 +95,7 @@ impl Labeller {
     }
 
     fn known(&mut self, path: &str) -> Labels {
-        let n_trusted = cgroups::n_made_by_root(&self.root, path);
-        let mut labels = Labels::from_delegated_path(path, n_trusted);
+        let mut labels = Labels::from_path_in(path, &self.layout(path));
         let info = labels
             .container
             .as_deref()
@@ -103,6 +105,18 @@ impl Labeller {
         }
         self.pods.describe(&mut labels);
         self.within_limits(labels)
+    }
+
+    /// The workload whose part an identity is: see [`Labels::account`].
+    pub(super) fn account(&self, labels: &Labels) -> Labels {
+        labels.account(&self.layout(&labels.cgroup))
+    }
+
+    fn layout(&self, path: &str) -> Layout<'_> {
+        Layout {
+            n_by_root: cgroups::n_made_by_root(&self.root, path),
+            parents: &self.parents,
+        }
     }
 
     /// Beyond the limit a workload is one again.

@@ -27,6 +27,8 @@ pub struct LimitView {
     pub quality: Option<Quality>,
     /// When it begins anew.
     pub anew_at: Timestamp,
+    /// Whose parts use it up together, if this is one of them.
+    pub account: Option<String>,
 }
 
 impl LimitView {
@@ -42,7 +44,7 @@ impl Core {
             return decision;
         }
         let (grant, endpoint) = (decision.rule(), decision.endpoint());
-        let spender = (identity.id, grant);
+        let spender = (self.accounts.of(identity.id), grant);
         let mut limits = self.kernel_limits(spender, at).into_iter();
         let reason = if self.budgets.spent_until(spender, at.boot_ns).is_some() {
             Reason::BudgetSpent
@@ -57,10 +59,16 @@ impl Core {
 
     /// The limits of a grant, if it has any.
     pub(super) fn limits_of(&self, identity: &Identity, grant: RuleId, at: &Now) -> Vec<LimitView> {
-        let spender = (identity.id, grant);
+        let spender = (self.accounts.of(identity.id), grant);
         let mut limits = self.kernel_limits(spender, at);
         if let Some(allowed) = self.limits_by_number(grant) {
             limits.extend(self.budget_limits(spender, &allowed, at));
+        }
+        if spender.0 != identity.id {
+            let account = self.labels.account(&identity.labels).key();
+            for limit in &mut limits {
+                limit.account = Some(account.clone());
+            }
         }
         limits
     }
@@ -88,8 +96,8 @@ impl Core {
     }
 
     /// What the kernel counts by itself.
-    fn kernel_limits(&self, (identity, grant): Spender, at: &Now) -> Vec<LimitView> {
-        let Some(used) = self.maps.policy.used(identity, grant, at.boot_ns) else {
+    fn kernel_limits(&self, (account, grant): Spender, at: &Now) -> Vec<LimitView> {
+        let Some(used) = self.maps.policy.used(account, grant, at.boot_ns) else {
             return Vec::new();
         };
         let limit = &used.limit;
@@ -115,6 +123,7 @@ impl Core {
                     most: most as f64,
                     quality: Some(Quality::Exact),
                     anew_at: to_seconds(at.wall_of(end_ns)),
+                    account: None,
                 }
             })
             .collect()
@@ -132,6 +141,7 @@ impl Core {
             most: most as f64,
             quality: Some(Quality::Inferred),
             anew_at: anew_at(per),
+            account: None,
         });
         let cost = limits.cost.map(|Budget { most, per }| LimitView {
             limit: "cost",
@@ -141,6 +151,7 @@ impl Core {
             most: most.to_f64(),
             quality: None,
             anew_at: anew_at(per),
+            account: None,
         });
         calls.into_iter().chain(cost).collect()
     }

@@ -111,7 +111,11 @@ impl Core {
             &mut self.store,
             at.wall,
         )?;
-        for one in derived.identities.iter().chain([identity]) {
+        let all = || derived.identities.iter().chain([identity]);
+        if self.maps.policy.has_limits() {
+            self.tell_accounts(all(), at.wall)?;
+        }
+        for one in all() {
             let rules = self.running.rules_of(one, at);
             self.maps.policy.add_rules(&rules)?;
         }

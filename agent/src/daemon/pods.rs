@@ -370,7 +370,7 @@ mod tests {
         check(&format!("{pod}/{b}"), &unknown, None);
         check(&pod, "pod:team/deployment/api", None);
         check(
-            &format!("/without-pods/{a}"),
+            &format!("/docker/{a}"),
             "pod:team/deployment/api/main",
             Some("image:7"),
         );

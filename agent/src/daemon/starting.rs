@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     Core, Input, StartError,
+    accounts::Accounts,
     addresses::{AddressBook, Wanted},
     anomalies::Anomalies,
     audit::{DATABASE, Prover, Refusals},
@@ -33,9 +34,9 @@ use super::{
 };
 use crate::{
     bpf::{Attached, ForeignSends, Loaded, Options, pin_lock::PinLock, probe},
-    config::{Config, Lsm},
+    config::{CgroupParent, Config, Lsm},
     error_chain,
-    host::clock::now,
+    host::{cgroups, clock::now},
     store::Store,
 };
 
@@ -75,6 +76,11 @@ impl Core {
             },
         })?;
         let pods = Pods::recall(config.kubernetes.as_ref(), &store, now().wall)?;
+        // Whoever governs a part of the host knows what is in it.
+        let parents = config.cgroup_parents.iter().cloned();
+        let parents = parents.map(CgroupParent::into_path);
+        let parents = parents.chain([cgroups::path_below(&host.cgroup_root, &scope)]);
+        let parents = parents.collect();
         let tasks = Tasks::recover(&mut store, &host.cgroup_root)?;
         let lives = Lives::recover(&mut store)?;
         let budgets = Budgets::recover(&maps.policy);
@@ -89,7 +95,7 @@ impl Core {
             name_servers: BTreeMap::new(),
             attached: Attached::none(),
             workloads: Workloads::default(),
-            labels: Labeller::new(&host.cgroup_root, pods),
+            labels: Labeller::new(&host.cgroup_root, parents, pods),
             tasks,
             book: AddressBook::default(),
             installed_addresses: Wanted::new(),
@@ -115,6 +121,7 @@ impl Core {
             refusals: Refusals::default(),
             anomalies,
             budgets,
+            accounts: Accounts::default(),
             policy_errors,
             hosts,
             scope,

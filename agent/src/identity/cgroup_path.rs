@@ -1,17 +1,28 @@
 //! Reads systemd, container and Kubernetes names out of cgroup paths.
 //!
-//! A path is read from the outside in. Slices and directories above the first unit or container
-//! are made by root, and so are their names. Whoever runs below may make cgroups there and name
-//! them as it likes: those names tell its parts from each other and nothing else.
+//! A path is read from the outside in. Slices, and directories in which runtimes keep containers, are
+//! made by root, and so are the names in them. Whoever runs in a unit, a container or any other
+//! directory may make cgroups there and name them as it likes: those names tell its parts from each
+//! other and nothing else.
 
 mod component;
 
 use component::{Component, Keeper};
 
-use super::Labels;
+use super::{Labels, Layout};
 
-/// Only the first `n_trusted` directories are made by root.
-pub(super) fn parse(path: &str, n_trusted: usize) -> Labels {
+/// What a path says.
+pub(super) fn parse(path: &str, layout: &Layout<'_>) -> Labels {
+    walk(path, layout).labels
+}
+
+/// The outermost directory below which there are no names: it is no unit and no container, and what is
+/// below it is made by whoever was given it.
+pub(super) fn given<'p>(path: &'p str, layout: &Layout<'_>) -> Option<&'p str> {
+    path.get(..walk(path, layout).given?)
+}
+
+fn walk(path: &str, layout: &Layout<'_>) -> Walk {
     let mut walk = Walk {
         labels: Labels {
             cgroup: if path.is_empty() { "/" } else { path }.to_owned(),
@@ -19,27 +30,38 @@ pub(super) fn parse(path: &str, n_trusted: usize) -> Labels {
         },
         place: Place::Host,
         nested: Vec::new(),
+        given: None,
     };
     let mut parent = "";
+    let mut end = 0;
     let components = path.split('/').filter(|part| !part.is_empty());
     for (index, text) in components.enumerate() {
-        if index >= n_trusted {
-            walk.leave_trust();
+        if index >= layout.n_by_root {
+            walk.leave_trust(end);
         }
-        walk.enter(&Component::read(text, parent));
+        // Parts of one path lie one after the other.
+        end = text.as_ptr().addr() - path.as_ptr().addr() + text.len();
+        let component = Component::read(text, parent);
+        walk.enter(&component);
+        if component == Component::Plain
+            && !component::is_parent(text, parent)
+            && !path.get(..end).is_some_and(|above| layout.has(above))
+        {
+            walk.leave_layout(end);
+        }
         parent = text;
     }
-    let Walk {
-        mut labels, nested, ..
-    } = walk;
-    labels.nested = (!nested.is_empty()).then(|| nested.join("/"));
-    labels
+    let nested = std::mem::take(&mut walk.nested);
+    walk.labels.nested = (!nested.is_empty()).then(|| nested.join("/"));
+    walk
 }
 
 struct Walk {
     labels: Labels,
     place: Place,
     nested: Vec<String>,
+    /// Length of the path of the directory below which there are no names.
+    given: Option<usize>,
 }
 
 /// Who has named what is found from here on.
@@ -52,17 +74,25 @@ enum Place {
     User,
     /// A workload.
     Inside,
-    /// Whoever was given a directory that is no workload: there are paths, and no names.
+    /// Whoever was given a directory that is no unit and no container: there are paths, and no names.
     Delegated,
 }
 
 impl Walk {
-    fn leave_trust(&mut self) {
-        self.place = match self.place {
-            Place::Host => Place::Delegated,
-            Place::Runtime => Place::Inside,
-            Place::User | Place::Inside | Place::Delegated => self.place,
-        };
+    /// The directory of this length belongs to somebody else than root.
+    fn leave_trust(&mut self, end: usize) {
+        if self.place == Place::Runtime {
+            self.place = Place::Inside;
+        }
+        self.leave_layout(end);
+    }
+
+    /// Nobody has said that the names below the directory of this length are made by root.
+    fn leave_layout(&mut self, end: usize) {
+        if self.place == Place::Host {
+            self.place = Place::Delegated;
+            self.given = Some(end);
+        }
     }
 
     fn enter(&mut self, component: &Component<'_>) {

@@ -7,7 +7,7 @@ use std::{
 
 use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleId};
 use jiff::Timestamp;
-use rusqlite::{Params, Row, Statement, params};
+use rusqlite::{OptionalExtension as _, Params, Row, Statement, params};
 
 use super::{
     Store, StoreError,
@@ -109,6 +109,21 @@ impl Store {
             })
             .attempt("number an identity")?;
         number_below(number, u32::MAX, "identity").map(IdentityId::from_raw)
+    }
+
+    /// The number of the identity called `key`, if it was ever seen.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn identity_called(&self, key: &str) -> Result<Option<IdentityId>, StoreError> {
+        let number: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT number FROM identity WHERE key = ?1")
+            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional())
+            .attempt("look for an identity")?;
+        let number = number.map(|number| number_below(number, u32::MAX, "identity"));
+        Ok(number.transpose()?.map(IdentityId::from_raw))
     }
 
     /// The number of the endpoint called `name`, the same for ever.

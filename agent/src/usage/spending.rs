@@ -1,4 +1,4 @@
-//! What identities have used on grants in this hour and on this day, and which of them have used up what
+//! What workloads have used on grants in this hour and on this day, and which of them have used up what
 //! the grant allows. Pure.
 
 use std::collections::BTreeMap;
@@ -35,19 +35,21 @@ pub struct Spent {
 }
 
 impl Spending {
-    /// From what the store has of this hour and this day.
+    /// From what the store has of this hour and this day. `account` tells whose limits an identity uses
+    /// up.
     #[must_use]
     pub fn new<'r>(
         hour: impl IntoIterator<Item = &'r UsageRow>,
         day: impl IntoIterator<Item = &'r UsageRow>,
+        account: impl Fn(IdentityId) -> IdentityId,
     ) -> Self {
         let mut spending = Self::default();
         for row in hour {
-            let spender = (row.identity, row.rule);
+            let spender = (account(row.identity), row.rule);
             add(&mut spending.hour, spender, row.endpoint, &row.counts);
         }
         for row in day {
-            let spender = (row.identity, row.rule);
+            let spender = (account(row.identity), row.rule);
             add(&mut spending.day, spender, row.endpoint, &row.counts);
         }
         spending

@@ -2,6 +2,7 @@
 
 mod containers;
 mod machines;
+mod pretenders;
 mod processes;
 mod restarts;
 

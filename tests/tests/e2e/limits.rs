@@ -115,3 +115,75 @@ spec:
         assert_eq!(host.workload(name).connects(server, 5, 1).ok, 3, "{name}");
     }
 }
+
+#[test]
+fn whoever_splits_up_has_no_more_than_before() {
+    let host = host();
+    let server = host.tcp_server("127.0.0.1:0", 0);
+    let policy = format!(
+        "---
+apiVersion: weir.dev/v1alpha1
+kind: InvocationGrant
+metadata: {{name: limited}}
+spec:
+  subjects: [{{systemd: {{unit: lim.service}}}}, {{systemd: {{unit: user@7.service}}}}, {{cgroup: {}}}]
+  endpoints: [model]
+  purpose: a test
+  limits: {{connections: {{count: 3, per: 7d}}}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: InvocationGrant
+metadata: {{name: tells-users-apart}}
+spec:
+  subjects: [{{process: {{user: \"0\"}}}}]
+  endpoints: [other]
+  purpose: a test
+",
+        host.cgroup_path("directory")
+    );
+    let port = server.port().to_string();
+    let other = model("192.0.2.1/32", "1").replace("name: model", "name: other");
+    let other = other.split("---").next().unwrap_or_default();
+    host.write_policy(
+        "p.yaml",
+        &[other, "---\n", &model("127.0.0.1/32", &port), &policy].concat(),
+    );
+    // One part is made later.
+    let made = [
+        "lim.service/a.service",
+        "user@7.service/app.slice/x.service",
+        "user@7.service/y.scope",
+        "directory/x/y",
+        "directory/z.service",
+    ];
+    for part in made {
+        host.make_cgroup(part);
+    }
+    let agent = host.agent().start();
+    for (workload, parts) in [
+        (
+            "lim.service",
+            ["lim.service/a.service", "lim.service/new.service"],
+        ),
+        (
+            "user@7.service",
+            [
+                "user@7.service/app.slice/x.service",
+                "user@7.service/y.scope",
+            ],
+        ),
+        ("directory", ["directory/x/y", "directory/z.service"]),
+    ] {
+        let [first, second] = parts;
+        let ok = |name: &str, count: u32| host.workload(name).connects(server, count, 1).ok;
+        assert_eq!(ok(first, 2), 2, "{first}");
+        assert_eq!(ok(second, 2), 1, "{second}");
+        assert_eq!(ok(workload, 1), 0, "{workload}");
+        let cgroup = host.cgroup_path(first);
+        let told = agent.json(&["explain", "--cgroup", &cgroup, "--endpoint", "model"]);
+        assert_eq!(told["reason"], "limit-reached", "{told}");
+        assert_eq!(told["limits"][0]["used"], 3.0, "{told}");
+        let account = told["limits"][0]["account"].as_str().unwrap_or_default();
+        assert!(account.ends_with(workload), "{told}");
+    }
+}

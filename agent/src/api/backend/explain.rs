@@ -108,6 +108,7 @@ fn limit(view: LimitView) -> LimitUse {
         most,
         quality,
         anew_at,
+        account,
     } = view;
     LimitUse {
         limit: limit.to_owned(),
@@ -115,6 +116,7 @@ fn limit(view: LimitView) -> LimitUse {
         most,
         quality: quality.map_or(Quality::Estimate, usage::quality),
         anew_at,
+        account,
     }
 }
 

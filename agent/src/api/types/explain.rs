@@ -128,6 +128,9 @@ pub struct LimitUse {
     /// When it begins anew.
     #[schema(value_type = String, format = DateTime)]
     pub anew_at: Timestamp,
+    /// The identity whose parts use it up together, if this is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

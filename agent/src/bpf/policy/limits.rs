@@ -12,7 +12,7 @@ use agent_common::{
 
 use super::{KernelError, PolicyMaps, full_or, ignore_absent, slot::keys};
 
-/// What an identity has used on a grant.
+/// What an account has used on a grant.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     pub limit: Limit,
@@ -21,6 +21,49 @@ pub struct Used {
 }
 
 impl PolicyMaps {
+    /// Whether the live revision limits anything.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        !self.live.limits.is_empty()
+    }
+
+    /// Says whose limits an identity uses up; to be called before anybody has the identity.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn set_account(
+        &mut self,
+        identity: IdentityId,
+        account: IdentityId,
+    ) -> Result<(), KernelError> {
+        let known = self.accounts.get(&identity, 0).unwrap_or(identity);
+        if known == account {
+            return Ok(());
+        }
+        self.accounts
+            .insert(identity, account, 0)
+            .map_err(|source| full_or(map::ACCOUNTS, abi::MAX_ACCOUNTS, source))
+    }
+
+    /// Forgets the accounts of identities that are not wanted any more.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn retain_accounts(
+        &mut self,
+        is_wanted: impl Fn(IdentityId) -> bool,
+    ) -> Result<(), KernelError> {
+        for identity in keys(map::ACCOUNTS, self.accounts.keys())? {
+            if !is_wanted(identity) {
+                ignore_absent(self.accounts.remove(&identity))
+                    .map_err(|source| KernelError::map(map::ACCOUNTS, "remove an entry", source))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn set_limits(
         &mut self,
         limits: &BTreeMap<RuleId, Limit>,
@@ -79,7 +122,7 @@ impl PolicyMaps {
         Ok(n_left)
     }
 
-    /// Refuses connections of an identity on a grant until this instant of the boot clock, or with `None`
+    /// Refuses connections of an account on a grant until this instant of the boot clock, or with `None`
     /// no longer.
     ///
     /// # Errors
@@ -87,11 +130,11 @@ impl PolicyMaps {
     /// When the kernel refuses.
     pub fn set_spent(
         &mut self,
-        identity: IdentityId,
+        account: IdentityId,
         grant: RuleId,
         until_ns: Option<u64>,
     ) -> Result<(), KernelError> {
-        let key = UsedKey::spent(identity, grant);
+        let key = UsedKey::spent(account, grant);
         match until_ns {
             Some(until_ns) => self
                 .used
@@ -113,19 +156,19 @@ impl PolicyMaps {
         let spent = keys.filter(|key| key.what == UsedKey::SPENT);
         let spent = spent.filter_map(|key| {
             let until_ns = self.used.get(&key, 0).ok()?;
-            Some(((key.identity, key.grant), until_ns))
+            Some(((key.account, key.grant), until_ns))
         });
         Ok(spent.collect())
     }
 
-    /// Connections of this window and octets of this day that the identity has used on the grant, as far
+    /// Connections of this window and octets of this day that the account has used on the grant, as far
     /// as the grant limits them; `None` if it limits nothing.
     #[must_use]
-    pub fn used(&self, identity: IdentityId, grant: RuleId, now_ns: u64) -> Option<Used> {
+    pub fn used(&self, account: IdentityId, grant: RuleId, now_ns: u64) -> Option<Used> {
         let limit = self.limits.get(&grant, 0).ok()?;
         let of = |what, length_ns| {
             let key = UsedKey {
-                identity,
+                account,
                 grant,
                 window: limit.window(now_ns, length_ns),
                 what,

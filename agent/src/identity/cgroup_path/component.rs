@@ -57,7 +57,36 @@ const RUNTIMES: [&str; 8] = [
     "rke2-server.service",
 ];
 
+/// Directories of container runtimes and of the kubelet, by the names that they have by default.
+const PARENTS: [&str; 13] = [
+    "besteffort",
+    "burstable",
+    "default",
+    "docker",
+    "ecs",
+    "k8s.io",
+    "kubelet",
+    "kubepods",
+    "libpod_parent",
+    "lxc",
+    "lxc.payload",
+    "moby",
+    "nerdctl",
+];
+
 const ID_LENGTH: usize = 64;
+/// Of a task of ECS.
+const TASK_LENGTH: usize = 32;
+
+/// Whether a runtime keeps containers in a directory of this name below that one.
+pub(super) fn is_parent(text: &str, parent: &str) -> bool {
+    let is_id = |length| text.len() == length && text.bytes().all(is_hex);
+    match parent {
+        "ecs" => is_id(TASK_LENGTH),
+        "libpod_parent" => is_id(ID_LENGTH),
+        _ => PARENTS.contains(&text),
+    }
+}
 
 impl<'p> Component<'p> {
     /// `parent` is the component above, or empty.

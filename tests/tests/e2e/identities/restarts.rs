@@ -234,7 +234,7 @@ fn a_new_unit_is_itself_within_milliseconds() {
 #[test]
 fn a_path_that_is_too_long_to_be_told_is_found_by_looking() {
     let host = host();
-    let long = format!("{}/{}/long.service", "a".repeat(200), "b".repeat(200));
+    let long = format!("{0}.slice/{0}-{0}.slice/long.service", "a".repeat(100));
     let server = server_for(&host, &grant_for(&[unit("long.service")]));
     let agent = host.agent().start();
     for _ in 0..2 {
