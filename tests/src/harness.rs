@@ -19,6 +19,7 @@ mod receiver;
 mod recorder;
 pub mod resolver;
 pub mod site;
+pub mod traffic;
 pub mod wire;
 mod workload;
 
