@@ -31,7 +31,7 @@ pub use self::{
     engine::{Containerd, Podman},
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
-    host::Host,
+    host::{Host, enter_network},
     machine::{Machine, Unit},
     program::Ran,
     receiver::Receiver,
