@@ -19,6 +19,7 @@ mod receiver;
 mod recorder;
 pub mod resolver;
 pub mod site;
+pub mod traffic;
 pub mod wire;
 mod workload;
 
@@ -30,7 +31,7 @@ pub use self::{
     engine::{Containerd, Podman},
     flight::{Flier, Flight, How, Landing},
     hello::Hello,
-    host::Host,
+    host::{Host, enter_network},
     machine::{Machine, Unit},
     program::Ran,
     receiver::Receiver,

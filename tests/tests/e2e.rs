@@ -25,6 +25,7 @@ mod e2e {
     mod monitoring;
     mod names;
     mod objects;
+    mod panic_button;
     mod policy;
     mod revocation;
     mod shadow;

@@ -21,7 +21,7 @@ use nix::{
     sys::wait::{WaitStatus, waitpid},
     unistd::{ForkResult, Pid, fork},
 };
-use weir_tests::harness::{Attempts, resolver::Pairs};
+use weir_tests::harness::{Attempts, resolver::Pairs, traffic};
 
 /// In the place of a cgroup: the one that it has been started in.
 const STAY: &str = "-";
@@ -60,6 +60,9 @@ fn main() -> anyhow::Result<()> {
     }
     if *what == "exec" {
         return exec(Path::new(address), rest);
+    }
+    if *what == "talk" {
+        return traffic::run(address);
     }
     let address: SocketAddr = address.parse()?;
     let number = |index: usize| -> anyhow::Result<u32> {

@@ -31,11 +31,7 @@ impl Host {
     ///
     /// Without root, or on a host without cgroup v2.
     pub fn new(client: &Path) -> Self {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace, as root");
-        let up = Command::new("ip")
-            .args(["link", "set", "lo", "up"])
-            .status();
-        assert!(up.expect("`ip` runs").success(), "loopback comes up");
+        enter_network();
         let thread = thread::current();
         let test = thread
             .name()
@@ -182,6 +178,19 @@ impl Drop for Host {
         end_processes(&self.cgroup());
         remove_cgroups(&self.cgroup());
     }
+}
+
+/// Gives this thread, and all that it starts, a network of its own in which only loopback exists.
+///
+/// # Panics
+///
+/// Without root.
+pub fn enter_network() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace, as root");
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(up.expect("`ip` runs").success(), "loopback comes up");
 }
 
 /// What a workload has left running, such as the helpers of a browser.

@@ -22,7 +22,7 @@ pub use self::{
     server::{Log, Request},
 };
 
-use self::certificate::Authority;
+pub(super) use self::certificate::Authority;
 use super::Host;
 
 /// Where all names lead, and where they lead over IPv6.

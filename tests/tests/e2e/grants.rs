@@ -1,12 +1,12 @@
 //! The life of a grant: who asks, who else approves, and what a killed agent makes of it.
 
 mod faults;
+mod races;
 
 use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::{PermissionsExt, chown},
-    thread,
 };
 
 use weir::{
@@ -375,39 +375,6 @@ fn broken_glass_is_loud_and_lasts_an_hour() {
         "{status}"
     );
     assert!(stage.agent.log().contains("GLASS BROKEN"));
-}
-
-#[test]
-fn of_two_who_decide_at_once_one_wins_and_the_other_is_told() {
-    let stage = Stage::new();
-    for round in 0..5 {
-        stage.ask(ALICE).expect(1);
-        let decide = |who: Who, args: &[&str]| stage.agent.weir_as(who, args);
-        let (approved, rejected) = thread::scope(|scope| {
-            let approve = ["grant", "approve", "task", "--reason", "yes"];
-            let reject = ["grant", "reject", "task", "--reason", "no"];
-            let approved = scope.spawn(move || decide(BOB, &approve));
-            let rejected = decide(CAROL, &reject);
-            (approved.join().expect("it ends"), rejected)
-        });
-        let (state, calls) = (stage.state(), stage.calls());
-        let loser = match (approved.code, rejected.code) {
-            (Some(0), Some(2)) => {
-                assert_eq!((state.as_str(), calls), ("active", ALLOWED), "{round}");
-                rejected
-            }
-            (Some(2), Some(0)) => {
-                assert_eq!((state.as_str(), calls), ("rejected", REFUSED), "{round}");
-                approved
-            }
-            other => panic!("{other:?}: {approved:?} {rejected:?}"),
-        };
-        assert!(loser.stderr.contains("so it cannot be"), "{loser:?}");
-        stage
-            .agent
-            .weir(&["grant", "revoke", "task", "--why", "again"])
-            .expect(0);
-    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use weir_tests::harness::{Agent, Attempts, Host, eventually};
+use weir_tests::harness::{Agent, Attempts, Host, enter_network, eventually};
 
 use super::{grant, host, model, named_model};
 
@@ -114,6 +114,39 @@ fn a_revoked_grant_ends_its_connections_and_no_others() {
         cut.iter().all(|event| event["reason"] == "no-grant"),
         "{cut:?}"
     );
+}
+
+#[test]
+fn a_revocation_reaches_every_network_namespace() {
+    const EACH: u32 = 20;
+    let host = host();
+    let port = 4_443;
+    host.write_policy("p.yaml", &model("127.0.0.1/32", &port.to_string()));
+    let agent = host.agent().start();
+    issue(&agent, &host, "1h");
+    let hold = || {
+        let stream = Stream::serve(&format!("127.0.0.1:{port}"));
+        let held = host.workload("granted").hold(stream.address, EACH);
+        (stream, held)
+    };
+    let (_stream, here) = hold();
+    // A thread has a namespace of its own, and so has what it starts.
+    let elsewhere = || {
+        enter_network();
+        hold()
+    };
+    let elsewhere = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(elsewhere));
+        threads.map(|thread| thread.join().expect("connections"))
+    });
+    agent
+        .weir(&["grant", "revoke", "first", "--why", "a test"])
+        .expect(0);
+    await_ended(&agent, 3 * EACH);
+    assert_eq!(here.stop(), Attempts::all_refused(EACH));
+    for (_stream, held) in elsewhere {
+        assert_eq!(held.stop(), Attempts::all_refused(EACH));
+    }
 }
 
 #[test]

@@ -11,14 +11,14 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-pub(super) struct Authority {
+pub(in crate::harness) struct Authority {
     pem: String,
     config: Arc<ServerConfig>,
 }
 
 impl Authority {
     /// With a server's certificate for all of `names` and for `address`.
-    pub(super) fn new(names: &[&str], address: &str) -> Self {
+    pub(in crate::harness) fn new(names: &[&str], address: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -52,11 +52,11 @@ impl Authority {
         }
     }
 
-    pub(super) fn pem(&self) -> &str {
+    pub(in crate::harness) fn pem(&self) -> &str {
         &self.pem
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
+    pub(in crate::harness) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }
 }
