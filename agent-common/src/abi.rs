@@ -16,6 +16,8 @@ pub mod map {
     pub const CALLS: &str = "CALLS";
     pub const CGROUPS: &str = "CGROUPS";
     pub const CONFIG: &str = "CONFIG";
+    /// Identities of whose new cgroups nobody wants to know.
+    pub const CROWDED: &str = "CROWDED";
     pub const COUNTERS: &str = "COUNTERS";
     pub const ENDED: &str = "ENDED";
     pub const EVENTS: &str = "EVENTS";
@@ -45,7 +47,7 @@ pub mod map {
     pub const USER_CLASSES: &str = "USER_CLASSES";
 
     /// Every map, in the order in which the agent opens them.
-    pub const ALL: [&str; 31] = [
+    pub const ALL: [&str; 32] = [
         ACCOUNTS,
         ADDRESSES,
         ARGUMENTS,
@@ -53,6 +55,7 @@ pub mod map {
         CGROUPS,
         CONFIG,
         COUNTERS,
+        CROWDED,
         ENDED,
         EVENTS,
         EXE_CLASSES,
@@ -123,6 +126,8 @@ pub const MAX_USED: u32 = 131_072;
 pub const MAX_ACCOUNTS: u32 = 131_072;
 /// Largest number of cgroups with an identity.
 pub const MAX_CGROUPS: u32 = 65_536;
+/// Identities that have more cgroups than are named.
+pub const MAX_CROWDED: u32 = 16_384;
 /// Largest number of counter rows; later rows are counted in the overflow row.
 pub const MAX_COUNTERS: u32 = 65_536;
 /// Largest number of open connections whose close needs to be told what was decided.

@@ -7,6 +7,7 @@ use core::mem::offset_of;
 
 use agent_common::{
     cgroup::{CgroupRecord, PATH_LEN},
+    identity::{IdentityId, MAX_ANCESTOR_LEVEL},
     settings::Offsets,
 };
 use aya_ebpf::{
@@ -25,7 +26,7 @@ pub fn made(cgroup: *const u8, path: *const u8) {
     let Some(id) = id_in_v2(cgroup) else {
         return;
     };
-    let inherited = parent(cgroup).and_then(maps::identity_of_cgroup);
+    let inherited = identity_of_ancestor(cgroup);
     if inherited.is_none() && maps::is_scoped() {
         return;
     }
@@ -54,6 +55,9 @@ pub fn made(cgroup: *const u8, path: *const u8) {
     if let Some(identity) = expected {
         maps::expect_identity(id, identity);
     } else if let Some(identity) = inherited {
+        if maps::is_crowded(identity) {
+            return;
+        }
         maps::inherit_identity(id, identity);
     }
     maps::tell_of_cgroup(record);
@@ -102,18 +106,30 @@ fn id_in_v2(cgroup: *const u8) -> Option<u64> {
     }
 }
 
-/// Id of the parent of `cgroup`.
+/// The identity of the nearest ancestor that has one.
 #[inline(always)]
-fn parent(cgroup: *const u8) -> Option<u64> {
+fn identity_of_ancestor(cgroup: *const u8) -> Option<IdentityId> {
+    let mut ancestor = cgroup;
+    let mut distance = 0;
+    while distance < MAX_ANCESTOR_LEVEL {
+        ancestor = parent(ancestor)?;
+        // SAFETY: a cgroup.
+        if let Some(identity) = unsafe { id(ancestor) }.and_then(maps::identity_of_cgroup) {
+            return Some(identity);
+        }
+        distance += 1;
+    }
+    None
+}
+
+#[inline(always)]
+fn parent(cgroup: *const u8) -> Option<*const u8> {
     let at = maps::kernel_offset(offset_of!(Offsets, cgroup_self));
     // SAFETY: the offsets come from the running kernel's BTF; the parent's state is the `self`
     // member of the parent.
     unsafe {
         let state: *const u8 = read(cgroup, at + offset!(cgroup_parent))?;
-        if state.is_null() {
-            return None;
-        }
-        id(state.wrapping_sub(at))
+        (!state.is_null()).then(|| state.wrapping_sub(at))
     }
 }
 

@@ -75,14 +75,14 @@ pub fn cgroup() -> u64 {
 pub fn identity(cgroup: u64) -> IdentityId {
     match maps::identity_of_cgroup(cgroup) {
         Some(identity) => identity,
-        None => IdentityId::from_raw(identity_of_ancestor(cgroup)),
+        None => IdentityId::from_raw(identity_of_ancestor()),
     }
 }
 
 /// A global function: see `attempt::decide_set`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn identity_of_ancestor(cgroup: u64) -> u32 {
+extern "C" fn identity_of_ancestor() -> u32 {
     let mut level = MAX_ANCESTOR_LEVEL;
     while level >= 0 {
         // SAFETY: any level is a valid argument; one that is too deep gives 0.
@@ -90,7 +90,6 @@ extern "C" fn identity_of_ancestor(cgroup: u64) -> u32 {
         if ancestor != 0
             && let Some(identity) = maps::identity_of_cgroup(ancestor)
         {
-            maps::inherit_identity(cgroup, identity);
             return identity.to_raw();
         }
         level -= 1;

@@ -17,6 +17,7 @@ mod changes;
 mod chores;
 mod comparing;
 mod core;
+mod crowds;
 mod ending;
 mod explain;
 mod findings;

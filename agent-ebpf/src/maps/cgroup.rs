@@ -25,6 +25,10 @@ static CGROUPS: RingBuf = RingBuf::with_byte_size(abi::CGROUP_RING_BYTES, 0);
 #[map]
 static CGROUP_SCRATCH: PerCpuArray<CgroupRecord> = PerCpuArray::with_max_entries(1, 0);
 
+#[map]
+static CROWDED: HashMap<IdentityId, u32> =
+    HashMap::with_max_entries(abi::MAX_CROWDED, BPF_F_NO_PREALLOC);
+
 /// Wakes the agent whatever it has not read yet.
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 
@@ -44,6 +48,13 @@ pub fn inherit_identity(cgroup: u64, identity: IdentityId) {
             flags: CgroupIdentity::INHERITED,
         },
     );
+}
+
+/// Whether there are enough cgroups of this identity.
+#[inline(always)]
+pub fn is_crowded(identity: IdentityId) -> bool {
+    // SAFETY: only its presence matters.
+    unsafe { CROWDED.get(identity) }.is_some()
 }
 
 /// Gives a new cgroup the identity that its path has had.

@@ -7,21 +7,53 @@ use agent_common::{
     identity::{CgroupIdentity, IdentityId},
 };
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{HashMap, MapData},
 };
 
-use super::{KernelError, errno, load::take};
+use super::{
+    KernelError,
+    load::take,
+    policy::{full_or, ignore_absent},
+};
 
 pub struct IdentityMap {
     map: HashMap<MapData, u64, CgroupIdentity>,
+    crowded: HashMap<MapData, IdentityId, u32>,
 }
 
 impl IdentityMap {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
         let map = HashMap::try_from(take(ebpf, map::IDENTITIES)?)
             .map_err(|source| KernelError::map(map::IDENTITIES, "open", source))?;
-        Ok(Self { map })
+        let mut crowded: HashMap<_, IdentityId, u32> = HashMap::try_from(take(ebpf, map::CROWDED)?)
+            .map_err(|source| KernelError::map(map::CROWDED, "open", source))?;
+        // What another agent had too much of.
+        let known = crowded.keys().collect::<Result<Vec<_>, _>>();
+        for identity in known.map_err(|source| KernelError::map(map::CROWDED, "list", source))? {
+            remove(&mut crowded, map::CROWDED, &identity)?;
+        }
+        Ok(Self { map, crowded })
+    }
+
+    /// Lets the kernel tell of no more cgroups in those of this identity.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn close(&mut self, identity: IdentityId) -> Result<(), KernelError> {
+        self.crowded
+            .insert(identity, 1, 0)
+            .map_err(|source| full_or(map::CROWDED, abi::MAX_CROWDED, source))
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn open_again(&mut self, identity: IdentityId) -> Result<(), KernelError> {
+        remove(&mut self.crowded, map::CROWDED, &identity)
     }
 
     /// Names a cgroup; replaces what the kernel may have inherited for it.
@@ -33,13 +65,7 @@ impl IdentityMap {
         let known = CgroupIdentity { identity, flags: 0 };
         self.map
             .insert(cgroup, known, 0)
-            .map_err(|source| match errno(&source) {
-                Some(libc::E2BIG) => KernelError::Full {
-                    map: map::IDENTITIES,
-                    limit: abi::MAX_CGROUPS,
-                },
-                Some(_) | None => KernelError::map(map::IDENTITIES, "insert", source),
-            })
+            .map_err(|source| full_or(map::IDENTITIES, abi::MAX_CGROUPS, source))
     }
 
     /// Forgets a cgroup that is gone.
@@ -48,12 +74,7 @@ impl IdentityMap {
     ///
     /// When the kernel refuses; an absent cgroup is no error.
     pub fn remove(&mut self, cgroup: u64) -> Result<(), KernelError> {
-        match self.map.remove(&cgroup) {
-            Err(source) if errno(&source) != Some(libc::ENOENT) => {
-                Err(KernelError::map(map::IDENTITIES, "remove an entry", source))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        remove(&mut self.map, map::IDENTITIES, &cgroup)
     }
 
     /// Everything in the map, by cgroup id.
@@ -67,4 +88,13 @@ impl IdentityMap {
             .collect::<Result<_, _>>()
             .map_err(|source| KernelError::map(map::IDENTITIES, "list", source))
     }
+}
+
+fn remove<K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: &K,
+) -> Result<(), KernelError> {
+    ignore_absent(map.remove(key))
+        .map_err(|source| KernelError::map(name, "remove an entry", source))
 }

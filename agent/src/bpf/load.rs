@@ -321,7 +321,7 @@ fn sizes(name: &str) -> Option<(u32, u32)> {
         map::COUNTERS => (size_of::<CounterKey>(), size_of::<Counters>()),
         map::IDENTITIES => (8, size_of::<CgroupIdentity>()),
         map::INSPECTED => (4, size_of::<Inspected>()),
-        map::ACCOUNTS => (4, 4),
+        map::ACCOUNTS | map::CROWDED => (4, 4),
         map::LIMITS => (4, size_of::<Limit>()),
         map::USED => (size_of::<UsedKey>(), 8),
         map::LIVE => (4, size_of::<Live>()),

@@ -372,14 +372,16 @@ fn prefix_key(address: Address, length: u32, port: u16, slot: Slot) -> Key<Prefi
     Key::new(PrefixKey::HEADER_BITS + length, data)
 }
 
-fn ignore_absent(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
+pub(super) fn ignore_absent(
+    result: Result<(), aya::maps::MapError>,
+) -> Result<(), aya::maps::MapError> {
     match result {
         Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
         other => other,
     }
 }
 
-fn full_or(map: &'static str, limit: u32, source: aya::maps::MapError) -> KernelError {
+pub(super) fn full_or(map: &'static str, limit: u32, source: aya::maps::MapError) -> KernelError {
     match errno(&source) {
         Some(libc::E2BIG | libc::ENOSPC) => KernelError::Full { map, limit },
         Some(_) | None => KernelError::map(map, "insert", source),

@@ -194,11 +194,13 @@ impl Core {
 
     fn forget_cgroups(&mut self, now_ns: u64) {
         let n_before = self.workloads.n_live();
-        for cgroup in self.workloads.sweep(now_ns) {
-            if let Err(error) = self.maps.identities.remove(cgroup) {
+        let gone = self.workloads.sweep(now_ns);
+        for cgroup in &gone {
+            if let Err(error) = self.maps.identities.remove(*cgroup) {
                 tracing::warn!(error = error_chain(&error), cgroup, "cgroup not forgotten");
             }
         }
+        self.forget_crowds(&gone);
         self.n_left_rules += n_before.saturating_sub(self.workloads.n_live());
         if self.n_left_rules > MOST_LEFT_RULES {
             self.reinstall("many workloads are gone whose rules are not");

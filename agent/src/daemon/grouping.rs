@@ -4,7 +4,7 @@
 //! Where policy selects one of them and not the other, by a label, an image or a path, they are two
 //! identities: a right never reaches a cgroup that it does not select.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use agent_common::identity::IdentityId;
 use jiff::Timestamp;
@@ -48,16 +48,16 @@ impl Core {
     /// Groups all cgroups anew, for a policy that may tell them apart otherwise. What changes has to
     /// be told to the kernel after the policy.
     pub(super) fn regroup(&mut self, now: Timestamp) -> Result<Moves, StoreError> {
-        let mut chosen: BTreeMap<IdentityId, Selection> = BTreeMap::new();
+        let mut chosen: BTreeMap<IdentityId, (Selection, Arc<Labels>)> = BTreeMap::new();
         let mut apart = Vec::new();
         let mut moves = Moves::new();
         {
             let selections = &self.running.revision.selections;
             for (cgroup, grouped, labels) in self.workloads.grouped() {
                 let selection = selections.of(Some(labels));
-                let of_base = chosen
+                let (of_base, _) = chosen
                     .entry(grouped.base)
-                    .or_insert_with(|| selection.clone());
+                    .or_insert_with(|| (selection.clone(), labels.clone()));
                 if *of_base != selection {
                     apart.push((cgroup, grouped.id, labels.clone()));
                 } else if grouped.id != grouped.base {
@@ -73,6 +73,10 @@ impl Core {
         }
         for (cgroup, id) in &moves {
             self.workloads.move_to(*cgroup, *id);
+        }
+        // What an identity was selected by may have been true of another cgroup only.
+        for (base, (_, labels)) in chosen {
+            self.workloads.represent(base, labels);
         }
         Ok(moves)
     }

@@ -26,7 +26,7 @@ impl Core {
 
     /// Gives a cgroup its identity, rules first, so that it is never judged without them.
     pub(super) fn name(&mut self, cgroup: u64, path: &str, at: &Now) {
-        if self.workloads.sees(cgroup) {
+        if self.workloads.sees(cgroup) || self.crowds.leaves_out(cgroup) {
             return;
         }
         if let Err(error) = self.name_again(cgroup, path, at) {
@@ -46,7 +46,13 @@ impl Core {
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let labels = self.labels.labels_of(cgroup, path);
-        self.try_name(cgroup, labels, at)
+        let account = self.labels.account(&labels).key();
+        if !self.has_room(&account, cgroup, path) {
+            return Ok(());
+        }
+        self.try_name(cgroup, labels, at)?;
+        self.crowds.add(account, cgroup);
+        Ok(())
     }
 
     pub(super) fn task_of(&self, cgroup: u64, path: &str) -> Option<String> {
@@ -128,6 +134,7 @@ impl Core {
         for record in records {
             if record.kind == CgroupRecord::REMOVED {
                 self.workloads.remove(record.cgroup, record.at_ns);
+                self.forget_left_out(record.cgroup);
                 continue;
             }
             let Some(path) = record.path.as_str() else {

@@ -107,6 +107,7 @@ impl Core {
             findings: [
                 self.findings(&revision.set),
                 self.idle_cost_rules(),
+                self.crowded(),
                 self.unmetered(revision),
                 Vec::from_iter(self.absent_policy()),
             ]

@@ -87,15 +87,26 @@ impl Workloads {
         identity.map(|identity| &*identity.labels)
     }
 
-    /// Every cgroup, its identity and its labels.
-    pub(super) fn grouped(&self) -> impl Iterator<Item = (u64, Grouped, &Labels)> {
-        self.cgroups.iter().map(|(cgroup, known)| {
+    /// Every cgroup, its identity and its labels; those that are there before those that are gone.
+    pub(super) fn grouped(&self) -> impl Iterator<Item = (u64, Grouped, &Arc<Labels>)> {
+        let of = |is_gone: bool| {
+            let all = self.cgroups.iter();
+            all.filter(move |(_, known)| known.gone_at_ns.is_some() == is_gone)
+        };
+        of(false).chain(of(true)).map(|(cgroup, known)| {
             let grouped = Grouped {
                 base: known.base,
                 id: known.identity,
             };
-            (*cgroup, grouped, &*known.labels)
+            (*cgroup, grouped, &known.labels)
         })
+    }
+
+    /// Gives an identity the labels that it is selected by.
+    pub(super) fn represent(&mut self, id: IdentityId, labels: Arc<Labels>) {
+        if let Some(known) = self.identities.get_mut(&id) {
+            known.labels = labels;
+        }
     }
 
     /// Gives a cgroup another identity.

@@ -62,6 +62,12 @@ fn outermost(labels: &Labels) -> String {
         // Its name is unique within its pod only.
         return format!("container:{id}");
     }
+    if labels.container.is_none()
+        && let Some(name) = &labels.container_name
+    {
+        // No container runtime's, which have names of their own.
+        return format!("lxc:{}", without_spaces(name));
+    }
     match (container, &labels.unit, &labels.pod) {
         (Some(container), _, _) => format!("container:{}", without_spaces(container)),
         (None, Some(unit), _) => format!("unit:{}", without_spaces(unit)),

@@ -86,6 +86,20 @@ impl Subject {
             Self::Parts(parts) => labels.is_some_and(|labels| parts.match_all(labels)),
         }
     }
+
+    /// Whether it selects some processes of the workload with these labels, whichever they are.
+    #[must_use]
+    pub fn is_within(&self, labels: &Labels) -> bool {
+        let Self::Parts(parts) = self else {
+            return false;
+        };
+        let workload = Parts {
+            exe: None,
+            user: None,
+            ..Parts::clone(parts)
+        };
+        workload != Parts::default() && workload.match_all(labels)
+    }
 }
 
 /// Whether one of the subjects selects an identity with these labels.
@@ -220,6 +234,7 @@ impl Parts {
             && named(slice, &labels.slice)
             && named(user_unit, &labels.user_unit)
             && is(container, &labels.container)
+            && (container_name.is_none() || labels.container.is_some())
             && named(container_name, &labels.container_name)
             && named(image, &labels.image)
             && is(pod, &labels.pod)

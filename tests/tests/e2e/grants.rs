@@ -1,6 +1,7 @@
 //! The life of a grant: who asks, who else approves, and what a killed agent makes of it.
 
 mod faults;
+mod governed;
 mod races;
 
 use std::{

@@ -1,6 +1,7 @@
 //! Who a workload is, from its first instruction on.
 
 mod containers;
+mod crowds;
 mod machines;
 mod pretenders;
 mod processes;

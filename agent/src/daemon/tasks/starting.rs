@@ -118,9 +118,15 @@ impl Core {
     /// Whether root may lease this without a right of its own: not from a workload that is governed,
     /// and nothing that another person would have to approve.
     fn is_free_for_root(&self, lease: &InvocationGrant, above: &Path) -> Result<bool, TaskError> {
-        let labels = &self.identity_in(above)?.labels;
-        let governing = self.running.revision.set.governs(labels, now().wall);
-        Ok(governing.is_none() && !self.needs_right(lease))
+        let base = self.identity_in(above)?;
+        let set = &self.running.revision.set;
+        let at = now().wall;
+        // Whatever it is that root runs there.
+        let narrower = self.narrowing.of_user(base.id, 0);
+        let mut own = narrower.filter(|identity| identity.labels.exe.is_none());
+        let is_governed = set.governs(&base.labels, at).is_some()
+            || own.any(|identity| set.governs(&identity.labels, at).is_some());
+        Ok(!is_governed && !self.needs_right(lease))
     }
 
     /// Whether another person would have to approve this, were it no lease.

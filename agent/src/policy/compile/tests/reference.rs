@@ -189,6 +189,7 @@ fn all(parts: &Parts, who: &Identity) -> bool {
         matches &= glob(unit.as_str(), &labels.user_unit);
     }
     if let Some(name) = &parts.container_name {
+        matches &= labels.container.is_some();
         matches &= glob(name.as_str(), &labels.container_name);
     }
     if let Some(image) = &parts.image {

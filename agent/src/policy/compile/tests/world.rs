@@ -161,6 +161,7 @@ fn narrower_identities() -> Vec<Labels> {
         name: text("bob"),
     };
     let pod = Labels {
+        container: text("c1"),
         container_name: text("web"),
         image: text("ghcr.io/x/web:1"),
         pod: text("6f1c9c1e-5d0a-4d43-9a3b-0c1d2e3f4a5b"),
