@@ -4,7 +4,7 @@
 //! pins of another version replaces them instead of reading them wrongly.
 
 /// Layout version of all pinned maps. Raise it with every change of a key, a value or a record.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Names of the maps, as in the object file and in the pin directory.
 pub mod map {

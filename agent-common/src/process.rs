@@ -12,7 +12,9 @@ pub struct ExeKey {
     pub inode: u64,
     /// Device of the file system as the kernel counts it: `major << 20 | minor`.
     pub device: u32,
-    pub _pad: u32,
+    /// Tells it from a file that has had the number of its inode before, or has it in another subvolume;
+    /// [`ExeKey::ANY_GENERATION`] where the file system keeps that for itself.
+    pub generation: u32,
 }
 
 layout!(ExeKey, size = 16, align = 8);
@@ -22,8 +24,19 @@ impl ExeKey {
     pub const NONE: Self = Self {
         inode: 0,
         device: 0,
-        _pad: 0,
+        generation: Self::ANY_GENERATION,
     };
+    pub const ANY_GENERATION: u32 = 0;
+
+    /// As policy names it where the file system does not tell generations.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_any_generation(&self) -> Self {
+        Self {
+            generation: Self::ANY_GENERATION,
+            ..*self
+        }
+    }
 
     #[inline(always)]
     #[must_use]

@@ -151,6 +151,7 @@ pub struct Offsets {
     pub file_mount: u32,
     pub inode_number: u32,
     pub inode_super: u32,
+    pub inode_generation: u32,
     pub inode_changed_s: u32,
     pub inode_changed_ns: u32,
     pub super_device: u32,
@@ -162,7 +163,7 @@ pub struct Offsets {
     pub mount_root: u32,
 }
 
-layout!(Offsets, size = 240, align = 4);
+layout!(Offsets, size = 244, align = 4);
 
 impl Offsets {
     /// Before the loader has written them.
@@ -218,6 +219,7 @@ impl Offsets {
         file_mount: 0,
         inode_number: 0,
         inode_super: 0,
+        inode_generation: 0,
         inode_changed_s: 0,
         inode_changed_ns: 0,
         super_device: 0,

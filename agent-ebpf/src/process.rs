@@ -160,7 +160,7 @@ fn exe(binary: *const u8) -> Option<ExeKey> {
         let key = ExeKey {
             inode: read(inode, offset!(inode_number))?,
             device: read(of, offset!(super_device))?,
-            _pad: 0,
+            generation: read(inode, offset!(inode_generation))?,
         };
         (file, inode, key)
     };

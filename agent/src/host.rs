@@ -10,6 +10,7 @@ pub mod containers;
 pub mod executable;
 pub mod fault;
 pub mod forward;
+mod generation;
 pub mod incarnation;
 pub mod memory;
 pub mod name;

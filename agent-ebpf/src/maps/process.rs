@@ -122,8 +122,13 @@ pub fn remember_arguments(process: u32, text: &ProcessText) {
 /// What policy calls an executable; 0 if it does not name it.
 #[inline(always)]
 pub fn exe_class(key: &ExeKey) -> u16 {
-    // SAFETY: a value of one word.
-    unsafe { EXE_CLASSES.get(key) }.map_or(0, |class| *class as u16)
+    // SAFETY: values of one word.
+    let class = unsafe {
+        EXE_CLASSES
+            .get(key)
+            .or_else(|| EXE_CLASSES.get(key.of_any_generation()))
+    };
+    class.map_or(0, |class| *class as u16)
 }
 
 /// What policy calls a user; 0 if it does not name it.

@@ -150,6 +150,7 @@ fn process_offsets(btf: &Btf, offsets: &mut Offsets) -> Result<(), BtfError> {
         file_mount: btf.offset("file", "f_path.mnt")?,
         inode_number: btf.offset("inode", "i_ino")?,
         inode_super: btf.offset("inode", "i_sb")?,
+        inode_generation: btf.offset("inode", "i_generation")?,
         inode_changed_s: any("inode", seconds)?,
         inode_changed_ns: any("inode", nanoseconds)?,
         super_device: btf.offset("super_block", "s_dev")?,

@@ -26,6 +26,15 @@ impl ClassMaps {
             users: ClassMap::open(ebpf, map::USER_CLASSES)?,
         })
     }
+
+    /// The number of an executable that runs, as the kernel finds it; 0 if it has none.
+    #[must_use]
+    pub fn exe(&self, key: &ExeKey) -> u16 {
+        match self.exes.known(key) {
+            0 => self.exes.known(&key.of_any_generation()),
+            class => class,
+        }
+    }
 }
 
 pub struct ClassMap<K: Pod> {

@@ -18,6 +18,11 @@ pub enum ChangerError {
     )]
     NoProcess,
     #[error(
+        "the process that asks is in a user namespace of its own, in which one person may be many \
+         users: ask from outside"
+    )]
+    OtherUsers,
+    #[error(
         "{identity} is governed by {} `{name}`, and who is governed cannot change the policy: ask \
          from elsewhere", kind.name()
     )]
@@ -43,6 +48,9 @@ impl Core {
         approves: Option<&str>,
     ) -> Result<(), ChangerError> {
         let caller = caller.ok_or(ChangerError::NoProcess)?;
+        if !process::shares_users(caller.pid) && caller.is_running() {
+            return Err(ChangerError::OtherUsers);
+        }
         let Some(identity) = self.changer(caller)? else {
             return Ok(());
         };

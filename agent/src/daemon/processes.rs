@@ -116,7 +116,7 @@ impl Core {
     /// The identity of this process, where it is another than that of its cgroup.
     pub(super) fn narrowed(&self, of_cgroup: IdentityId, pid: u32) -> Option<&Identity> {
         let living = self.maps.processes.living(pid);
-        let exe = living.map_or(0, |process| self.maps.classes.exes.known(&process.exe));
+        let exe = living.map_or(0, |process| self.maps.classes.exe(&process.exe));
         let user = process::real_user(pid);
         let user = user.map_or(0, |user| self.maps.classes.users.known(&user));
         let id = self.maps.policy.narrowed(of_cgroup, exe, user);
@@ -141,7 +141,7 @@ impl Core {
 
     fn process_of(&mut self, snapshot: &Snapshot) -> Process {
         let link = format!("/proc/{}/exe", snapshot.pid);
-        let exe = fs::metadata(&link).map_or(ExeKey::NONE, |file| executable::key(&file));
+        let exe = executable::open(Path::new(&link)).map_or(ExeKey::NONE, |exe| exe.key);
         if !exe.is_none()
             && let Ok(path) = fs::read_link(Path::new(&link))
         {

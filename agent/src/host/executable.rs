@@ -1,13 +1,18 @@
-//! Executable files that policy names by path, and the users of this host.
+//! Executable files that policy names by path.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
 use agent_common::process::ExeKey;
+
+use super::generation;
 
 /// A file that is held open, so that its inode's number cannot come to mean another file.
 #[derive(Debug)]
@@ -22,25 +27,59 @@ pub struct Executable {
 ///
 /// When there is none.
 pub fn open(path: &Path) -> io::Result<Executable> {
+    // Opening anything else, a device, may do something.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("no file"));
+    }
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_PATH)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
-    let key = key(&file.metadata()?);
+    let key = key(&file)?;
     Ok(Executable { key, _held: file })
 }
 
-/// What the kernel programs call the file of `metadata`.
-#[must_use]
-pub fn key(metadata: &fs::Metadata) -> ExeKey {
-    let device = metadata.dev();
-    // The kernel's own form: twelve bits of major number, twenty of minor.
-    let (major, minor) = (libc::major(device), libc::minor(device));
-    ExeKey {
-        inode: metadata.ino(),
-        device: major << 20 | minor & 0xf_ffff,
-        _pad: 0,
-    }
+/// What the kernel programs call the file. What `stat` tells will not do: file systems with subvolumes
+/// or layers have other numbers for it.
+fn key(file: &File) -> io::Result<ExeKey> {
+    let metadata = file.metadata()?;
+    let descriptor = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+    // Since Linux 5.14.
+    let inode = field(&descriptor, "ino:").unwrap_or(metadata.ino());
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let device = field(&descriptor, "mnt_id:").and_then(|mount| device(&mounts, mount));
+    Ok(ExeKey {
+        inode,
+        // Of a mount that is not there any more.
+        device: device.unwrap_or_else(|| {
+            let device = metadata.dev();
+            packed(libc::major(device), libc::minor(device))
+        }),
+        generation: generation::of(file).unwrap_or(ExeKey::ANY_GENERATION),
+    })
+}
+
+fn field(descriptor: &str, name: &str) -> Option<u64> {
+    let mut lines = descriptor.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name))?;
+    value.trim().parse().ok()
+}
+
+/// The device of the file system that is mounted there, by `/proc/self/mountinfo`.
+fn device(mounts: &str, mount: u64) -> Option<u32> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        if fields.next()?.parse() != Ok(mount) {
+            return None;
+        }
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        Some(packed(major.parse().ok()?, minor.parse().ok()?))
+    })
+}
+
+/// The kernel's own form: twelve bits of major number, twenty of minor.
+const fn packed(major: u32, minor: u32) -> u32 {
+    major << 20 | minor & 0xf_ffff
 }
 
 #[cfg(test)]
@@ -58,5 +97,20 @@ mod tests {
         assert_eq!(key("a"), key("link"));
         assert_ne!(key("a"), key("copy"));
         assert!(open(&at("absent")).is_err());
+        assert!(open(directory.path()).is_err());
+        assert!(open(Path::new("/dev/null")).is_err());
+    }
+
+    #[test]
+    fn the_device_is_that_of_the_mount() {
+        let mounts =
+            "22 28 0:40 / /btrfs rw - btrfs /dev/vdb rw\n28 1 254:1 / / rw - ext4 /dev/vda1 rw\n";
+        assert_eq!(device(mounts, 22), Some(40));
+        assert_eq!(device(mounts, 28), Some(254 << 20 | 1));
+        assert_eq!(device(mounts, 2), None);
+        let descriptor = "pos:\t0\nflags:\t0100000\nmnt_id:\t28\nino:\t77\n";
+        assert_eq!(field(descriptor, "mnt_id:"), Some(28));
+        assert_eq!(field(descriptor, "ino:"), Some(77));
+        assert_eq!(field("pos:\t0\n", "ino:"), None);
     }
 }

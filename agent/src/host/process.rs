@@ -121,6 +121,17 @@ pub fn real_user(pid: u32) -> Option<u32> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Whether user ids mean the same to a process as to this one.
+#[must_use]
+pub fn shares_users(pid: u32) -> bool {
+    let namespace = |of: &str| {
+        let namespace = fs::metadata(format!("/proc/{of}/ns/user")).ok()?;
+        Some((namespace.dev(), namespace.ino()))
+    };
+    let of_process = namespace(&pid.to_string());
+    of_process.is_some() && of_process == namespace("self")
+}
+
 /// Path of a process's cgroup below the cgroup v2 root, `/` first.
 ///
 /// # Errors

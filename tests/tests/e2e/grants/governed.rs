@@ -99,6 +99,15 @@ spec:
         "--ttl",
         "1h",
     ];
+    let line = [
+        vec!["unshare".to_owned(), "--user".to_owned()],
+        agent.command_line(&issue),
+    ];
+    let elsewhere = host
+        .workload("free")
+        .run_program(&etc, &line.concat(), &[], "");
+    let said = "in a user namespace of its own";
+    assert!(elsewhere.stderr.contains(said), "{elsewhere:?}");
     let issued = inside("free", &issue);
     assert_eq!(issued.code, Some(0), "{issued:?}");
 }

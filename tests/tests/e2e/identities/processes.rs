@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -188,4 +188,123 @@ fn executable_and_user_together_select_less_than_either() {
         let found = call_as(&host, program, server, Some(user));
         assert_eq!(found, expected, "{} as {user}", program.display());
     }
+}
+
+#[test]
+fn nobody_becomes_an_executable_by_its_number_while_no_agent_holds_it() {
+    let host = host();
+    let granted = program(&host, "granted");
+    let number = fs::metadata(&granted).expect("it is there").ino();
+    let subject = format!("process: {{exe: {}}}", granted.display());
+    let server = server_for(&host, &grant_for(&[subject]));
+    let agent = host.agent().start();
+    assert_eq!(call(&host, &granted, server), ALLOWED);
+    agent.kill();
+    fs::remove_file(&granted).expect("it is removed");
+    let numbers = (0..2_000).map(|index| host.path(&format!("bin/{index}")));
+    let again = numbers.into_iter().find(|path| {
+        fs::File::create(path).expect("a file");
+        fs::metadata(path).expect("it is there").ino() == number
+    });
+    let Some(again) = again else {
+        println!(
+            "SKIP identities::processes::nobody_becomes_an_executable_by_its_number_while_no_agent_\
+             holds_it: this file system uses no number again"
+        );
+        return;
+    };
+    fs::copy(host.client(), &again).expect("a copy");
+    fs::set_permissions(&again, fs::Permissions::from_mode(0o755)).expect("permissions");
+    assert_eq!(call(&host, &again, server), REFUSED);
+    let _agent = host.agent().start();
+    assert_eq!(call(&host, &again, server), REFUSED);
+}
+
+/// On file systems that have other numbers for `stat` than the kernel's hooks see.
+#[test]
+fn an_executable_is_itself_on_layers_and_subvolumes() {
+    let host = host();
+    program(&host, "any");
+    let [lower, upper, merged, volume] =
+        ["lower", "upper", "merged", "volume"].map(|name| Mounted::make(&host, name));
+    let tmpfs = |at: &Mounted| at.mount(&["-t", "tmpfs", "none"]);
+    tmpfs(&lower).expect("a file system");
+    tmpfs(&upper).expect("a file system");
+    for name in ["upper/files", "upper/work"] {
+        fs::create_dir(host.path(name)).expect("a directory");
+    }
+    fs::copy(host.client(), host.path("lower/client")).expect("a copy");
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.place.display(),
+        host.path("upper/files").display(),
+        host.path("upper/work").display()
+    );
+    let mut places = Vec::new();
+    let skipped = |what: &str, why: String| {
+        println!(
+            "SKIP identities::processes::an_executable_is_itself_on_layers_and_subvolumes: {what}: \
+             {why}"
+        );
+    };
+    match merged.mount(&["-t", "overlay", "-o", &layers, "none"]) {
+        Ok(()) => places.push(merged.place.join("client")),
+        Err(why) => skipped("overlay", why),
+    }
+    let image = host.path("image");
+    let made = fs::File::create(&image).and_then(|file| file.set_len(1 << 30));
+    made.expect("an image");
+    let image = image.display().to_string();
+    let formatted = run("mkfs.btrfs", &["-q", &image]);
+    match formatted.and_then(|()| volume.mount(&["-o", "loop", &image])) {
+        Ok(()) => {
+            places.push(volume.place.join("client"));
+            fs::copy(host.client(), volume.place.join("client")).expect("a copy");
+        }
+        Err(why) => skipped("btrfs", why),
+    }
+    let subjects: Vec<_> = places
+        .iter()
+        .map(|place| format!("process: {{exe: {}}}", place.display()))
+        .collect();
+    let server = server_for(&host, &grant_for(&subjects));
+    let agent = host.agent().start();
+    for place in &places {
+        assert_eq!(call(&host, place, server), ALLOWED, "{}", place.display());
+    }
+    agent.stop();
+}
+
+/// A directory for a file system, which is gone with this.
+struct Mounted {
+    place: PathBuf,
+}
+
+impl Mounted {
+    fn make(host: &Host, name: &str) -> Self {
+        let place = host.path(name);
+        fs::create_dir(&place).expect("a directory");
+        Self { place }
+    }
+
+    fn mount(&self, args: &[&str]) -> Result<(), String> {
+        let place = self.place.display().to_string();
+        run("mount", &[args, &[&place]].concat())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Whatever was mounted there; what was not is no mistake.
+        let _ = run("umount", &["-l", &self.place.display().to_string()]);
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output();
+    let output = output.map_err(|error| format!("`{program}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
