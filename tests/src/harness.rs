@@ -37,7 +37,7 @@ pub use self::{
     receiver::Receiver,
     recorder::{ANSWER, Recorder},
     site::Site,
-    workload::{Attempts, Workload},
+    workload::{Attempts, Edge, Workload},
 };
 
 use std::time::{Duration, Instant};

@@ -56,7 +56,11 @@ pub(crate) fn run() -> Result<Tally> {
 
 fn side_by_side(binary: &Path) -> (Result<Tally>, Result<Tally>) {
     thread::scope(|scope| {
-        let guests = scope.spawn(|| vm::test_kernels(&vm::SERIES.map(str::to_owned), binary));
+        let guests = scope.spawn(|| {
+            let mut guests = vm::test_kernels(&vm::SERIES.map(str::to_owned), binary)?;
+            guests.absorb("clock", vm::test_clock(binary));
+            Ok(guests)
+        });
         let host = cargo_test::host();
         let guests = guests
             .join()

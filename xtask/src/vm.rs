@@ -28,6 +28,10 @@ use crate::{
 pub(crate) const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "6.18"];
 
 const SELF_TEST: &str = "/bin/weir selftest\n";
+/// Sets the guest's clock, which no test may do to the machine that it runs on.
+const CLOCK: &str = include_str!("vm/clock.sh");
+/// The kernel has no part in that, so one is enough.
+const CLOCK_SERIES: &str = "6.12";
 /// A guest needs some ten seconds; a busy machine gets many times that.
 const LIMITS: Limits = Limits {
     seconds: 420,
@@ -39,6 +43,9 @@ pub(crate) struct Args {
     /// Kernel series, such as 6.1; repeat for more [default: 5.10, 6.1, 6.12 and 6.18]
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
+    /// Set the clock of a 6.12 guest back and forward, instead of the self-test
+    #[arg(long, conflicts_with = "kernels")]
+    clock: bool,
     /// Run this static binary instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -53,6 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<Tally> {
         Some(binary) => binary.clone(),
         None => build::run()?,
     };
+    if args.clock {
+        return test_clock(&binary);
+    }
     if args.kernels.is_empty() {
         test_kernels(&SERIES.map(str::to_owned), &binary)
     } else {
@@ -73,6 +83,12 @@ pub(crate) fn test_kernels(series: &[String], binary: &Path) -> Result<Tally> {
         total.absorb(series, test_kernel(series, &initramfs));
     }
     Ok(total)
+}
+
+/// What follows the clock when it is set, and what does not.
+pub(crate) fn test_clock(binary: &Path) -> Result<Tally> {
+    let serial = run_script(CLOCK_SERIES, &[(binary, "bin/weir")], &[], CLOCK, LIMITS)?;
+    Ok(verdict::parse("clock", &serial, &qemu::Exit::PoweredOff))
 }
 
 fn test_kernel(series: &str, initramfs: &Path) -> Result<Tally> {

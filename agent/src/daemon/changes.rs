@@ -249,7 +249,7 @@ impl Core {
             origin,
             separation: self.config.separation_of_duties,
         };
-        Revision::build(objects, &mut self.store, now().wall, &admitting)
+        Revision::build(objects, &mut self.store, &now(), &admitting)
             .map_err(|error| ChangeError::Invalid(explain(error)))
     }
 

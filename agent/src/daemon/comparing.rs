@@ -111,7 +111,7 @@ impl Core {
         since: Timestamp,
     ) -> Result<Recorded, ChangeError> {
         let at = now().wall;
-        let after = self.imagine(texts, whole, at)?;
+        let after = self.imagine(texts, whole)?;
         let rows = self.usage(Some(since), None, None, None)?;
         let callers: BTreeSet<_> = rows.iter().map(|row| row.identity).collect();
         let known = self.store.identities()?.into_iter();
@@ -132,7 +132,7 @@ impl Core {
     /// When the texts have mistakes, by themselves or together with what runs.
     pub fn compare(&mut self, texts: &[Text], whole: bool) -> Result<Comparison, ChangeError> {
         let at = now().wall;
-        let after = self.imagine(texts, whole, at)?;
+        let after = self.imagine(texts, whole)?;
         Ok(Comparison {
             changes: self.changes_by(&after),
             before: self.running.revision.clone(),
@@ -143,12 +143,7 @@ impl Core {
     }
 
     /// What would run if the objects of `texts` took the place of those of their names.
-    fn imagine(
-        &mut self,
-        texts: &[Text],
-        whole: bool,
-        at: Timestamp,
-    ) -> Result<Revision, ChangeError> {
+    fn imagine(&mut self, texts: &[Text], whole: bool) -> Result<Revision, ChangeError> {
         let new =
             sources::parse_all(texts).map_err(|errors| ChangeError::Invalid(lines(&errors)))?;
         let keys: BTreeSet<_> = new
@@ -168,7 +163,7 @@ impl Core {
             origin: Origin::Files,
             separation: self.config.separation_of_duties,
         };
-        Revision::imagine(objects, &mut self.store, at, &admitting)
+        Revision::imagine(objects, &mut self.store, &now(), &admitting)
             .map_err(|error| ChangeError::Invalid(explain(error)))
     }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::Author;
 use crate::{
-    host::clock::now,
+    host::clock::{boot_id, boot_ns, now},
     policy::{By, End, Entry, GrantStanding, Kind, Life, PolicySet, Stage, Step, StepError},
     store::{LifePlace, Removed, Store, StoreError},
 };
@@ -274,7 +274,13 @@ pub(super) fn removal(entry: &Entry) -> Removed {
 pub(super) fn write(store: &mut Store, moves: &[Move]) -> Result<(), StoreError> {
     for one in moves {
         match one {
-            Move::Step(life, _, entry) => store.add_step(*life, entry)?,
+            Move::Step(life, _, entry) => {
+                store.add_step(*life, entry)?;
+                if entry.step.counts_anew() {
+                    let boot = boot_id().unwrap_or_default();
+                    store.count_from_approval(*life, entry.at, boot_ns(), &boot)?;
+                }
+            }
             Move::Place(life, _, place) => store.place_life(*life, *place)?,
         }
     }

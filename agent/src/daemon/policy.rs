@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use agent_common::{destination::EndpointId, identity::IdentityId, policy::RuleEntry};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
-    Checked, Core, StartError,
+    ChangeError, Checked, Core, StartError,
     audit::entries,
     changes::audit_all,
     lives::{Lives, Origin, write},
@@ -36,17 +36,12 @@ pub(super) struct Running {
     pub(super) installed_at: Timestamp,
     /// When the kernel's copy lacks grants that begin later.
     refill_at_ns: Option<u64>,
-    /// What the kernel's copy was made with, and when. `None` before the first.
-    compiled: Option<(Compiler, Now)>,
-    /// The instant from which the kernel's copy counts its times.
-    anchor: Now,
+    /// What the kernel's copy was made with. `None` before the first.
+    compiler: Option<Compiler>,
 }
 
 /// What the kernel looks up for one identity.
 pub(super) type Rules = BTreeMap<(IdentityId, EndpointId), RuleEntry>;
-
-/// How far the wall clock may be from where it was expected.
-const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(1);
 
 impl Running {
     /// The policy to start with: the files, or, if they have mistakes, what ran last; then with
@@ -63,21 +58,22 @@ impl Running {
             separation: config.separation_of_duties,
         };
         let directory = config.policy_dir.as_path();
-        let at = now().wall;
+        let now = now();
+        let at = now.wall;
         let files = sources::list(directory).map_err(|source| StartError::PolicyDir {
             path: directory.display().to_string(),
             source,
         })?;
         let texts = sources::read(&files).map_err(|errors| lines(&errors));
         let built = texts.and_then(|texts| {
-            let revision = build(&texts, store, at, &admitting)?;
+            let revision = build(&texts, store, &now, &admitting)?;
             Ok((texts, revision))
         });
         match built {
             Ok((texts, revision)) => {
                 let number = store.next_revision()?;
                 let running = Self::new(revision, number, at);
-                let entries = since_last(&texts, &running, store, at)?;
+                let entries = since_last(&texts, &running, store, &now)?;
                 store.at_once(|store| -> Result<(), StoreError> {
                     store.save_snapshot(&texts, number, at)?;
                     audit_all(store, at, &entries)
@@ -91,7 +87,7 @@ impl Running {
                         revision = last.revision,
                         "policy has mistakes: the last good revision runs"
                     );
-                    let revision = last_good(&last.files, store, at, &admitting);
+                    let revision = last_good(&last.files, store, &now, &admitting);
                     let revision = revision.map_err(StartError::Policy)?;
                     Ok((
                         Self::new(revision, last.revision, last.installed_at),
@@ -109,14 +105,13 @@ impl Running {
             number,
             installed_at,
             refill_at_ns: None,
-            compiled: None,
-            anchor: now(),
+            compiler: None,
         }
     }
 
     /// Wall time as the kernel counts it: it does not jump when the clock is set.
     pub(super) fn wall_of_kernel(&self) -> Timestamp {
-        self.anchor.wall_of(boot_ns())
+        self.revision.built_at.wall_of(boot_ns())
     }
 
     pub(super) fn needs_refill(&self, now_ns: u64) -> bool {
@@ -130,19 +125,18 @@ impl Running {
         at: &Now,
     ) -> Result<PolicyTables, KernelError> {
         let unsuitable = |error| KernelError::Unsuitable(error_chain(&error));
-        let compiler = self.revision.compiler(at).map_err(unsuitable)?;
+        let compiler = self.revision.compiler().map_err(unsuitable)?;
         let compiled = compiler
             .compile(identities, at.boot_ns)
             .map_err(unsuitable)?;
         self.refill_at_ns = compiled.refill_at_ns;
-        self.compiled = Some((compiler, *at));
-        self.anchor = *at;
+        self.compiler = Some(compiler);
         Ok(tables(&compiled, &self.revision, at))
     }
 
     /// What an identity that has just appeared adds to [`Running::tables`].
     pub(super) fn rules_of(&mut self, identity: &Identity, at: &Now) -> Rules {
-        let Some((compiler, _)) = &self.compiled else {
+        let Some(compiler) = &self.compiler else {
             return Rules::new();
         };
         let Entries {
@@ -154,14 +148,6 @@ impl Running {
         rules
             .map(|(endpoint, entry)| ((identity.id, endpoint), entry))
             .collect()
-    }
-
-    /// Whether grants would now begin and end at other instants of the boot clock.
-    pub(super) fn clock_was_set(&self, at: &Now) -> bool {
-        self.compiled.as_ref().is_some_and(|(_, then)| {
-            let expected = then.wall_of(at.boot_ns);
-            at.wall.duration_since(expected).abs() > CLOCK_LEEWAY
-        })
     }
 }
 
@@ -177,7 +163,7 @@ impl Core {
             origin: Origin::Files,
             separation: self.config.separation_of_duties,
         };
-        let revision = build(&texts, &mut self.store, now().wall, &admitting)?;
+        let revision = build(&texts, &mut self.store, &now(), &admitting)?;
         self.check_duties(&revision)?;
         self.check_metered(&revision)?;
         self.begin_lives(&revision, Origin::Files)
@@ -237,6 +223,26 @@ impl Core {
         Ok(objects)
     }
 
+    /// Compiles the running policy for a clock that was set: what has an end after some time ends when
+    /// that has passed, what has a date at that date.
+    pub(super) fn follow_clock(&mut self) {
+        let objects = self.objects().map_err(ChangeError::Invalid);
+        match objects.and_then(|objects| self.build(objects, Origin::Files)) {
+            Ok(revision) => {
+                self.running.revision = revision;
+                self.reinstall("the clock was set");
+                if let Err(error) = self.settle_lives(Origin::Files) {
+                    tracing::error!(error = error_chain(&error), "lives of grants not kept");
+                }
+            }
+            // What the kernel has goes on by the boot clock.
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::error!(error, "the clock was set: dates of grants do not follow");
+            }
+        }
+    }
+
     /// What `new` would change.
     pub(super) fn changes_by(&self, new: &Revision) -> Vec<Change> {
         diff(&self.running.revision.set, &new.set)
@@ -248,7 +254,7 @@ fn since_last(
     texts: &[Text],
     running: &Running,
     store: &mut Store,
-    at: Timestamp,
+    now: &Now,
 ) -> Result<Vec<Entry>, StoreError> {
     let last = store.snapshot()?.map(|last| last.files).unwrap_or_default();
     if last == texts {
@@ -262,8 +268,8 @@ fn since_last(
         separation: Separation::Report,
     };
     // What another version kept and this one cannot read counts as nothing.
-    let former = build(&last, store, at, &admitting)
-        .or_else(|_| build(&[], store, at, &admitting))
+    let former = build(&last, store, now, &admitting)
+        .or_else(|_| build(&[], store, now, &admitting))
         .map_err(|errors| tracing::error!(?errors, "changes of policy files not recorded"));
     let Ok(former) = former else {
         return Ok(Vec::new());
@@ -277,10 +283,10 @@ fn since_last(
 fn last_good(
     texts: &[Text],
     store: &mut Store,
-    at: Timestamp,
+    now: &Now,
     admitting: &Admitting<'_>,
 ) -> Result<Revision, Vec<String>> {
-    let built = build(texts, store, at, admitting);
+    let built = build(texts, store, now, admitting);
     built.or_else(|errors| match admitting.separation {
         Separation::Report => Err(errors),
         Separation::Refuse => {
@@ -288,7 +294,7 @@ fn last_good(
                 separation: Separation::Report,
                 ..*admitting
             };
-            build(texts, store, at, &admitting)
+            build(texts, store, now, &admitting)
         }
     })
 }
@@ -297,12 +303,12 @@ fn last_good(
 fn build(
     texts: &[Text],
     store: &mut Store,
-    at: Timestamp,
+    now: &Now,
     admitting: &Admitting<'_>,
 ) -> Result<Revision, Vec<String>> {
     let mut objects = sources::parse_all(texts).map_err(|errors| lines(&errors))?;
     objects.extend(api_objects(store)?);
-    Revision::build(objects, store, at, admitting).map_err(explain)
+    Revision::build(objects, store, now, admitting).map_err(explain)
 }
 
 fn api_objects(store: &Store) -> Result<Vec<Located<Object>>, Vec<String>> {

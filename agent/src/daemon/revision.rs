@@ -23,7 +23,7 @@ use super::{
 use crate::{
     bpf::policy::{Narrowed, PolicyTables},
     endpoint::{Catalogue, Endpoint, HostPattern, NameTable, NameUse, build_name_tree},
-    host::clock::Now,
+    host::clock::{CLOCK_LEEWAY, Now, boot_id},
     policy::{
         ApprovalRules, BuildOptions, ClockAnchor, CompileError, CompiledPolicy, Compiler, Kind,
         Life, Located, Numbered, Numbers, Object, OnExpired, PolicyError, PolicySet, Selections,
@@ -43,6 +43,8 @@ pub(super) struct Revision {
     pub(super) sources: BTreeMap<(Kind, String), String>,
     /// All host patterns, as the kernel walks them.
     names: NameTable,
+    /// When it was built: its times are by the wall clock as it went then.
+    pub(super) built_at: Now,
 }
 
 /// What decides which grants count.
@@ -119,7 +121,7 @@ impl Revision {
     pub(super) fn build(
         objects: Vec<Located<Object>>,
         store: &mut Store,
-        now: Timestamp,
+        now: &Now,
         admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         store.at_once(|store| Self::build_with(objects, store, now, admitting))
@@ -130,7 +132,7 @@ impl Revision {
     pub(super) fn imagine(
         objects: Vec<Located<Object>>,
         store: &mut Store,
-        now: Timestamp,
+        now: &Now,
         admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         let mut imagined = None;
@@ -149,7 +151,7 @@ impl Revision {
     fn build_with(
         objects: Vec<Located<Object>>,
         store: &mut Store,
-        now: Timestamp,
+        now: &Now,
         admitting: &Admitting<'_>,
     ) -> Result<Self, RevisionError> {
         let sources = objects
@@ -160,24 +162,26 @@ impl Revision {
             })
             .collect();
         let failed = RefCell::new(None);
+        // Without it `ttl` counts by the wall clock.
+        let boot = boot_id().unwrap_or_default();
         let built = {
             let store = RefCell::new(&mut *store);
+            let kind = Kind::InvocationGrant.name();
             let issued_at = |name: &str, digest: &str| {
-                let seen =
-                    store
-                        .borrow_mut()
-                        .first_seen(Kind::InvocationGrant.name(), name, digest, now);
+                let seen = store
+                    .borrow_mut()
+                    .first_seen(kind, name, digest, now, &boot);
                 seen.unwrap_or_else(|error| {
                     failed.replace(Some(error));
-                    now
+                    now.wall
                 })
             };
             let options = BuildOptions {
-                now,
+                now: now.wall,
                 on_expired: OnExpired::Warn,
                 issued_at: &issued_at,
                 approval: admitting.rules,
-                life: &|name, digest| admitting.life(name, digest, now),
+                life: &|name, digest| admitting.life(name, digest, now.wall),
                 separation: admitting.separation,
             };
             PolicySet::build(objects, Catalogue::builtin(), &options)
@@ -194,13 +198,23 @@ impl Revision {
             set: built.set,
             warnings: built.warnings,
             sources,
+            built_at: *now,
         })
     }
 
-    /// Ready for identities, with times by the clock as it is now.
-    pub(super) fn compiler(&self, now: &Now) -> Result<Compiler, CompileError> {
+    /// Ready for identities. On the boot clock its times are the same however often this is called,
+    /// whatever the wall clock is set to meanwhile.
+    pub(super) fn compiler(&self) -> Result<Compiler, CompileError> {
         let selections = self.selections.clone();
-        Compiler::new(&self.set, selections, &self.numbers, &anchor(now))
+        let Now { wall, boot_ns } = self.built_at;
+        let anchor = ClockAnchor { wall, boot_ns };
+        Compiler::new(&self.set, selections, &self.numbers, &anchor)
+    }
+
+    /// Whether its dates are at other instants of the boot clock by now.
+    pub(super) fn clock_was_set(&self, at: &Now) -> bool {
+        let expected = self.built_at.wall_of(at.boot_ns);
+        at.wall.duration_since(expected).abs() > CLOCK_LEEWAY
     }
 
     /// Hosts to resolve, with the endpoints and ports that they stand for.
@@ -325,13 +339,6 @@ fn mapped(net: IpNet) -> (Address, u32) {
     match net {
         IpNet::V4(_) => (address, 96 + length),
         IpNet::V6(_) => (address, length),
-    }
-}
-
-fn anchor(now: &Now) -> ClockAnchor {
-    ClockAnchor {
-        wall: now.wall,
-        boot_ns: now.boot_ns,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Reads the clocks. Everything below the daemon gets time as an argument.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
+
+/// How far the wall clock may be from where it was expected before it counts as set.
+pub const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_secs(1);
 
 /// The two clocks at one instant: wall time can be set, the boot clock cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

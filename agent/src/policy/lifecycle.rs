@@ -250,26 +250,13 @@ impl Life {
         self.approval
     }
 
-    /// When a person approved it: its `ttl` counts from there.
+    /// The instant at which it ends whatever it says, where its time counts from `begun`.
     #[must_use]
-    pub fn approved_at(&self) -> Option<Timestamp> {
-        let Approval { basis, by: _, at } = self.approval?;
-        match basis {
-            Basis::Person | Basis::BreakGlass => Some(at),
-            Basis::Rules | Basis::Lease => None,
-        }
-    }
-
-    /// The instant at which it ends whatever it says.
-    #[must_use]
-    pub fn ends_at_latest(&self) -> Option<Timestamp> {
+    pub fn ends_at_latest(&self, begun: Timestamp) -> Option<Timestamp> {
         let broken = self
             .approval
             .filter(|approval| approval.basis == Basis::BreakGlass);
-        let cap = broken.map(|approval| {
-            let end = approval.at.checked_add(BREAK_GLASS);
-            end.unwrap_or(approval.at)
-        });
+        let cap = broken.map(|_| begun.checked_add(BREAK_GLASS).unwrap_or(begun));
         let expired = (self.stage == Stage::Expired).then_some(self.last.at);
         cap.into_iter().chain(expired).min()
     }
@@ -347,6 +334,20 @@ impl Step {
         Self::Revoke,
         Self::Reject,
     ];
+
+    /// Whether the time of the grant counts from here: a person has approved it.
+    #[must_use]
+    pub const fn counts_anew(self) -> bool {
+        match self {
+            Self::Approve(Basis::Person | Basis::BreakGlass) => true,
+            Self::Request
+            | Self::Approve(Basis::Rules | Basis::Lease)
+            | Self::Activate
+            | Self::Expire
+            | Self::Revoke
+            | Self::Reject => false,
+        }
+    }
 
     /// Unique, for the store.
     #[must_use]

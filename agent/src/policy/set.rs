@@ -44,7 +44,8 @@ pub struct PolicySet {
 pub struct BuildOptions<'a> {
     pub now: Timestamp,
     pub on_expired: OnExpired,
-    /// When the agent first saw the grant of this name and [`Object::digest`].
+    /// When the agent first saw the grant of this name and [`Object::digest`], or when a person approved
+    /// it: its `ttl` counts from there.
     pub issued_at: &'a dyn Fn(&str, &str) -> Timestamp,
     /// What demands a second person.
     pub approval: &'a ApprovalRules,

@@ -15,7 +15,10 @@ use super::{
     labels::{self, More},
     micros, timestamp,
 };
-use crate::identity::{Identity, Labels};
+use crate::{
+    host::clock::{CLOCK_LEEWAY, Now},
+    identity::{Identity, Labels},
+};
 
 /// Which object a rule number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -227,7 +230,9 @@ impl Store {
         })
     }
 
-    /// When exactly this object was first seen, which is now if it never was.
+    /// When exactly this object was first seen, which is now if it never was, or when a person has
+    /// approved it: by the clock as it goes now, whatever it was set to since, if that was in this
+    /// boot. Empty: of no boot.
     ///
     /// # Errors
     ///
@@ -237,19 +242,58 @@ impl Store {
         kind: &str,
         name: &str,
         digest: &str,
-        now: Timestamp,
+        now: &Now,
+        boot: &str,
     ) -> Result<Timestamp, StoreError> {
-        self.connection
+        let (at, boot_then, boot_ns) = self
+            .connection
             .prepare_cached(
-                "INSERT INTO first_seen (kind, name, digest, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET at = at RETURNING at",
+                "INSERT INTO first_seen (kind, name, digest, at, boot, boot_ns)
+                 VALUES (?1, ?2, ?3, ?4, NULLIF(?5, ''), ?6)
+                 ON CONFLICT DO UPDATE SET at = at RETURNING at, boot, boot_ns",
             )
             .and_then(|mut statement| {
-                let values = params![kind, name, digest, micros(now)];
-                statement.query_row(values, |row| row.get(0))
+                let boot_ns = now.boot_ns.cast_signed();
+                let values = params![kind, name, digest, micros(now.wall), boot, boot_ns];
+                statement.query_row(values, |row| {
+                    let boot_then: Option<String> = row.get(1)?;
+                    let boot_ns: Option<i64> = row.get(2)?;
+                    Ok((timestamp(row.get(0)?), boot_then, boot_ns))
+                })
             })
-            .map(timestamp)
-            .attempt("remember an object")
+            .attempt("remember an object")?;
+        let by_clock_now = boot_ns
+            .filter(|_| boot_then.is_some_and(|then| then == boot))
+            .map(|boot_ns| now.wall_of(boot_ns.cast_unsigned()))
+            // Else the same every time: the two clocks are not read at the same instant.
+            .filter(|then| then.duration_since(at).abs() > CLOCK_LEEWAY);
+        Ok(by_clock_now.unwrap_or(at))
+    }
+
+    /// Lets what a life is of count from its approval, which is now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub fn count_from_approval(
+        &mut self,
+        life: i64,
+        at: Timestamp,
+        boot_ns: u64,
+        boot: &str,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE first_seen SET at = ?2, boot = NULLIF(?3, ''), boot_ns = ?4
+                 FROM grant_life AS life
+                 WHERE life.id = ?1 AND first_seen.kind = 'InvocationGrant'
+                     AND first_seen.name = life.name AND first_seen.digest = life.digest",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![life, micros(at), boot, boot_ns.cast_signed()])
+            })
+            .attempt("remember an approval")?;
+        Ok(())
     }
 
     /// Keeps the last addresses of a host in place of the former ones.

@@ -10,7 +10,7 @@ use super::{StoreError, error::Attempt};
 const APPLICATION_ID: i64 = 0x7765_6972;
 
 /// Each step leads from its index to the next version. Only ever append.
-const STEPS: [&str; 11] = [
+pub(super) const STEPS: [&str; 12] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -22,6 +22,7 @@ const STEPS: [&str; 11] = [
     include_str!("schema/9.sql"),
     include_str!("schema/10.sql"),
     include_str!("schema/11.sql"),
+    include_str!("schema/12.sql"),
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

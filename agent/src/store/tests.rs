@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     error_chain,
+    host::clock::Now,
     identity::{Labels, LocalUser},
     usage::{
         UsageRow,
@@ -23,6 +24,8 @@ use crate::{
 };
 
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+/// The same on the boot clock.
+const BOOTED_NS: u64 = 86_400_000_000_000;
 
 fn directory() -> (TempDir, PathBuf) {
     let directory = TempDir::new().expect("a directory");
@@ -32,6 +35,17 @@ fn directory() -> (TempDir, PathBuf) {
 
 fn open(path: &Path) -> Store {
     Store::open(path).expect("a store")
+}
+
+/// A file as that version has left it.
+fn of_version(path: &Path, version: usize) -> Connection {
+    let old = Connection::open(path).expect("a database");
+    for step in schema::STEPS.iter().take(version) {
+        old.execute_batch(step).expect("tables of that version");
+    }
+    let pragmas = format!("PRAGMA application_id = 0x77656972; PRAGMA user_version = {version};");
+    old.execute_batch(&pragmas).expect("a version");
+    old
 }
 
 fn later(seconds: i64) -> Timestamp {
@@ -321,12 +335,9 @@ fn every_label_is_kept() {
 #[test]
 fn a_store_of_version_1_keeps_its_identities() {
     let (_directory, path) = directory();
-    let old = Connection::open(&path).expect("a database");
-    old.execute_batch(include_str!("schema/1.sql"))
-        .expect("tables of version 1");
+    let old = of_version(&path, 1);
     old.execute_batch(
-        "PRAGMA application_id = 0x77656972; PRAGMA user_version = 1;
-         INSERT INTO identity VALUES (3, 'unit:b.service', '/a.slice/b.service', 'b.service',
+        "INSERT INTO identity VALUES (3, 'unit:b.service', '/a.slice/b.service', 'b.service',
              'a.slice', NULL, NULL, 1750000000000000, 1750000000000000);",
     )
     .expect("an identity");
@@ -350,22 +361,10 @@ fn a_store_of_version_1_keeps_its_identities() {
 #[test]
 fn a_store_of_version_7_keeps_its_usage_by_minute_hour_and_day() {
     let (_directory, path) = directory();
-    let old = Connection::open(&path).expect("a database");
-    for step in [
-        include_str!("schema/1.sql"),
-        include_str!("schema/2.sql"),
-        include_str!("schema/3.sql"),
-        include_str!("schema/4.sql"),
-        include_str!("schema/5.sql"),
-        include_str!("schema/6.sql"),
-        include_str!("schema/7.sql"),
-    ] {
-        old.execute_batch(step).expect("tables of version 7");
-    }
+    let old = of_version(&path, 7);
     // Two minutes of one hour, one of the next day; as that version wrote them.
     old.execute_batch(
-        "PRAGMA application_id = 0x77656972; PRAGMA user_version = 7;
-         INSERT INTO usage VALUES (29166666, 1, 2, 3, 1, 5, 0, 0, 0, 0, 0, 0, 5, 50, 7, 11, 12),
+        "INSERT INTO usage VALUES (29166666, 1, 2, 3, 1, 5, 0, 0, 0, 0, 0, 0, 5, 50, 7, 11, 12),
                                   (29166667, 1, 2, 3, 1, 6, 0, 0, 0, 0, 0, 0, 6, 60, 8, 13, 14),
                                   (29168106, 1, 2, 3, 1, 9, 0, 0, 0, 0, 0, 0, 9, 90, 9, 15, 16);
          INSERT INTO process_usage VALUES (29166666, 1, 2, '/bin/x', '', -1, 5, 0, 0, 5, 50, 7),
@@ -409,13 +408,81 @@ fn a_ttl_counts_from_the_first_sight_of_this_very_object() {
     let (_directory, path) = directory();
     let mut store = open(&path);
     let mut seen = |digest, at| {
+        let now = Now {
+            wall: at,
+            boot_ns: BOOTED_NS + at.duration_since(NOW).as_nanos() as u64,
+        };
         store
-            .first_seen("InvocationGrant", "x", digest, at)
+            .first_seen("InvocationGrant", "x", digest, &now, "boot")
             .expect("a time")
     };
     assert_eq!(seen("one", NOW), NOW);
     assert_eq!(seen("one", later(60)), NOW);
     assert_eq!(seen("two", later(60)), later(60));
+}
+
+#[test]
+fn a_ttl_counts_by_a_clock_that_nobody_sets() {
+    let (_directory, path) = directory();
+    let mut store = open(&path);
+    let life = store.begin_life("x", "d", &[]).expect("a life");
+    let seen = |store: &mut Store, wall, since_boot_s: u64, boot: &str| {
+        let boot_ns = BOOTED_NS + since_boot_s * 1_000_000_000;
+        let now = Now { wall, boot_ns };
+        let seen = store.first_seen("InvocationGrant", "x", "d", &now, boot);
+        seen.expect("a time")
+    };
+    assert_eq!(seen(&mut store, NOW, 0, "boot"), NOW);
+    // A minute after, by a clock that was set back or forward by an hour.
+    assert_eq!(seen(&mut store, later(-3_540), 60, "boot"), later(-3_600));
+    assert_eq!(seen(&mut store, later(3_660), 60, "boot"), later(3_600));
+    // The two are not read at the same instant, and one may be slewed.
+    assert_eq!(seen(&mut store, later(60), 61, "boot"), NOW);
+    // Only the wall clock knows what has passed between two boots.
+    assert_eq!(seen(&mut store, later(-3_540), 60, "another"), NOW);
+    assert_eq!(seen(&mut store, later(-3_540), 60, ""), NOW);
+
+    let approved_ns = BOOTED_NS + 10_000_000_000;
+    store
+        .count_from_approval(life, later(10), approved_ns, "boot")
+        .expect("kept");
+    assert_eq!(seen(&mut store, later(60), 60, "boot"), later(10));
+    assert_eq!(seen(&mut store, later(-3_540), 60, "boot"), later(-3_590));
+    store
+        .count_from_approval(life, later(20), approved_ns, "")
+        .expect("kept");
+    assert_eq!(seen(&mut store, later(-3_540), 60, ""), later(20));
+}
+
+#[test]
+fn a_store_of_version_11_lets_what_was_approved_count_from_then() {
+    let (_directory, path) = directory();
+    let old = of_version(&path, 11);
+    old.execute_batch(
+        "INSERT INTO first_seen VALUES ('InvocationGrant', 'x', 'approved', 1750000000000000),
+                                       ('InvocationGrant', 'x', 'by rules', 1750000000000000);
+         INSERT INTO grant_life VALUES (1, 'x', 'approved', 'plane manage', 1),
+                                       (2, 'x', 'by rules', '', 1);
+         INSERT INTO grant_step VALUES
+             (1, 0, 'request', 1000, NULL, 1750000000000000, 'w'),
+             (1, 1, 'approve', 1001, NULL, 1750000060000000, 'w'),
+             (1, 2, 'activate', NULL, NULL, 1750000070000000, 'w'),
+             (2, 0, 'request', 1000, NULL, 1750000000000000, 'w'),
+             (2, 1, 'approve-by-rules', NULL, NULL, 1750000060000000, 'w');",
+    )
+    .expect("lives");
+    drop(old);
+    let mut store = open(&path);
+    let now = Now {
+        wall: later(600),
+        boot_ns: BOOTED_NS,
+    };
+    let mut seen = |digest| {
+        let seen = store.first_seen("InvocationGrant", "x", digest, &now, "boot");
+        seen.expect("a time")
+    };
+    assert_eq!(seen("approved"), later(60));
+    assert_eq!(seen("by rules"), NOW);
 }
 
 #[test]

@@ -1,20 +1,23 @@
-//! How soon a revocation is felt: from the command typed to the last octet through.
+//! How soon the end of a right is felt: of a revocation from the command typed, of an expiry from its
+//! instant, to the last octet through, to the last caller told, and to the first connection refused.
 
 use std::{
     env,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
+use weir::host::clock::{boot_ns, now};
 
 use super::measure::Distribution;
 use crate::harness::{Agent, Attempts, Host, eventually};
@@ -24,32 +27,59 @@ const OWN: u32 = 1_000;
 const OTHERS: u32 = 4_000;
 /// Nothing has arrived for so long: it is over.
 const SILENCE: Duration = Duration::from_millis(500);
+/// Enough for all connections to be made.
+const TTL_SECONDS: u32 = 4;
+/// For a grant that nobody is connected by.
+const SHORT_TTL_SECONDS: u32 = 1;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct RevocationFigures {
     pub own: u32,
     pub others: u32,
-    /// From the start of `weir grant revoke` until the last octet arrived at the model, by round.
-    pub through_ms: Distribution,
-    /// From there until the agent has ended all of them.
-    pub ended_ms: Distribution,
+    /// From the start of `weir grant revoke`.
+    pub revoked: Felt,
+    /// From the instant at which a `ttl` has passed.
+    pub expired: Felt,
+    /// From there until the first refusal of a `connect()` that is made again and again has returned,
+    /// by round.
+    pub refused_us: Distribution,
+    /// How many of those calls began after the instant and were let through.
+    pub late: u32,
     /// Connections of others that did not live on.
     pub harmed: u32,
 }
 
-/// A server that reads from all its callers, and remembers when it read something last.
+/// How the end of a right is felt by those that are connected, by round.
+#[derive(Clone, Debug, Serialize)]
+pub struct Felt {
+    /// Until the last octet has arrived at the model.
+    pub through_ms: Distribution,
+    /// Until the last of the connections has ended with an error, as the model sees.
+    pub ended_ms: Distribution,
+}
+
+/// A server that reads from all its callers, and remembers when it read something last, and when it
+/// lost one of them.
 struct Model {
     address: SocketAddr,
-    last_ns: Arc<AtomicU64>,
+    seen: Arc<Seen>,
+}
+
+/// Instants are in ns on the boot clock.
+#[derive(Default)]
+struct Seen {
+    read_ns: AtomicU64,
+    lost_ns: AtomicU64,
+    n_lost: AtomicU32,
 }
 
 impl Model {
-    fn serve(epoch: Instant) -> anyhow::Result<Self> {
+    fn serve() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let last_ns = Arc::new(AtomicU64::new(0));
-        let last = last_ns.clone();
+        let seen = Arc::new(Seen::default());
+        let noted = seen.clone();
         thread::spawn(move || {
             let mut callers = Vec::new();
             loop {
@@ -59,26 +89,39 @@ impl Model {
                         callers.push(caller);
                     }
                 }
-                callers.retain_mut(|caller| match caller.read(&mut [0; 4096]) {
-                    Ok(0) => false,
-                    Ok(_) => {
-                        let now_ns = epoch.elapsed().as_nanos() as u64;
-                        last.store(now_ns, Ordering::Relaxed);
-                        // The caller may be gone.
-                        let _ = caller.write(b"y");
-                        true
-                    }
-                    Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-                });
+                callers.retain_mut(|caller| noted.read(caller));
                 thread::park_timeout(Duration::from_millis(1));
             }
         });
-        Ok(Self { address, last_ns })
+        Ok(Self { address, seen })
     }
+}
 
-    fn last(&self) -> Duration {
-        Duration::from_nanos(self.last_ns.load(Ordering::Relaxed))
+impl Seen {
+    /// Whether the caller is still there.
+    fn read(&self, caller: &mut TcpStream) -> bool {
+        match caller.read(&mut [0; 4096]) {
+            Ok(1..) => {
+                self.read_ns.store(boot_ns(), Ordering::Relaxed);
+                // The caller may be gone.
+                let _ = caller.write(b"y");
+                true
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => true,
+            Ok(0) | Err(_) => {
+                self.lost_ns.store(boot_ns(), Ordering::Relaxed);
+                self.n_lost.fetch_add(1, Ordering::Release);
+                false
+            }
+        }
     }
+}
+
+/// Where all of it takes place.
+struct Stage {
+    host: Host,
+    agent: Agent,
+    own: Model,
 }
 
 /// # Errors
@@ -88,50 +131,112 @@ pub fn figures(rounds: usize) -> anyhow::Result<RevocationFigures> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let client = env::current_exe()?.with_file_name("weir-client");
-    let epoch = Instant::now();
     let host = Host::new(&client);
-    let (own, others) = (Model::serve(epoch)?, Model::serve(epoch)?);
+    let (own, others) = (Model::serve()?, Model::serve()?);
     let ports = format!("{}, {}", own.address.port(), others.address.port());
     host.write_policy("p.yaml", &policy(&ports, &host.cgroup_path("other")));
     let agent = host.agent().start();
     let kept = host.workload("other").hold(others.address, OTHERS);
-    let (mut through_ms, mut ended_ms) = (Vec::new(), Vec::new());
-    for round in 1..=rounds {
-        let cgroup = host.cgroup_path("granted");
-        let whom = ["grant", "issue", "first", "--cgroup", &cgroup];
-        let what = ["--endpoint", "model", "--purpose", "a bench", "--ttl", "1h"];
-        agent.weir(&[&whom[..], &what].concat()).expect(0);
-        let held = host.workload("granted").hold(own.address, OWN);
-        let typed = epoch.elapsed();
-        let revoke = ["grant", "revoke", "first", "--why", "a bench"];
-        agent.weir(&revoke).expect(0);
-        eventually("the end of all", || {
-            (ended(&agent)? >= u64::from(OWN) * round as u64).then_some(())
-        });
-        let ended_at = epoch.elapsed();
-        while epoch.elapsed() < own.last().max(typed) + SILENCE {
-            thread::park_timeout(Duration::from_millis(10));
-        }
-        let left = held.stop();
-        ensure!(
-            left == Attempts::all_refused(OWN),
-            "{left:?} instead of errors"
-        );
-        let ms = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
-        through_ms.push(ms(typed, own.last()));
-        ended_ms.push(ms(typed, ended_at));
-    }
+    let stage = Stage { host, agent, own };
+    let revoked = stage.felt(rounds, "1h", |stage| {
+        let typed_ns = boot_ns();
+        stage.revoke();
+        Ok(typed_ns)
+    })?;
+    let expired = stage.felt(rounds, &format!("{TTL_SECONDS}s"), Stage::end_ns)?;
+    let (refused_us, late) = stage.refused(rounds)?;
     Ok(RevocationFigures {
         own: OWN,
         others: OTHERS,
-        through_ms: Distribution::of(through_ms),
-        ended_ms: Distribution::of(ended_ms),
+        revoked,
+        expired,
+        refused_us,
+        late,
         harmed: OTHERS - kept.stop().ok,
     })
 }
 
-fn ended(agent: &Agent) -> Option<u64> {
-    agent.json(&["status"])["refused"]["ended"].as_u64()
+impl Stage {
+    fn issue(&self, ttl: &str) {
+        let cgroup = self.host.cgroup_path("granted");
+        let whom = ["grant", "issue", "first", "--cgroup", &cgroup];
+        let what = ["--endpoint", "model", "--purpose", "a bench", "--ttl", ttl];
+        self.agent.weir(&[&whom[..], &what].concat()).expect(0);
+    }
+
+    fn revoke(&self) {
+        let revoke = ["grant", "revoke", "first", "--why", "a bench"];
+        self.agent.weir(&revoke).expect(0);
+    }
+
+    /// When the grant ends, in ns on the boot clock.
+    fn end_ns(&self) -> anyhow::Result<u64> {
+        let list = self.agent.json(&["grant", "list"]);
+        let grants = list["grants"].as_array().context("grants")?;
+        let first = grants.iter().find(|grant| grant["name"] == "first");
+        let end = first.and_then(|grant| grant["not_after"].as_str());
+        let end: Timestamp = end.context("the end of the grant")?.parse()?;
+        let at = now();
+        let left = end.duration_since(at.wall).as_nanos();
+        Ok(u64::try_from(i128::from(at.boot_ns) + left)?)
+    }
+
+    /// Connects by a grant, whose right `ends` at an instant of the boot clock.
+    fn felt(
+        &self,
+        rounds: usize,
+        ttl: &str,
+        ends: impl Fn(&Self) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<Felt> {
+        let (mut through_ms, mut ended_ms) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            self.issue(ttl);
+            let lost_before = self.own.seen.n_lost.load(Ordering::Acquire);
+            let held = self.host.workload("granted").hold(self.own.address, OWN);
+            let from_ns = ends(self)?;
+            ensure!(
+                self.own.seen.n_lost.load(Ordering::Acquire) == lost_before || ttl == "1h",
+                "the grant ended before all were connected"
+            );
+            let lost = |n_lost: u32| (n_lost - lost_before >= OWN).then_some(());
+            eventually("the end of all", || {
+                lost(self.own.seen.n_lost.load(Ordering::Acquire))
+            });
+            let read_ns = || self.own.seen.read_ns.load(Ordering::Relaxed);
+            while boot_ns() < read_ns().max(from_ns) + SILENCE.as_nanos() as u64 {
+                thread::park_timeout(Duration::from_millis(10));
+            }
+            let left = held.stop();
+            ensure!(
+                left == Attempts::all_refused(OWN),
+                "{left:?} instead of errors"
+            );
+            let ms = |to_ns: u64| to_ns.saturating_sub(from_ns) as f64 / 1e6;
+            through_ms.push(ms(read_ns()));
+            ended_ms.push(ms(self.own.seen.lost_ns.load(Ordering::Relaxed)));
+        }
+        Ok(Felt {
+            through_ms: Distribution::of(through_ms),
+            ended_ms: Distribution::of(ended_ms),
+        })
+    }
+
+    /// How late the kernel refuses, and how many calls began late and were let through.
+    fn refused(&self, rounds: usize) -> anyhow::Result<(Distribution, u32)> {
+        let (mut refused_us, mut late) = (Vec::new(), 0);
+        for _ in 0..rounds {
+            self.issue(&format!("{SHORT_TTL_SECONDS}s"));
+            let end_ns = self.end_ns()?;
+            let edge = self.host.workload("granted").edge(self.own.address);
+            ensure!(
+                edge.allowed_ns < end_ns + SILENCE.as_nanos() as u64,
+                "not refused at all"
+            );
+            refused_us.push(edge.refused_ns.saturating_sub(end_ns) as f64 / 1e3);
+            late += u32::from(edge.allowed_ns > end_ns);
+        }
+        Ok((Distribution::of(refused_us), late))
+    }
 }
 
 fn policy(ports: &str, other: &str) -> String {

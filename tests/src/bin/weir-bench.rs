@@ -138,15 +138,29 @@ fn revocation_report(args: &Args) -> anyhow::Result<()> {
     }
     println!("{}", machine());
     println!(
-        "revoked with {} live connections beside {}; {} of others harmed",
+        "a right ends with {} live connections beside {}; {} of others harmed",
         figures.own, figures.others, figures.harmed
     );
-    for (what, ms) in [
-        ("command typed to last octet through", &figures.through_ms),
-        ("command typed to last caller told", &figures.ended_ms),
+    for (from, felt) in [
+        ("command typed", &figures.revoked),
+        ("end of a ttl", &figures.expired),
     ] {
-        println!("{what}: p50 {:.1} ms, max {:.1} ms", ms.p50, ms.max);
+        for (to, ms) in [
+            ("last octet through", &felt.through_ms),
+            ("last caller told", &felt.ended_ms),
+        ] {
+            println!(
+                "{from} to {to}: p50 {:.1} ms, max {:.1} ms of {} rounds",
+                ms.p50, ms.max, ms.n
+            );
+        }
     }
+    let us = &figures.refused_us;
+    println!(
+        "end of a ttl to first refusal returned, in a tight loop: p50 {:.0} us, max {:.0} us of {} \
+         rounds; {} calls that began after the end went through",
+        us.p50, us.max, us.n, figures.late
+    );
     Ok(())
 }
 

@@ -21,7 +21,8 @@ use nix::{
     sys::wait::{WaitStatus, waitpid},
     unistd::{ForkResult, Pid, fork},
 };
-use weir_tests::harness::{Attempts, resolver::Pairs, traffic};
+use weir::host::clock::boot_ns;
+use weir_tests::harness::{Attempts, Edge, resolver::Pairs, traffic};
 
 /// In the place of a cgroup: the one that it has been started in.
 const STAY: &str = "-";
@@ -68,6 +69,10 @@ fn main() -> anyhow::Result<()> {
     let number = |index: usize| -> anyhow::Result<u32> {
         Ok(rest.get(index).context("a number is missing")?.parse()?)
     };
+    if *what == "edge" {
+        println!("{}", serde_json::to_string(&edge(address)?)?);
+        return Ok(());
+    }
     let tally = Tally::default();
     match *what {
         "tcp" => {
@@ -153,8 +158,29 @@ fn hold(address: SocketAddr, count: u32, tally: &Tally) -> anyhow::Result<()> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         stop.store(true, Ordering::Relaxed);
     });
+    // What has ended by now has, whenever it was looked at last.
+    streams.retain_mut(|stream| !is_over(stream, tally));
     tally.ok.store(streams.len() as u32, Ordering::Relaxed);
     Ok(())
+}
+
+/// Connects until that is refused. The same socket again and again, so that nothing is used up.
+fn edge(address: SocketAddr) -> anyhow::Result<Edge> {
+    const LONGEST_NS: u64 = 20_000_000_000;
+    let socket = any_udp(address)?;
+    let mut edge = Edge::default();
+    let begin_ns = boot_ns();
+    while edge.refused_ns < begin_ns + LONGEST_NS {
+        let began_ns = boot_ns();
+        let result = socket.connect(address);
+        edge.refused_ns = boot_ns();
+        match result {
+            Ok(()) => edge.allowed_ns = began_ns,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(edge),
+            Err(error) => return Err(error).context("connect"),
+        }
+    }
+    bail!("not refused")
 }
 
 /// Sends an octet and reads what is there.

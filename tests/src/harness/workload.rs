@@ -7,6 +7,8 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// A cgroup in which the test's client program is run.
 pub struct Workload {
     cgroup: PathBuf,
@@ -19,6 +21,15 @@ pub struct Attempts {
     pub ok: u32,
     pub refused: u32,
     pub other: u32,
+}
+
+/// Where one thing becomes another, in ns on the boot clock.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Edge {
+    /// When the last call began that was let through; 0 if none was.
+    pub allowed_ns: u64,
+    /// When the first refusal had returned.
+    pub refused_ns: u64,
 }
 
 impl Attempts {
@@ -107,6 +118,19 @@ impl Workload {
     pub fn hold(&self, address: SocketAddr, count: u32) -> Running {
         let count = count.to_string();
         self.beside(&["hold", &address.to_string(), &count], &count)
+    }
+
+    /// Tries `connect()` of a datagram socket, which sends nothing, again and again until it is refused,
+    /// or for some seconds.
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be run.
+    pub fn edge(&self, address: SocketAddr) -> Edge {
+        let output = self.command(&["edge", &address.to_string()]).output();
+        let output = output.expect("the client runs");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("two instants")
     }
 
     /// Runs the client beside the test, once it has printed `ready`.

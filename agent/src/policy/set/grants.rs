@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{BuildOptions, OnExpired, PolicySet};
 use crate::{
     endpoint::Catalogue,
-    policy::{End, InvocationGrant, Life, Located, Object, PolicyError, Span, Stage, stage_of},
+    policy::{End, InvocationGrant, Located, Object, PolicyError, Span, Stage, stage_of},
 };
 
 /// A grant and the time for which it holds.
@@ -116,8 +116,7 @@ pub(super) fn resolve(
     let digest = digest.map_err(|error| object.error("document", error.to_string()))?;
     let life = (options.life)(name, &digest);
     let issued_at = (options.issued_at)(name, &digest);
-    let approved_at = life.as_ref().and_then(Life::approved_at);
-    let mut span = grant.validity.since(approved_at.unwrap_or(issued_at));
+    let mut span = grant.validity.since(issued_at);
     let field = match grant.validity.end {
         End::After(_) => "spec.ttl",
         End::Never | End::At(_) => "spec.notAfter",
@@ -135,7 +134,9 @@ pub(super) fn resolve(
             }
         }
     }
-    let latest = life.as_ref().and_then(Life::ends_at_latest);
+    let latest = life
+        .as_ref()
+        .and_then(|life| life.ends_at_latest(issued_at));
     span.not_after = span.not_after.into_iter().chain(latest).min();
     let needs = options.approval.needs(grant, catalogue, issued_at);
     let stage = stage_of(life.as_ref(), &needs);

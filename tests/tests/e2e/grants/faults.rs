@@ -1,9 +1,9 @@
 //! The agent is killed between any two steps, and started again.
 
-use weir_tests::harness::{Agent, Attempts, Host};
+use weir_tests::harness::{Agent, Attempts, Host, eventually};
 
 use super::{ALLOWED, BOB, REFUSED, open, roles};
-use crate::e2e::{host, model};
+use crate::e2e::{grant, host, model};
 
 /// A host, and a cgroup that wants to call.
 struct Stage {
@@ -173,11 +173,18 @@ fn a_revocation_that_has_begun_is_completed() {
         }
         assert_eq!(stage.issue(&agent, &[]), Some(0), "{fault}");
         assert_eq!(stage.calls(), ALLOWED, "{fault}");
+        let held = stage.host.workload("task").hold(stage.server, 3);
         let revoke = ["grant", "revoke", "task", "--why", "leaked"];
         agent.weir(&revoke).expect(2);
         agent.ended();
         let agent = stage.start("");
         assert_eq!(stage.calls(), REFUSED, "{fault}");
+        // By either agent.
+        eventually("the end of its connections", || {
+            let live = agent.json(&["connections"]);
+            (live["connections"].as_array().map(Vec::len) == Some(0)).then_some(())
+        });
+        assert_eq!(held.stop(), Attempts::all_refused(3), "{fault}");
         assert_eq!(Stage::lives(&agent), ["revoke"], "{fault}");
         let list = agent.json(&["grant", "list", "--all"]);
         let found = (
@@ -186,5 +193,43 @@ fn a_revocation_that_has_begun_is_completed() {
         );
         assert_eq!(found, (&"revoked".into(), &"leaked".into()), "{fault}");
         assert_eq!(list["grants"].as_array().map(Vec::len), Some(1), "{fault}");
+    }
+}
+
+#[test]
+fn a_panic_button_that_was_killed_is_in_force_or_whoever_pressed_it_was_told() {
+    for (fault, expected) in [
+        ("issue-recorded", ALLOWED),
+        ("issue-installed", ALLOWED),
+        ("issue-kept", REFUSED),
+    ] {
+        let stage = Stage::new();
+        // From a file, so that nothing is issued before the button is pressed.
+        let granted = grant("task", &stage.cgroup, "");
+        stage.host.write_policy("task.yaml", &granted);
+        let agent = stage.start(fault);
+        if !is_armed(
+            &agent,
+            "a_panic_button_that_was_killed_is_in_force_or_whoever_pressed_it_was_told",
+        ) {
+            return;
+        }
+        assert_eq!(stage.calls(), ALLOWED, "{fault}");
+        let identity = format!("cgroup:{}", stage.cgroup);
+        let revoke = ["grant", "revoke", "--identity", &identity];
+        let revoke = [&revoke[..], &["--all", "--why", "leaked"]].concat();
+        agent.weir(&revoke).expect(2);
+        agent.ended();
+        let agent = stage.start("");
+        assert_eq!(stage.calls(), expected, "{fault}");
+        let list = agent.json(&["deny", "list"]);
+        let n_rules = list["denies"].as_array().map(Vec::len);
+        assert_eq!(n_rules, Some(usize::from(expected == REFUSED)), "{list}");
+        // Pressed again, if it was not in force.
+        if expected == ALLOWED {
+            agent.weir(&revoke).expect(0);
+            assert_eq!(stage.calls(), REFUSED, "{fault}");
+        }
+        agent.weir(&["audit", "verify"]).expect(0);
     }
 }
