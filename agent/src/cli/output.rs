@@ -84,19 +84,25 @@ impl<'a> Out<'a> {
     }
 }
 
-/// `text` with its control characters escaped.
+/// `text` with whatever does more than show itself escaped: control characters, and those that turn the
+/// line round, end it or are invisible.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_special) {
         return Cow::Borrowed(text);
     }
     let escaped = text.chars().map(|c| {
-        if c.is_control() {
+        if is_special(c) {
             c.escape_default().to_string()
         } else {
             c.to_string()
         }
     });
     Cow::Owned(escaped.collect())
+}
+
+fn is_special(c: char) -> bool {
+    let is_quoted = matches!(c, '\\' | '"' | '\'');
+    !is_quoted && c.escape_debug().len() > 1
 }
 
 /// An address and a port, as they are given on a command line.
@@ -227,5 +233,31 @@ mod tests {
         assert_eq!(at(1_000_000 + 8 * 3_600), "in 8h");
         assert_eq!(at(1_000_000 - 3 * 86_400), "3d ago");
         assert_eq!(relative(None, now), "-");
+    }
+
+    #[test]
+    fn nothing_that_is_shown_does_anything_to_the_terminal() {
+        for plain in [
+            "",
+            "/usr/bin/curl",
+            r"a\x20b",
+            "\"it's\"",
+            "überflüssig",
+            "日本",
+        ] {
+            assert!(matches!(printable(plain), Cow::Borrowed(_)), "{plain}");
+        }
+        for (text, shown) in [
+            ("a\u{1b}[2Jb", r"a\u{1b}[2Jb"),
+            ("a\nb\tc", r"a\nb\tc"),
+            ("\u{202e}txt.exe", r"\u{202e}txt.exe"),
+            (
+                "a\u{2028}b\u{200b}c\u{feff}",
+                r"a\u{2028}b\u{200b}c\u{feff}",
+            ),
+            ("\u{9b}2J", r"\u{9b}2J"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
     }
 }
