@@ -34,7 +34,8 @@ enum What {
     Packets,
     /// The agent itself: start, memory, installing 10,000 grants
     Agent,
-    /// How soon a revocation is felt by 1,000 live connections among 5,000, with a real agent
+    /// How soon a revocation and the end of a ttl are felt by 1,000 live connections among 5,000, with a
+    /// real agent
     Revocation,
     /// The audit: records a second, verification; a million records with `--full`
     Audit,

@@ -70,7 +70,8 @@ fn main() -> anyhow::Result<()> {
         Ok(rest.get(index).context("a number is missing")?.parse()?)
     };
     if *what == "edge" {
-        println!("{}", serde_json::to_string(&edge(address)?)?);
+        let from_ns = rest.first().context("an instant is missing")?.parse()?;
+        println!("{}", serde_json::to_string(&edge(address, from_ns)?)?);
         return Ok(());
     }
     let tally = Tally::default();
@@ -164,13 +165,15 @@ fn hold(address: SocketAddr, count: u32, tally: &Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects until that is refused. The same socket again and again, so that nothing is used up.
-fn edge(address: SocketAddr) -> anyhow::Result<Edge> {
+/// Connects from this instant on, until that is refused. The same socket again and again, so that
+/// nothing is used up.
+fn edge(address: SocketAddr, from_ns: u64) -> anyhow::Result<Edge> {
     const LONGEST_NS: u64 = 20_000_000_000;
     let socket = any_udp(address)?;
     let mut edge = Edge::default();
-    let begin_ns = boot_ns();
-    while edge.refused_ns < begin_ns + LONGEST_NS {
+    let left_ns = from_ns.saturating_sub(boot_ns());
+    thread::park_timeout(Duration::from_nanos(left_ns));
+    while edge.refused_ns < from_ns + LONGEST_NS {
         let began_ns = boot_ns();
         let result = socket.connect(address);
         edge.refused_ns = boot_ns();
@@ -183,10 +186,12 @@ fn edge(address: SocketAddr) -> anyhow::Result<Edge> {
     bail!("not refused")
 }
 
-/// Sends an octet and reads what is there.
+/// Sends when that is, in ns on the boot clock, and reads what is there.
 fn is_over(stream: &mut TcpStream, tally: &Tally) -> bool {
     let mut buffer = [0; 4096];
-    let result = stream.write(b"x").and_then(|_| stream.read(&mut buffer));
+    let result = stream
+        .write(&boot_ns().to_le_bytes())
+        .and_then(|_| stream.read(&mut buffer));
     let counter = match result {
         Ok(0) => &tally.other,
         Ok(_) => return false,

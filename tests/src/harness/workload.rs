@@ -120,14 +120,15 @@ impl Workload {
         self.beside(&["hold", &address.to_string(), &count], &count)
     }
 
-    /// Tries `connect()` of a datagram socket, which sends nothing, again and again until it is refused,
-    /// or for some seconds.
+    /// Tries `connect()` of a datagram socket, which sends nothing, from an instant on the boot clock
+    /// again and again until it is refused, or for some seconds.
     ///
     /// # Panics
     ///
     /// When the client cannot be run.
-    pub fn edge(&self, address: SocketAddr) -> Edge {
-        let output = self.command(&["edge", &address.to_string()]).output();
+    pub fn edge(&self, address: SocketAddr, from_ns: u64) -> Edge {
+        let args = ["edge", &address.to_string(), &from_ns.to_string()];
+        let output = self.command(&args).output();
         let output = output.expect("the client runs");
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("two instants")
