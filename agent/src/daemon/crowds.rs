@@ -4,7 +4,10 @@
 //! workload has so many of them, and what it makes beyond is what it was made in: the kernel finds that
 //! by itself, and does not tell of more until some are gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent_common::identity::IdentityId;
 
@@ -21,8 +24,10 @@ const FEW: usize = 768;
 
 #[derive(Debug, Default)]
 pub(super) struct Crowds {
-    /// Named cgroups by the workload that has made them.
-    members: BTreeMap<String, BTreeSet<u64>>,
+    /// How many named cgroups each workload has.
+    sizes: BTreeMap<Arc<str>, usize>,
+    /// Which workload has each of them.
+    members: BTreeMap<u64, Arc<str>>,
     /// Identities of whose new cgroups the kernel does not tell, and their workload.
     closed: BTreeMap<IdentityId, String>,
     /// What nobody names.
@@ -35,24 +40,38 @@ impl Crowds {
     }
 
     fn is_full_for(&self, account: &str, cgroup: u64) -> bool {
-        let members = self.members.get(account);
-        members.is_some_and(|members| members.len() >= MOST && !members.contains(&cgroup))
+        let size = self.sizes.get(account).copied().unwrap_or_default();
+        let is_member = || self.members.get(&cgroup).is_some_and(|of| **of == *account);
+        size >= MOST && !is_member()
     }
 
-    pub(super) fn add(&mut self, account: String, cgroup: u64) {
-        self.members.entry(account).or_default().insert(cgroup);
+    pub(super) fn add(&mut self, account: &str, cgroup: u64) {
+        self.remove(cgroup);
+        let (account, size) = match self.sizes.get_key_value(account) {
+            Some((account, size)) => (account.clone(), *size),
+            None => (account.into(), 0),
+        };
+        self.sizes.insert(account.clone(), size + 1);
+        self.members.insert(cgroup, account);
+    }
+
+    fn remove(&mut self, cgroup: u64) {
+        let Some(account) = self.members.remove(&cgroup) else {
+            return;
+        };
+        match self.sizes.get_mut(&account) {
+            Some(size) if *size > 1 => *size -= 1,
+            Some(_) | None => drop(self.sizes.remove(&account)),
+        }
     }
 
     /// Forgets cgroups that are gone, and returns whom the kernel has to tell of again.
     fn forget(&mut self, gone: &[u64]) -> Vec<IdentityId> {
-        for members in self.members.values_mut() {
-            for cgroup in gone {
-                members.remove(cgroup);
-            }
+        for cgroup in gone {
+            self.remove(*cgroup);
         }
-        self.members.retain(|_, members| !members.is_empty());
-        let members = &self.members;
-        let is_open = |account: &String| members.get(account).is_none_or(|all| all.len() < FEW);
+        let sizes = &self.sizes;
+        let is_open = |account: &str| sizes.get(account).is_none_or(|size| *size < FEW);
         let opened = self.closed.extract_if(.., |_, account| is_open(account));
         let opened: Vec<_> = opened.map(|(identity, _)| identity).collect();
         if !opened.is_empty() {
@@ -169,7 +188,7 @@ mod tests {
         let most = MOST as u64;
         for cgroup in 0..most {
             assert!(!crowds.is_full_for(&account(), cgroup));
-            crowds.add(account(), cgroup);
+            crowds.add(&account(), cgroup);
         }
         assert!(crowds.is_full_for(&account(), most));
         assert!(!crowds.is_full_for(&account(), 0));
@@ -185,6 +204,10 @@ mod tests {
         assert_eq!(crowds.forget(&[most - 1]), [parent]);
         assert!(!crowds.leaves_out(most));
         assert_eq!(crowds.forget(&(0..most).collect::<Vec<_>>()), []);
-        assert!(crowds.members.is_empty());
+        assert!(crowds.members.is_empty() && crowds.sizes.is_empty());
+        // Another name, the same cgroup.
+        crowds.add("container:1", 1);
+        crowds.add("container:web", 1);
+        assert_eq!(crowds.sizes.len(), 1);
     }
 }

@@ -56,7 +56,20 @@ impl Labeller {
     }
 
     pub(super) fn labels_of(&mut self, cgroup: u64, path: &str) -> Labels {
-        let labels = self.known(path);
+        let n_by_root = cgroups::n_made_by_root(&self.root, path);
+        self.labels_in(cgroup, path, n_by_root)
+    }
+
+    /// The same, and the key of the workload whose part it is.
+    pub(super) fn labels_and_account(&mut self, cgroup: u64, path: &str) -> (Labels, String) {
+        let n_by_root = cgroups::n_made_by_root(&self.root, path);
+        let labels = self.labels_in(cgroup, path, n_by_root);
+        let account = labels.account(&self.layout(n_by_root)).key();
+        (labels, account)
+    }
+
+    fn labels_in(&mut self, cgroup: u64, path: &str, n_by_root: usize) -> Labels {
+        let labels = self.known(path, n_by_root);
         if is_incomplete(&labels) {
             self.incomplete.entry(cgroup).or_insert(Incomplete {
                 path: path.to_owned(),
@@ -74,7 +87,8 @@ impl Labeller {
             if !is_there(cgroup) {
                 continue;
             }
-            let labels = self.known(&asked.path);
+            let n_by_root = cgroups::n_made_by_root(&self.root, &asked.path);
+            let labels = self.known(&asked.path, n_by_root);
             asked.tries_left = asked.tries_left.saturating_sub(1);
             if !is_incomplete(&labels) {
                 complete.push((cgroup, labels));
@@ -94,8 +108,8 @@ impl Labeller {
         }
     }
 
-    fn known(&mut self, path: &str) -> Labels {
-        let mut labels = Labels::from_path_in(path, &self.layout(path));
+    fn known(&mut self, path: &str, n_by_root: usize) -> Labels {
+        let mut labels = Labels::from_path_in(path, &self.layout(n_by_root));
         let info = labels
             .container
             .as_deref()
@@ -109,12 +123,13 @@ impl Labeller {
 
     /// The workload whose part an identity is: see [`Labels::account`].
     pub(super) fn account(&self, labels: &Labels) -> Labels {
-        labels.account(&self.layout(&labels.cgroup))
+        let n_by_root = cgroups::n_made_by_root(&self.root, &labels.cgroup);
+        labels.account(&self.layout(n_by_root))
     }
 
-    fn layout(&self, path: &str) -> Layout<'_> {
+    fn layout(&self, n_by_root: usize) -> Layout<'_> {
         Layout {
-            n_by_root: cgroups::n_made_by_root(&self.root, path),
+            n_by_root,
             parents: &self.parents,
         }
     }

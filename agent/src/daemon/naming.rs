@@ -45,13 +45,12 @@ impl Core {
         path: &str,
         at: &Now,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let labels = self.labels.labels_of(cgroup, path);
-        let account = self.labels.account(&labels).key();
+        let (labels, account) = self.labels.labels_and_account(cgroup, path);
         if !self.has_room(&account, cgroup, path) {
             return Ok(());
         }
         self.try_name(cgroup, labels, at)?;
-        self.crowds.add(account, cgroup);
+        self.crowds.add(&account, cgroup);
         Ok(())
     }
 

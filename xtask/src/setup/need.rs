@@ -63,7 +63,11 @@ pub(crate) const NEEDS: &[Need] = &[
     test("openssl", "openssl", "certificates of test servers"),
     test("bpftool", "bpftool", "shows programs when a test fails"),
     test("systemd-analyze", "systemd", "checks the service unit"),
-    test("mkfs.btrfs", "btrfs-progs", "makes a file system with subvolumes"),
+    test(
+        "mkfs.btrfs",
+        "btrfs-progs",
+        "makes a file system with subvolumes",
+    ),
     test("cpio", "cpio", "packs the guest's file system"),
     test(
         "qemu-system-x86_64",
