@@ -303,7 +303,9 @@ fn posture_decides_where_both_are_entitled() {
 #[test]
 fn another_cgroup_of_the_same_identity_is_nobody_else() {
     let stage = Stage::new("deny", WATCH);
-    let agent = stage.host.agent().start();
+    let parent = stage.host.cgroup_path("granted");
+    let settings = format!("{WATCH}cgroup_parents = [{parent:?}]\n");
+    let agent = stage.host.agent().config(&settings).start();
     // Made after the agent has started and named by nobody yet, or a part of the workload: judged
     // as what it is below.
     for what in ["connect", "send"] {

@@ -8,6 +8,7 @@ use std::{
     process::Command,
 };
 
+use nix::sys::stat::{Mode, SFlag, mknod};
 use weir_tests::harness::{Absent, Host, eventually, installed};
 
 use super::{grant_for, host, server_for};
@@ -202,8 +203,9 @@ fn nobody_becomes_an_executable_by_its_number_while_no_agent_holds_it() {
     agent.kill();
     fs::remove_file(&granted).expect("it is removed");
     let numbers = (0..2_000).map(|index| host.path(&format!("bin/{index}")));
+    // Without opening it: see `program`.
     let again = numbers.into_iter().find(|path| {
-        fs::File::create(path).expect("a file");
+        mknod(path, SFlag::S_IFREG, Mode::S_IRWXU, 0).expect("a file");
         fs::metadata(path).expect("it is there").ino() == number
     });
     let Some(again) = again else {
@@ -213,8 +215,7 @@ fn nobody_becomes_an_executable_by_its_number_while_no_agent_holds_it() {
         );
         return;
     };
-    fs::copy(host.client(), &again).expect("a copy");
-    fs::set_permissions(&again, fs::Permissions::from_mode(0o755)).expect("permissions");
+    run("cp", &[&host.client(), &again.display().to_string()]).expect("a copy");
     assert_eq!(call(&host, &again, server), REFUSED);
     let _agent = host.agent().start();
     assert_eq!(call(&host, &again, server), REFUSED);
@@ -233,7 +234,8 @@ fn an_executable_is_itself_on_layers_and_subvolumes() {
     for name in ["upper/files", "upper/work"] {
         fs::create_dir(host.path(name)).expect("a directory");
     }
-    fs::copy(host.client(), host.path("lower/client")).expect("a copy");
+    let copy = |to: &Path| run("cp", &[&host.client(), &to.display().to_string()]);
+    copy(&host.path("lower/client")).expect("a copy");
     let layers = format!(
         "lowerdir={},upperdir={},workdir={}",
         lower.place.display(),
@@ -259,7 +261,7 @@ fn an_executable_is_itself_on_layers_and_subvolumes() {
     match formatted.and_then(|()| volume.mount(&["-o", "loop", &image])) {
         Ok(()) => {
             places.push(volume.place.join("client"));
-            fs::copy(host.client(), volume.place.join("client")).expect("a copy");
+            copy(&volume.place.join("client")).expect("a copy");
         }
         Err(why) => skipped("btrfs", why),
     }
