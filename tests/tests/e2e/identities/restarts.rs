@@ -1,13 +1,18 @@
 //! Cgroups that come back at a path that is known are judged right from their first instruction.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
-use weir_tests::harness::{Attempts, Host, eventually};
+use weir_tests::harness::{Attempts, Host, eventually, eventually_within};
 
-use super::{super::granted_server, grant_for, host, live, server_for, wait_for};
+use super::{super::granted_server, grant_for, host, live, model, server_for, wait_for};
 
 const ROUNDS: u32 = 100;
+/// The kernel keeps what is gone for a minute.
+const LONG: Duration = Duration::from_secs(150);
 
 const GRANTED: &str = "system.slice/x.service";
 const OTHER: &str = "system.slice/y.service";
@@ -248,4 +253,40 @@ fn a_path_that_is_too_long_to_be_told_is_found_by_looking() {
             (!live(&agent).iter().any(|name| name == "unit:long.service")).then_some(())
         });
     }
+}
+
+/// Two cgroups of one name, of which the first is gone for so long that it is forgotten.
+#[test]
+fn a_rule_that_comes_later_is_for_those_who_are_there() {
+    let host = host();
+    let server = server_for(&host, "");
+    host.make_cgroup("a.slice/same.service");
+    let agent = host.agent().start();
+    wait_for(&agent, "unit:same.service");
+    let n_cgroups = || {
+        let status = agent.json(&["status"]);
+        let mut places = status["capacity"].as_array().into_iter().flatten();
+        let used = places.find(|place| place["what"] == "cgroups");
+        used.and_then(|place| place["used"].as_u64())
+            .expect("a number")
+    };
+    let both = n_cgroups() + 2;
+    let other = host.workload("b.slice/same.service");
+    eventually("slice and unit", || (n_cgroups() == both).then_some(()));
+    forget(&host, &["a.slice/same.service"]);
+    eventually_within(LONG, "the first to be forgotten", || {
+        (n_cgroups() < both).then_some(())
+    });
+
+    let policy = model("127.0.0.1/32", &server.port().to_string());
+    let of_slice = grant_for(&["systemd: {slice: a.slice}".to_owned()]);
+    host.write_policy("p.yaml", &(policy + &of_slice));
+    eventually("the rule", || {
+        let grants = agent.json(&["grant", "list"]);
+        grants["grants"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1)
+            .then_some(())
+    });
+    assert_eq!(other.connect(server), Attempts::all_refused(1));
 }
