@@ -7,14 +7,14 @@ use agent_common::{
     identity::{CgroupIdentity, IdentityId},
 };
 use aya::{
-    Ebpf, Pod,
+    Ebpf,
     maps::{HashMap, MapData},
 };
 
 use super::{
     KernelError,
     load::take,
-    policy::{full_or, ignore_absent},
+    policy::{full_or, remove, slot::keys},
 };
 
 pub struct IdentityMap {
@@ -29,8 +29,7 @@ impl IdentityMap {
         let mut crowded: HashMap<_, IdentityId, u32> = HashMap::try_from(take(ebpf, map::CROWDED)?)
             .map_err(|source| KernelError::map(map::CROWDED, "open", source))?;
         // What another agent had too much of.
-        let known = crowded.keys().collect::<Result<Vec<_>, _>>();
-        for identity in known.map_err(|source| KernelError::map(map::CROWDED, "list", source))? {
+        for identity in keys(map::CROWDED, crowded.keys())? {
             remove(&mut crowded, map::CROWDED, &identity)?;
         }
         Ok(Self { map, crowded })
@@ -88,13 +87,4 @@ impl IdentityMap {
             .collect::<Result<_, _>>()
             .map_err(|source| KernelError::map(map::IDENTITIES, "list", source))
     }
-}
-
-fn remove<K: Pod, V: Pod>(
-    map: &mut HashMap<MapData, K, V>,
-    name: &'static str,
-    key: &K,
-) -> Result<(), KernelError> {
-    ignore_absent(map.remove(key))
-        .map_err(|source| KernelError::map(name, "remove an entry", source))
 }

@@ -22,12 +22,12 @@ use agent_common::{
     verdict::{Decision, decide},
 };
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, MapData, lpm_trie::Key},
 };
 
 mod limits;
-mod slot;
+pub(super) mod slot;
 
 pub use self::limits::Used;
 
@@ -310,8 +310,7 @@ impl PolicyMaps {
     /// When the kernel refuses.
     pub fn remove_address(&mut self, address: Address, port: u16) -> Result<(), KernelError> {
         let key = AddressKey::new(address, port.to_be(), self.active.slot);
-        ignore_absent(self.addresses.remove(&key))
-            .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))
+        remove(&mut self.addresses, map::ADDRESSES, &key)
     }
 
     /// Lets the kernel judge every live connection again, each at its next packet.
@@ -372,9 +371,17 @@ fn prefix_key(address: Address, length: u32, port: u16, slot: Slot) -> Key<Prefi
     Key::new(PrefixKey::HEADER_BITS + length, data)
 }
 
-pub(super) fn ignore_absent(
-    result: Result<(), aya::maps::MapError>,
-) -> Result<(), aya::maps::MapError> {
+/// Removes an entry; one that is not there is no error.
+pub(super) fn remove<K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: &K,
+) -> Result<(), KernelError> {
+    ignore_absent(map.remove(key))
+        .map_err(|source| KernelError::map(name, "remove an entry", source))
+}
+
+fn ignore_absent(result: Result<(), aya::maps::MapError>) -> Result<(), aya::maps::MapError> {
     match result {
         Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
         other => other,

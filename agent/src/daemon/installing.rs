@@ -55,12 +55,12 @@ impl Core {
         tables.narrowed = derived.narrowed;
         let named = std::mem::take(&mut tables.addresses);
         tables.addresses = self.wanted_addresses(&named);
-        if !tables.limits.is_empty() {
+        let has_limits = !tables.limits.is_empty();
+        if has_limits {
             self.tell_accounts(&all, at.wall)
                 .map_err(|error| KernelError::Unsuitable(error_chain(&*error)))?;
         }
         self.maps.policy.install(&tables)?;
-        let has_limits = !tables.limits.is_empty();
         let wanted: BTreeSet<_> = all.iter().map(|identity| identity.id).collect();
         self.maps
             .policy

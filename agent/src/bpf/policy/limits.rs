@@ -10,7 +10,7 @@ use agent_common::{
     policy::RuleId,
 };
 
-use super::{KernelError, PolicyMaps, full_or, ignore_absent, slot::keys};
+use super::{KernelError, PolicyMaps, full_or, remove, slot::keys};
 
 /// What an account has used on a grant.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +57,7 @@ impl PolicyMaps {
     ) -> Result<(), KernelError> {
         for identity in keys(map::ACCOUNTS, self.accounts.keys())? {
             if !is_wanted(identity) {
-                ignore_absent(self.accounts.remove(&identity))
-                    .map_err(|source| KernelError::map(map::ACCOUNTS, "remove an entry", source))?;
+                remove(&mut self.accounts, map::ACCOUNTS, &identity)?;
             }
         }
         Ok(())
@@ -86,8 +85,7 @@ impl PolicyMaps {
     pub(super) fn forget_limits(&mut self) -> Result<(), KernelError> {
         for grant in keys(map::LIMITS, self.limits.keys())? {
             if !self.live.limits.contains_key(&grant) {
-                ignore_absent(self.limits.remove(&grant))
-                    .map_err(|source| KernelError::map(map::LIMITS, "remove an entry", source))?;
+                remove(&mut self.limits, map::LIMITS, &grant)?;
             }
         }
         Ok(())
@@ -115,8 +113,7 @@ impl PolicyMaps {
             if is_current {
                 n_left += 1;
             } else {
-                ignore_absent(self.used.remove(&key))
-                    .map_err(|source| KernelError::map(map::USED, "remove an entry", source))?;
+                remove(&mut self.used, map::USED, &key)?;
             }
         }
         Ok(n_left)
@@ -140,8 +137,7 @@ impl PolicyMaps {
                 .used
                 .insert(key, until_ns, 0)
                 .map_err(|source| full_or(map::USED, abi::MAX_USED, source)),
-            None => ignore_absent(self.used.remove(&key))
-                .map_err(|source| KernelError::map(map::USED, "remove an entry", source)),
+            None => remove(&mut self.used, map::USED, &key),
         }
     }
 

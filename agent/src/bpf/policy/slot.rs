@@ -8,7 +8,7 @@ use agent_common::{
     settings::Slot,
 };
 
-use super::{KernelError, PolicyMaps, PolicyTables, full_or, ignore_absent, prefix_key};
+use super::{KernelError, PolicyMaps, PolicyTables, full_or, ignore_absent, prefix_key, remove};
 
 impl PolicyMaps {
     pub(super) fn fill(&mut self, tables: &PolicyTables, slot: Slot) -> Result<(), KernelError> {
@@ -44,18 +44,15 @@ impl PolicyMaps {
     pub(super) fn clear(&mut self, slot: Slot) -> Result<(), KernelError> {
         let rules: Vec<_> = keys(map::RULES, self.rules.keys())?;
         for key in rules.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.rules.remove(key))
-                .map_err(|source| KernelError::map(map::RULES, "remove an entry", source))?;
+            remove(&mut self.rules, map::RULES, key)?;
         }
         let narrowed: Vec<_> = keys(map::NARROWED, self.narrowed.keys())?;
         for key in narrowed.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.narrowed.remove(key))
-                .map_err(|source| KernelError::map(map::NARROWED, "remove an entry", source))?;
+            remove(&mut self.narrowed, map::NARROWED, key)?;
         }
         let names: Vec<_> = keys(map::NAMES, self.names.keys())?;
         for key in names.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.names.remove(key))
-                .map_err(|source| KernelError::map(map::NAMES, "remove an entry", source))?;
+            remove(&mut self.names, map::NAMES, key)?;
         }
         let prefixes: Vec<_> = keys(map::PREFIXES, self.prefixes.keys())?;
         for key in prefixes.iter().filter(|key| key.data().slot() == slot) {
@@ -64,8 +61,7 @@ impl PolicyMaps {
         }
         let addresses: Vec<_> = keys(map::ADDRESSES, self.addresses.keys())?;
         for key in addresses.iter().filter(|key| key.slot() == slot) {
-            ignore_absent(self.addresses.remove(key))
-                .map_err(|source| KernelError::map(map::ADDRESSES, "remove an entry", source))?;
+            remove(&mut self.addresses, map::ADDRESSES, key)?;
         }
         Ok(())
     }
@@ -93,7 +89,7 @@ pub(super) fn check_limits(tables: &PolicyTables) -> Result<(), KernelError> {
     }
 }
 
-pub(super) fn keys<K>(
+pub(in crate::bpf) fn keys<K>(
     map: &'static str,
     keys: impl Iterator<Item = Result<K, aya::maps::MapError>>,
 ) -> Result<Vec<K>, KernelError> {
