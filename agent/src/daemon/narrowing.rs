@@ -17,7 +17,7 @@ use crate::{
     error_chain,
     host::{
         accounts,
-        executable::{self, Executable},
+        executable::{self, Executable, Mounts},
     },
     identity::{Identity, Labels, LocalUser},
     policy::{PolicySet, Selection, Selections, UserSelector},
@@ -58,8 +58,14 @@ impl Narrowing {
         let known = self.exes.len();
         self.exes.retain(|path, _| paths.contains(path));
         has_changed |= self.exes.len() != known;
+        let mounts = if paths.is_empty() {
+            None
+        } else {
+            Mounts::read().ok()
+        };
         for path in paths {
-            let found = executable::open(Path::new(&path)).ok();
+            let mounts = mounts.as_ref();
+            let found = mounts.and_then(|mounts| executable::open(Path::new(&path), mounts).ok());
             let before = self.exes.get(&path).map(|exe| exe.key);
             if found.as_ref().map(|exe| exe.key) == before {
                 continue;

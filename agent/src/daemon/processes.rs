@@ -13,7 +13,7 @@ use crate::{
     error_chain,
     host::{
         clock::now,
-        executable,
+        executable::{self, Mounts},
         process::{self, Snapshot},
     },
     identity::Identity,
@@ -126,12 +126,13 @@ impl Core {
     /// Adds the processes that were there before the hooks, which must be attached by now.
     pub(super) fn adopt_processes(&mut self) {
         let scope = crate::host::cgroups::path_below(&self.host.cgroup_root, &self.scope);
+        let mounts = Mounts::read().ok();
         for snapshot in process::all() {
             let cgroup = process::cgroup_path(snapshot.pid).unwrap_or_default();
             if !is_within(&cgroup, &scope) {
                 continue;
             }
-            let process = self.process_of(&snapshot);
+            let process = self.process_of(&snapshot, mounts.as_ref());
             if let Err(error) = self.maps.processes.add(snapshot.pid, &process) {
                 tracing::warn!(error = error_chain(&error), "not all processes are known");
                 return;
@@ -139,9 +140,10 @@ impl Core {
         }
     }
 
-    fn process_of(&mut self, snapshot: &Snapshot) -> Process {
+    fn process_of(&mut self, snapshot: &Snapshot, mounts: Option<&Mounts>) -> Process {
         let link = format!("/proc/{}/exe", snapshot.pid);
-        let exe = executable::open(Path::new(&link)).map_or(ExeKey::NONE, |exe| exe.key);
+        let exe = mounts.and_then(|mounts| executable::open(Path::new(&link), mounts).ok());
+        let exe = exe.map_or(ExeKey::NONE, |exe| exe.key);
         if !exe.is_none()
             && let Ok(path) = fs::read_link(Path::new(&link))
         {

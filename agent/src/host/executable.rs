@@ -21,12 +21,25 @@ pub struct Executable {
     _held: File,
 }
 
+/// What is mounted, as `/proc/self/mountinfo` has it: to be read once for many files.
+#[derive(Debug)]
+pub struct Mounts(String);
+
+impl Mounts {
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read() -> io::Result<Self> {
+        fs::read_to_string("/proc/self/mountinfo").map(Self)
+    }
+}
+
 /// The file that `path` leads to now.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub fn open(path: &Path) -> io::Result<Executable> {
+pub fn open(path: &Path, mounts: &Mounts) -> io::Result<Executable> {
     // Opening anything else, a device, may do something.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("no file"));
@@ -35,19 +48,18 @@ pub fn open(path: &Path) -> io::Result<Executable> {
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
-    let key = key(&file)?;
+    let key = key(&file, mounts)?;
     Ok(Executable { key, _held: file })
 }
 
 /// What the kernel programs call the file. What `stat` tells will not do: file systems with subvolumes
 /// or layers have other numbers for it.
-fn key(file: &File) -> io::Result<ExeKey> {
+fn key(file: &File, Mounts(mounts): &Mounts) -> io::Result<ExeKey> {
     let metadata = file.metadata()?;
     let descriptor = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
     // Since Linux 5.14.
     let inode = field(&descriptor, "ino:").unwrap_or(metadata.ino());
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let device = field(&descriptor, "mnt_id:").and_then(|mount| device(&mounts, mount));
+    let device = field(&descriptor, "mnt_id:").and_then(|mount| device(mounts, mount));
     Ok(ExeKey {
         inode,
         // Of a mount that is not there any more.
@@ -65,7 +77,7 @@ fn field(descriptor: &str, name: &str) -> Option<u64> {
     value.trim().parse().ok()
 }
 
-/// The device of the file system that is mounted there, by `/proc/self/mountinfo`.
+/// The device of the file system that is mounted there, by [`Mounts`].
 fn device(mounts: &str, mount: u64) -> Option<u32> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
@@ -93,12 +105,13 @@ mod tests {
         fs::write(at("a"), "x").expect("a file");
         fs::copy(at("a"), at("copy")).expect("a copy");
         fs::hard_link(at("a"), at("link")).expect("a link");
-        let key = |name: &str| open(&at(name)).expect("a file").key;
+        let mounts = Mounts::read().expect("what is mounted");
+        let key = |name: &str| open(&at(name), &mounts).expect("a file").key;
         assert_eq!(key("a"), key("link"));
         assert_ne!(key("a"), key("copy"));
-        assert!(open(&at("absent")).is_err());
-        assert!(open(directory.path()).is_err());
-        assert!(open(Path::new("/dev/null")).is_err());
+        assert!(open(&at("absent"), &mounts).is_err());
+        assert!(open(directory.path(), &mounts).is_err());
+        assert!(open(Path::new("/dev/null"), &mounts).is_err());
     }
 
     #[test]
