@@ -4,6 +4,23 @@ use std::fs;
 
 use super::super::{host, model};
 
+/// Asks for a grant of `model` for a cgroup.
+const fn issuing(cgroup: &str) -> [&str; 11] {
+    [
+        "grant",
+        "issue",
+        "own",
+        "--cgroup",
+        cgroup,
+        "--endpoint",
+        "model",
+        "--purpose",
+        "x",
+        "--ttl",
+        "1h",
+    ]
+}
+
 #[test]
 fn a_rule_for_some_processes_of_a_workload_governs_all_of_it() {
     let host = host();
@@ -38,10 +55,7 @@ spec:
         host.client()
     );
     let policy = model("127.0.0.1/32", &server.port().to_string());
-    host.write_policy(
-        "p.yaml",
-        &(policy.replace("risk: high", "risk: low") + &rules),
-    );
+    host.write_policy("p.yaml", &(policy + &rules));
     let agent = host.agent().start();
     let etc = host.path("etc");
     fs::create_dir_all(&etc).expect("a directory");
@@ -54,19 +68,7 @@ spec:
         ("by-user", "Posture `by-user`", &by_user),
         ("denied", "EgressDeny `denied`", &denied),
     ] {
-        let issue = [
-            "grant",
-            "issue",
-            "own",
-            "--cgroup",
-            cgroup,
-            "--endpoint",
-            "model",
-            "--purpose",
-            "x",
-            "--ttl",
-            "1h",
-        ];
+        let issue = issuing(cgroup);
         let refused = inside(name, &issue);
         let said = format!("is governed by {rule}");
         assert!(refused.stderr.contains(&said), "{name}: {refused:?}");
@@ -86,19 +88,7 @@ spec:
         let removed = inside(name, &["deny", "remove", "denied"]);
         assert!(removed.stderr.contains(&said), "{name}: {removed:?}");
     }
-    let issue = [
-        "grant",
-        "issue",
-        "own",
-        "--cgroup",
-        &free,
-        "--endpoint",
-        "model",
-        "--purpose",
-        "x",
-        "--ttl",
-        "1h",
-    ];
+    let issue = issuing(&free);
     let line = [
         vec!["unshare".to_owned(), "--user".to_owned()],
         agent.command_line(&issue),
